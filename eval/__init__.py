@@ -1,0 +1,1 @@
+"""Test collections, runs, measures and benchmarks: how well a search works, and how fast."""

@@ -1,0 +1,6 @@
+"""`python -m lexidex`."""
+
+from lexidex.cli import main
+
+if __name__ == "__main__":
+    main()
