@@ -1,0 +1,49 @@
+"""What every batch search shares: checks of k and mask, and threads over queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lexidex.errors import ParameterError
+
+T = TypeVar("T")
+
+K_LIMIT = 1_000_000
+EVERY_DOCUMENT = np.zeros(0, dtype=np.bool_)
+"""The mask that allows everything; kernels know it by its size."""
+
+
+def check_k(k: int) -> None:
+    """Raise ParameterError unless 1 <= k <= 1,000,000."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= K_LIMIT:
+        raise ParameterError(f"k: {k!r}; expected an integer from 1 to {K_LIMIT:,}")
+
+
+def as_mask(allowed: ArrayLike | None, n_documents: int) -> NDArray[np.bool_]:
+    """The mask as kernels take it: bool (n_documents,), or empty when everything is allowed."""
+    if allowed is None:
+        return EVERY_DOCUMENT
+    mask = np.asarray(allowed)
+    if mask.dtype != np.bool_ or mask.shape != (n_documents,):
+        raise ParameterError(
+            f"allowed: {mask.dtype} array of shape {mask.shape}; "
+            f"expected a bool array of shape ({n_documents},)"
+        )
+    return np.ascontiguousarray(mask)
+
+
+def in_threads(run: Callable[[int, int], T], n_queries: int, n_threads: int) -> list[T]:
+    """Call run(first, last) over `n_threads` contiguous shares of the queries; its results."""
+    if isinstance(n_threads, bool) or not isinstance(n_threads, int) or n_threads < 1:
+        raise ParameterError(f"n_threads: {n_threads!r}; expected an integer of at least 1")
+    n_shares = min(n_threads, n_queries)
+    if n_shares <= 1:
+        return [run(0, n_queries)]
+    bounds = np.linspace(0, n_queries, n_shares + 1).astype(int).tolist()
+    with ThreadPoolExecutor(n_shares) as pool:
+        return list(pool.map(run, bounds[:-1], bounds[1:]))

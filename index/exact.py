@@ -1,0 +1,197 @@
+"""Exact search: the k documents with the largest inner product, nothing approximated.
+
+The oracle for everything approximate, and the index of choice for small collections.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .batch import as_mask, check_k, in_threads
+from .exact_kernels import WINDOW, invert, search_exact
+from .storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
+from .topk import Counters, TopK, empty_results
+from .vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
+
+KIND = "exact-index"
+_DENSE_LIMIT = 1 << 24
+
+
+class ExactIndex:
+    """Posting lists in float32; build with `ExactIndex.build`, or `open` a saved one.
+
+    Components that no document has take no space, whatever `dim` is, so hashed components work
+    like any others. Immutable; safe to search from many threads.
+    """
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], n_documents: int, dim: int) -> None:
+        """Wrap arrays as `build` lays them out; use `build` or `open` instead."""
+        self._arrays = arrays
+        self.n_documents = n_documents
+        self.dim = dim
+
+    @classmethod
+    def build(cls, vectors: Vectors) -> Self:
+        """Index a csr_array (n_documents, dim) of document vectors.
+
+        Raises:
+            ParameterError: a value is negative, NaN or infinite.
+        """
+        documents = as_vectors(vectors)
+        components, counts, renumbered = _distinct(documents.indices)
+        offsets = np.zeros(components.size + 1, dtype=np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        ordinals = np.empty(documents.nnz, dtype=np.uint32)
+        impacts = np.empty(documents.nnz, dtype=np.float32)
+        invert(
+            renumbered,
+            documents.data,
+            documents.indptr.astype(np.int64),
+            offsets[:-1].copy(),
+            ordinals,
+            impacts,
+        )
+        arrays: dict[str, NDArray[Any]] = {
+            "components": components,
+            "offsets": offsets,
+            "ordinals": ordinals,
+            "impacts": impacts,
+        }
+        for array in arrays.values():
+            array.flags.writeable = False
+        return cls(arrays, documents.shape[0], documents.shape[1])
+
+    @property
+    def n_postings(self) -> int:
+        """Number of (document, component) pairs held."""
+        return int(self._arrays["ordinals"].size)
+
+    def document_frequencies(self) -> tuple[NDArray[np.int32], Int64s]:
+        """The components that documents have, ascending, and how many documents have each."""
+        return self._arrays["components"], np.diff(self._arrays["offsets"])
+
+    def search(
+        self, queries: Vectors, k: int = 10, *, n_threads: int = 1, allowed: ArrayLike | None = None
+    ) -> TopK:
+        """The k best documents of each query, by inner product.
+
+        Args:
+            queries: csr_array (n_queries, dim); components that no document has add nothing.
+            k: results a query, at least 1; a document without a common component is never one.
+            n_threads: threads over queries.
+            allowed: bool (n_documents,); only documents marked True are returned.
+
+        Returns:
+            scores float32 (n_queries, k) and ordinals int64 (n_queries, k); empty places hold
+            -inf and -1. Equal scores: lower ordinal first.
+        """
+        batch = as_vectors(queries, name="queries")
+        return self._search(
+            batch.indices, batch.data, batch.indptr.astype(np.int64), k, n_threads, allowed
+        )
+
+    def search_one(
+        self,
+        components: ArrayLike,
+        values: ArrayLike,
+        k: int = 10,
+        allowed: ArrayLike | None = None,
+    ) -> TopK:
+        """The k best documents of one query given as components and values; shapes (1, k)."""
+        ids, weights = as_vector(components, values, name="query")
+        return self._search(ids, weights, np.array([0, ids.size]), k, 1, allowed)
+
+    def _search(
+        self,
+        components: NDArray[np.integer[Any]],
+        values: Float32s,
+        indptr: Int64s,
+        k: int,
+        n_threads: int,
+        allowed: ArrayLike | None,
+    ) -> TopK:
+        check_k(k)
+        mask = as_mask(allowed, self.n_documents)
+        lists, weights, ends = self._known_terms(components, values, indptr)
+        n_queries = indptr.size - 1
+        scores, ordinals = empty_results(n_queries, min(k, max(self.n_documents, 1)))
+
+        def run(first: int, last: int) -> int:
+            return search_exact(
+                lists,
+                weights,
+                ends[first : last + 1],
+                self._arrays["offsets"],
+                self._arrays["ordinals"],
+                self._arrays["impacts"],
+                self.n_documents,
+                mask,
+                np.zeros(WINDOW, dtype=np.float32),
+                scores[first:last],
+                ordinals[first:last],
+            )
+
+        postings = sum(in_threads(run, n_queries, n_threads))
+        return TopK(*_widen(scores, ordinals, k), Counters(postings_scored=postings))
+
+    def _known_terms(
+        self, components: NDArray[np.integer[Any]], values: Float32s, indptr: Int64s
+    ) -> tuple[Int64s, Float32s, Int64s]:
+        """The query terms that have a posting list: list numbers, values, int64 indptr."""
+        known = self._arrays["components"]
+        places = np.searchsorted(known, components)
+        found = np.zeros(places.size, dtype=np.bool_)
+        inside = places < known.size
+        found[inside] = known[places[inside]] == components[inside]
+        ends = np.concatenate(([0], np.cumsum(found, dtype=np.int64)))[indptr]
+        return places[found], values[found], ends
+
+    def write(self, file: BinarySink) -> None:
+        """Write the index into an open file."""
+        write_arrays(file, KIND, self._arrays, self._meta())
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the index to one file, atomically."""
+        save_arrays(path, KIND, self._arrays, self._meta())
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], memory: Literal["map", "load"] = "map") -> Self:
+        """Open a saved index, memory-mapped or loaded.
+
+        Raises:
+            CorruptFile, UnsupportedVersion: the file cannot be used.
+        """
+        arrays, meta = load_arrays(path, KIND, memory)
+        return cls(arrays, int(meta["n_documents"]), int(meta["dim"]))
+
+    def _meta(self) -> dict[str, int]:
+        return {"n_documents": self.n_documents, "dim": self.dim}
+
+
+def _distinct(
+    components: NDArray[np.integer[Any]],
+) -> tuple[NDArray[np.int32], Int64s, NDArray[np.int32]]:
+    """The distinct components, ascending; how often each comes; each entry's number among them."""
+    highest = int(components.max()) if components.size else -1
+    if highest > _DENSE_LIMIT:  # hashed components: a table over all of them would not fit
+        distinct, numbers, counts = np.unique(components, return_inverse=True, return_counts=True)
+        return distinct.astype(np.int32), counts, numbers.astype(np.int32)
+    table = np.bincount(components, minlength=highest + 1)
+    distinct = np.flatnonzero(table)
+    places = np.zeros(highest + 1, dtype=np.int32)
+    places[distinct] = np.arange(distinct.size, dtype=np.int32)
+    return distinct.astype(np.int32), table[distinct], places[components]
+
+
+def _widen(scores: Float32s, ordinals: Int64s, k: int) -> tuple[Float32s, Int64s]:
+    """Pad results to k columns: kernels never get a k above the number of documents."""
+    if scores.shape[1] == k:
+        return scores, ordinals
+    wide_scores, wide_ordinals = empty_results(scores.shape[0], k)
+    wide_scores[:, : scores.shape[1]] = scores
+    wide_ordinals[:, : ordinals.shape[1]] = ordinals
+    return wide_scores, wide_ordinals

@@ -1,0 +1,70 @@
+"""How kernels are compiled: the one decorator, and where its machine code is kept.
+
+Numba's cache knows a function by its own file alone, so a changed helper in another file would
+leave old machine code in use; and code compiled with bounds checks would be taken for plain code.
+The cache folder is therefore named by a hash of every kernel source and of the mode. Where no
+folder can be written, kernels compile afresh in each process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+from numba.core import config as numba_config
+
+config: Any = numba_config  # its attributes are made at run time, unseen by type checkers
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _cache_folder() -> str | None:
+    """A writable folder for this version of the kernels, or None."""
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    digest = hashlib.sha256(repr((numba.__version__, config.BOUNDSCHECK)).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    folder = base.expanduser() / "lexidex" / digest.hexdigest()[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return str(folder)
+    except OSError:
+        return None
+
+
+CACHE_FOLDER = _cache_folder()
+"""Where compiled kernels are kept between processes; None where nothing can be written."""
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a module-level function over arrays and scalars; it releases the GIL.
+
+    Floating-point sums may be reassociated and contracted, nothing more: results of the compiled
+    and the interpreted form agree to 1e-5, not bit for bit.
+    """
+    return _compile(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def strict_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Like `kernel`, with sums in the order written: for results that others are compared with."""
+    return _compile(function, fastmath=False)
+
+
+def _compile(function: Callable[P, R], fastmath: Any) -> Callable[P, R]:
+    former = config.CACHE_DIR
+    try:
+        config.CACHE_DIR = CACHE_FOLDER or former
+        options = {"nogil": True, "cache": CACHE_FOLDER is not None, "fastmath": fastmath}
+        compiled: Callable[P, R] = numba.njit(**options)(function)
+        return compiled
+    finally:
+        config.CACHE_DIR = former

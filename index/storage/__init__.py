@@ -1,0 +1,1 @@
+"""Files of a collection: the storage object, array files, segments, manifests."""

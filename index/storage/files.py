@@ -1,0 +1,205 @@
+"""The storage object: every file operation of a collection goes through one of these.
+
+`FileStorage` keeps a folder on disk; `MemoryStorage` keeps the same names in a dict, for tests and
+for collections that need no disk. A third one, in the tests, injects faults. Names are relative
+POSIX paths. The promises that commits are built on:
+
+- `create` gives a file that, when its `with` block ends without an error, is complete and synced;
+  when the block fails, no file of that name is left.
+- `rename` replaces atomically.
+- a name is durable once `sync_folder` of its folder has returned.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import mmap
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from lexidex.errors import CorruptFile, LexidexError, Locked, StorageFull
+
+from .lock import write_lock
+
+Memory: TypeAlias = Literal["map", "load"]
+
+
+class Storage(Protocol):
+    """A folder of files; see the module's text for what each operation promises."""
+
+    @property
+    def location(self) -> str:
+        """Where this is, for messages."""
+
+    def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A context manager giving a binary file to write; its folder is made where missing."""
+
+    def view(self, name: str, memory: Memory = "map") -> memoryview:
+        """The file's bytes, read-only: mapped, or loaded into memory of their own."""
+
+    def size(self, name: str) -> int:
+        """Length of the file in bytes."""
+
+    def list(self, folder: str = "") -> list[str]:
+        """Names directly in a folder, sorted; [] when there is no such folder."""
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a file another name, replacing what had it."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a folder with all in it; a missing one is no error."""
+
+    def sync_folder(self, folder: str = "") -> None:
+        """Make the names in a folder durable."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """A context manager that holds the write lock; Locked if another writer does."""
+
+
+class FileStorage:
+    """A folder on disk."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        """Wrap the folder at `root`; it is made by the first file written."""
+        self.root = Path(root)
+
+    @property
+    def location(self) -> str:
+        return str(self.root)
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[IO[bytes]]:
+        path = self.root / name
+        with _full_disk_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(path, "wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+
+    def view(self, name: str, memory: Memory = "map") -> memoryview:
+        path = self.root / name
+        try:
+            with open(path, "rb") as file:
+                length = os.fstat(file.fileno()).st_size
+                if memory == "load" or length == 0:
+                    # A NumPy allocation gets huge pages where a mapped file does not.
+                    loaded = np.empty(length, dtype=np.uint8)
+                    file.readinto(loaded.data)
+                    return loaded.data.toreadonly()
+                return memoryview(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
+        except FileNotFoundError:
+            raise CorruptFile(f"{path}: the file is missing") from None
+
+    def size(self, name: str) -> int:
+        try:
+            return (self.root / name).stat().st_size
+        except FileNotFoundError:
+            raise CorruptFile(f"{self.root / name}: the file is missing") from None
+
+    def list(self, folder: str = "") -> list[str]:
+        try:
+            return sorted(os.listdir(self.root / folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def rename(self, old: str, new: str) -> None:
+        os.replace(self.root / old, self.root / new)
+
+    def remove(self, name: str) -> None:
+        path = self.root / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+    def sync_folder(self, folder: str = "") -> None:
+        if os.name == "nt":  # Windows cannot open a folder, and makes names durable by itself
+            return
+        descriptor = os.open(self.root / folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lock(self) -> AbstractContextManager[None]:
+        return write_lock(self.root)
+
+
+class MemoryStorage:
+    """The same operations on a dict of bytes."""
+
+    def __init__(self) -> None:
+        """An empty folder in memory."""
+        self.files: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def location(self) -> str:
+        return "memory"
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[IO[bytes]]:
+        file = io.BytesIO()
+        yield file
+        self.files[name] = file.getvalue()
+
+    def view(self, name: str, memory: Memory = "map") -> memoryview:
+        if name not in self.files:
+            raise CorruptFile(f"{self.location}/{name}: the file is missing")
+        return memoryview(self.files[name])
+
+    def size(self, name: str) -> int:
+        return len(self.view(name))
+
+    def list(self, folder: str = "") -> list[str]:
+        prefix = f"{folder}/" if folder else ""
+        inside = (name[len(prefix) :] for name in self.files if name.startswith(prefix))
+        return sorted({name.split("/", 1)[0] for name in inside})
+
+    def rename(self, old: str, new: str) -> None:
+        self.files[new] = self.files.pop(old)
+
+    def remove(self, name: str) -> None:
+        for file in [f for f in self.files if f == name or f.startswith(f"{name}/")]:
+            del self.files[file]
+
+    def sync_folder(self, folder: str = "") -> None:
+        """Nothing to do: memory has no other copy."""
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise Locked(f"{self.location}: another thread is writing; wait for it, then try again")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """Turn the system's errors into ours: no space, no permission, a file for a folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                f"{path}: no space left on the device; free some and write again "
+                "(what was committed before is untouched)"
+            ) from None
+        if error.errno in (errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise LexidexError(f"{path}: cannot write: {error.strerror}") from None
+        raise

@@ -1,0 +1,118 @@
+"""The k best: a bounded heap over two flat arrays, and the result type that it fills.
+
+Order everywhere: higher score first, and among equal scores the lower ordinal first. The heap's
+root is the worst of the kept, so that a full heap is entered only by something better than it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .jit import strict_kernel
+from .vectors import Float32s, Int64s
+
+EMPTY_ORDINAL = -1
+"""Stands in result places that no document fills; the score there is -inf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Work done for a batch of queries; the same on every machine, so tests can hold to it."""
+
+    postings_scored: int = 0
+    documents_scored: int = 0
+    blocks_scored: int = 0
+    blocks_skipped: int = 0
+
+    def __add__(self, other: Counters) -> Counters:
+        return Counters(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counters)))
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """The k best documents of each query; unpacks as `scores, ordinals`.
+
+    scores: float32 (n_queries, k), descending, -inf in empty places.
+    ordinals: int64 (n_queries, k), -1 in empty places.
+    """
+
+    scores: Float32s
+    ordinals: Int64s
+    counters: Counters = Counters()
+
+    def __iter__(self) -> Iterator[NDArray[np.generic]]:
+        yield self.scores
+        yield self.ordinals
+
+
+def empty_results(n_queries: int, k: int) -> tuple[Float32s, Int64s]:
+    """Result arrays (n_queries, k) with every place empty."""
+    scores = np.full((n_queries, k), -np.inf, dtype=np.float32)
+    return scores, np.full((n_queries, k), EMPTY_ORDINAL, dtype=np.int64)
+
+
+@strict_kernel
+def is_worse(score: float, ordinal: int, other_score: float, other_ordinal: int) -> bool:
+    """Whether the first of two results stands after the second."""
+    return score < other_score or (score == other_score and ordinal > other_ordinal)
+
+
+@strict_kernel
+def heap_push(scores: Float32s, ordinals: Int64s, size: int, score: float, ordinal: int) -> int:
+    """Insert into the heap scores/ordinals[:size] of capacity len(scores); the new size.
+
+    Precondition: the heap has room, or (score, ordinal) is better than its root.
+    Postcondition: the root is the worst kept result.
+    """
+    capacity = scores.size
+    if size < capacity:
+        place = size
+        while place > 0:
+            parent = (place - 1) // 2
+            if not is_worse(score, ordinal, scores[parent], ordinals[parent]):
+                break
+            scores[place] = scores[parent]
+            ordinals[place] = ordinals[parent]
+            place = parent
+        scores[place] = score
+        ordinals[place] = ordinal
+        return size + 1
+    sift_down(scores, ordinals, size, score, ordinal)
+    return size
+
+
+@strict_kernel
+def sift_down(scores: Float32s, ordinals: Int64s, size: int, score: float, ordinal: int) -> None:
+    """Put (score, ordinal) in the root's stead and restore the heap of `size` results."""
+    place = 0
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        right = child + 1
+        if right < size and is_worse(
+            scores[right], ordinals[right], scores[child], ordinals[child]
+        ):
+            child = right
+        if not is_worse(scores[child], ordinals[child], score, ordinal):
+            break
+        scores[place] = scores[child]
+        ordinals[place] = ordinals[child]
+        place = child
+    scores[place] = score
+    ordinals[place] = ordinal
+
+
+@strict_kernel
+def heap_sort(scores: Float32s, ordinals: Int64s, size: int) -> None:
+    """Turn the heap scores/ordinals[:size] into best-first order, in place."""
+    for last in range(size - 1, 0, -1):
+        score = scores[last]
+        ordinal = ordinals[last]
+        scores[last] = scores[0]
+        ordinals[last] = ordinals[0]
+        sift_down(scores, ordinals, last, score, ordinal)

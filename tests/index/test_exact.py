@@ -1,0 +1,128 @@
+"""Exact search against brute force: scores, ordinals, ties, masks, shapes, threads, files."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from lexidex.errors import CorruptFile, ParameterError
+from lexidex.index import Counters, ExactIndex
+from lexidex.index.exact_kernels import WINDOW
+
+from .collections import batches, brute_force, random_batch
+
+
+@given(batches(), batches(max_rows=5), st.integers(1, 50), st.data())
+@settings(max_examples=60)
+def test_search_equals_brute_force(documents, queries, k, data):
+    mask = data.draw(st.none() | st.just(np.arange(documents.shape[0]) % 3 != 1))
+    found = ExactIndex.build(documents).search(queries, k, allowed=mask)
+    scores, ordinals = brute_force(queries, documents, k, mask)
+    np.testing.assert_array_equal(found.ordinals, ordinals)
+    np.testing.assert_array_equal(found.scores, scores)
+    assert found.scores.dtype == np.float32
+    assert found.ordinals.dtype == np.int64
+
+
+@pytest.mark.compiled_only
+@pytest.mark.parametrize("extra", [-1, 0, 1])
+def test_windows_join_without_a_seam(extra):
+    rng = np.random.default_rng(extra + 5)
+    documents = random_batch(rng, 2 * WINDOW + extra, 6, 0.3)
+    queries = random_batch(rng, 4, 6, 0.7)
+    found = ExactIndex.build(documents).search(queries, 25)
+    scores, ordinals = brute_force(queries, documents, 25)
+    np.testing.assert_array_equal(found.ordinals, ordinals)
+    np.testing.assert_array_equal(found.scores, scores)
+
+
+def test_equal_scores_stand_in_order_of_ordinals():
+    documents = sparse.csr_array(np.ones((100, 1), dtype=np.float32))
+    found = ExactIndex.build(documents).search(documents[[0]], 7)
+    assert found.ordinals.tolist() == [[0, 1, 2, 3, 4, 5, 6]]
+
+
+def test_hashed_components_take_no_space_and_match():
+    high = 2**31 - 1
+    rows = sparse.csr_array(
+        (np.array([1, 2, 3], np.float32), np.array([5, high, high]), np.array([0, 2, 3])),
+        shape=(2, 2**31),
+    )
+    index = ExactIndex.build(rows)
+    found = index.search_one([high, 77], [1.0, 9.0], k=3)
+    assert found.ordinals.tolist() == [[1, 0, -1]]
+    assert found.scores.tolist() == [[3.0, 2.0, -np.inf]]
+    components, counts = index.document_frequencies()
+    assert components.tolist() == [5, high]
+    assert counts.tolist() == [1, 2]
+
+
+def test_one_query_and_a_batch_agree_and_threads_change_nothing():
+    rng = np.random.default_rng(3)
+    index = ExactIndex.build(random_batch(rng, 200, 20))
+    queries = random_batch(rng, 17, 20)
+    alone = [index.search_one(q.indices, q.data, 9) for q in (queries[[i]] for i in range(17))]
+    single, threaded = index.search(queries, 9), index.search(queries, 9, n_threads=4)
+    for found in (threaded, *[single]):
+        np.testing.assert_array_equal(found.ordinals, np.vstack([a.ordinals for a in alone]))
+        np.testing.assert_array_equal(found.scores, np.vstack([a.scores for a in alone]))
+    assert single.counters == threaded.counters == sum((a.counters for a in alone), Counters())
+
+
+def test_the_counter_tells_the_postings_of_the_query_s_terms():
+    documents = sparse.csr_array(np.array([[1, 1, 0], [1, 0, 0], [0, 0, 4]], dtype=np.float32))
+    query = sparse.csr_array(np.array([[1, 1, 0]], dtype=np.float32))
+    assert ExactIndex.build(documents).search(query, 1).counters.postings_scored == 3
+
+
+def test_no_documents_no_queries_and_empty_ones():
+    empty = sparse.csr_array((0, 4), dtype=np.float32)
+    one = sparse.csr_array(np.array([[1, 0, 0, 2]], dtype=np.float32))
+    assert ExactIndex.build(empty).search(one, 2).ordinals.tolist() == [[-1, -1]]
+    assert ExactIndex.build(one).search(empty, 2).ordinals.shape == (0, 2)
+    nothing = sparse.csr_array((1, 4), dtype=np.float32)
+    assert ExactIndex.build(one).search(nothing, 1).ordinals.tolist() == [[-1]]
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, True, 10**7])
+def test_a_bad_k_is_refused(k):
+    index = ExactIndex.build(sparse.csr_array(np.eye(2, dtype=np.float32)))
+    with pytest.raises(ParameterError, match=r"k: .*expected an integer from 1"):
+        index.search_one([0], [1.0], k)
+
+
+@pytest.mark.parametrize("mask", [[True], [1, 0], np.ones((2, 1), bool)])
+def test_a_bad_mask_is_refused(mask):
+    index = ExactIndex.build(sparse.csr_array(np.eye(2, dtype=np.float32)))
+    with pytest.raises(ParameterError, match=r"expected a bool array of shape \(2,\)"):
+        index.search_one([0], [1.0], 1, allowed=mask)
+
+
+def test_searching_changes_neither_queries_nor_index():
+    rng = np.random.default_rng(1)
+    documents, queries = random_batch(rng, 30, 8), random_batch(rng, 3, 8)
+    before = queries.copy()
+    index = ExactIndex.build(documents)
+    first = index.search(queries, 5)
+    np.testing.assert_array_equal(index.search(queries, 5).scores, first.scores)
+    np.testing.assert_array_equal(queries.toarray(), before.toarray())
+
+
+@pytest.mark.parametrize("memory", ["map", "load"])
+def test_a_saved_index_finds_the_same(tmp_path, memory):
+    rng = np.random.default_rng(2)
+    index = ExactIndex.build(random_batch(rng, 50, 9))
+    queries = random_batch(rng, 6, 9)
+    index.save(tmp_path / "saved.lxd")
+    reopened = ExactIndex.open(tmp_path / "saved.lxd", memory=memory)
+    np.testing.assert_array_equal(
+        reopened.search(queries, 4).ordinals, index.search(queries, 4).ordinals
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["saved.lxd"]
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "x.lxd").write_bytes(b"PAR1" * 30)
+    with pytest.raises(CorruptFile, match="not a Lexidex file"):
+        ExactIndex.open(tmp_path / "x.lxd")
