@@ -1,0 +1,127 @@
+"""Text -> terms, the way Lucene's analyzers do it.
+
+Words are cut by the rules of Unicode Standard Annex 29 as Lucene's StandardTokenizer applies them:
+apostrophe, full stop and colon join letters, full stop, comma, semicolon and apostrophe join
+digits, an underscore joins both; an ideograph or a hiragana is a word of its own; scripts without
+spaces (Thai, Lao, Khmer, Burmese) stay in runs. English then loses the possessive 's, Lucene's 33
+stop words, and its endings by Porter's stemmer; other languages their endings by Snowball.
+Unlike Lucene, emoji are no terms and words over 255 characters stay whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import regex
+import Stemmer
+
+from lexidex.errors import ParameterError
+
+ENGLISH_STOP_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "but",
+        "by",
+        "for",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "such",
+        "that",
+        "the",
+        "their",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "will",
+        "with",
+    ]
+)
+
+_ASCII_WORD = re.compile(r"(?=_*[a-z0-9])(?:[a-z]+(?:['.:][a-z]+)*|[0-9]+(?:[.,;'][0-9]+)*|_+)+")
+_EXTEND = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
+_LETTERS = rf"(?:[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]{_EXTEND})++"
+_DIGITS = rf"(?:\p{{WB=Numeric}}{_EXTEND})++"
+_JOINERS = rf"(?:\p{{WB=ExtendNumLet}}{_EXTEND})"
+_UNICODE_WORD = regex.compile(
+    rf"""
+    (?={_JOINERS}*[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}\p{{WB=Numeric}}])
+    (?:
+      {_LETTERS}(?:[\p{{WB=MidLetter}}\p{{WB=MidNumLet}}']{_EXTEND}{_LETTERS})*+
+      | {_DIGITS}(?:[\p{{WB=MidNum}}\p{{WB=MidNumLet}}']{_EXTEND}{_DIGITS})*+
+      | {_JOINERS}
+    )++
+    | [\p{{Ideographic}}\p{{Script=Hiragana}}]{_EXTEND}
+    | (?:\p{{WB=Katakana}}{_EXTEND})++
+    | (?:\p{{LB=Complex_Context}}{_EXTEND})++
+    """,
+    regex.VERBOSE | regex.VERSION1,
+)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, lower-cased, in order."""
+    lowered = text.lower()
+    if lowered.isascii():
+        return _ASCII_WORD.findall(lowered)
+    found: list[str] = _UNICODE_WORD.findall(lowered)
+    return found
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """Words -> terms: possessives, stop words, stems.
+
+    Attributes:
+        language: "english" (Porter), another language of the Snowball stemmers, or "none" for
+            words as they are.
+        stop_words: words that become no term; None takes Lucene's list for English and none for
+            other languages.
+    """
+
+    language: str = "english"
+    stop_words: frozenset[str] | None = None
+    _stemmer: Stemmer.Stemmer | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known = sorted(set(Stemmer.algorithms()) | {"none"})
+        if self.language not in known:
+            raise ParameterError(f"language: {self.language!r}; known are {', '.join(known)}")
+        english = self.language == "english"
+        if self.stop_words is None:
+            object.__setattr__(self, "stop_words", ENGLISH_STOP_WORDS if english else frozenset())
+        algorithm = "porter" if english else self.language
+        stemmer = None if self.language == "none" else Stemmer.Stemmer(algorithm)
+        object.__setattr__(self, "_stemmer", stemmer)
+
+    def term(self, word: str) -> str | None:
+        """The term that a lower-case word becomes, or None when it becomes none."""
+        if self.language == "english" and word.endswith(("'s", "\u2019s", "\uff07s")):
+            word = word[:-2]
+        if not word or word in (self.stop_words or ()):
+            return None
+        return self._stemmer.stemWord(word) if self._stemmer else word
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a text, in order, repeated as they are."""
+        found: Iterable[str | None] = map(self.term, words(text))
+        return [term for term in found if term]

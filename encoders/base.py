@@ -1,0 +1,131 @@
+"""What an encoder is: text in, sparse vectors over a vocabulary out.
+
+A score is the inner product of a query vector and a document vector. Encoders that need nothing
+but the text (the neural ones) implement the two `encode` methods and `term`. Encoders that weigh by
+the collection (BM25, and models that fold in its IDF) take part in two more agreements:
+
+- documents are *drafted* batch by batch and *finished* once their segment is complete, because
+  the average length is known only then;
+- queries are weighed by the `Statistics` that `bind` hands over, so that they are always current.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexidex.errors import ParameterError
+from lexidex.index.vectors import Vectors
+
+from .vocabulary import Vocabulary
+
+DEFAULT_ENCODER = "bm25"
+"""What `Collection.create`, the command line and the server use unless told otherwise."""
+
+Texts: TypeAlias = Sequence[str]
+
+
+class Statistics(Protocol):
+    """What query weights may depend on: counts over the documents searched."""
+
+    @property
+    def n_documents(self) -> int:
+        """Number of documents."""
+
+    def document_frequencies(self, components: NDArray[np.int32]) -> NDArray[np.int64]:
+        """For each component, how many documents have it; int64, same shape."""
+
+
+class Encoder(ABC):
+    """Text -> vectors over a vocabulary; see the module's text for the agreements."""
+
+    kind: ClassVar[str]
+    """The name of the family, as `load_encoder` and saved encoders know it."""
+
+    vocabulary: Vocabulary | None = None
+    """The vocabulary that grows with the documents; None when the model fixes its own."""
+
+    needs_statistics: ClassVar[bool] = False
+    """Whether documents are weighed by their segment's average length, queries by `bind`."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Number of components known at present; every vector's components lie below it."""
+
+    @property
+    @abstractmethod
+    def options(self) -> dict[str, Any]:
+        """What `load_encoder(kind, **options)` needs to make this encoder again."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two encoders exactly when their vectors may stand in one collection."""
+        described = json.dumps([self.kind, self.options], sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+    @abstractmethod
+    def encode_documents(self, texts: Texts) -> Vectors:
+        """Document vectors, csr_array (len(texts), dim)."""
+
+    @abstractmethod
+    def encode_queries(self, texts: Texts) -> Vectors:
+        """Query vectors, csr_array (len(texts), dim)."""
+
+    @abstractmethod
+    def term(self, component: int) -> str:
+        """The word that a component stands for."""
+
+    @abstractmethod
+    def component(self, term: str) -> int | None:
+        """The component that stands for a word, or None when there is none."""
+
+    def fit(self, texts: Iterable[str]) -> Self:
+        """Learn the statistics of `texts`; encoders that need none do nothing."""
+        return self
+
+    def draft_documents(self, texts: Texts) -> Vectors:
+        """Document vectors that may still lack what only the whole segment tells."""
+        return self.encode_documents(texts)
+
+    def finish_documents(self, drafts: Vectors, average_length: float) -> Vectors:
+        """Drafts as final document vectors, given the average row sum of the drafts around."""
+        return drafts
+
+    def bind(self, statistics: Statistics) -> Self:
+        """This encoder with query weights taken from `statistics`; itself if it needs none."""
+        return self
+
+    def ignored_terms(self, text: str) -> list[str]:
+        """Terms of a query that stand for no component and so cannot match anything."""
+        return []
+
+    def use_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Take the vocabulary of a collection as this encoder's own, if it has a growing one."""
+        return
+
+    def restore(self, state: dict[str, Any]) -> Self:
+        """Take over the learned state that `save` wrote."""
+        return self
+
+    @abstractmethod
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write what `load_encoder(path)` reads back."""
+
+
+def check_texts(texts: object) -> Texts:
+    """`texts` as a list of strings; ParameterError names the first that is not one."""
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise ParameterError(f"texts: expected a list of strings, got {type(texts).__name__}")
+    checked = list(texts)
+    for place, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise ParameterError(f"texts[{place}]: expected a string, got {type(text).__name__}")
+    return checked
