@@ -1,0 +1,159 @@
+"""Stored documents, what a hit shows: Arrow record batches, read by ordinal or by id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lexidex.errors import CorruptFile
+
+from .manifest import CountedFile
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.large_string(), nullable=False),
+        pa.field("title", pa.large_string()),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("metadata", pa.large_string()),
+    ]
+)
+_BATCH_ROWS = 4096
+_BATCH_CHARACTERS = 1 << 24
+
+
+class StorableDocument(Protocol):
+    """What is kept of a document."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def title(self) -> str | None: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, Any]: ...
+
+
+class DocumentWriter:
+    """Streams documents into a file in batches of bounded size."""
+
+    def __init__(self, file: CountedFile) -> None:
+        """Write into an open file."""
+        self._writer = pa.ipc.new_file(pa.PythonFile(file, mode="w"), SCHEMA)
+        self._rows: list[dict[str, Any]] = []
+        self._characters = 0
+        self._batch_starts = [0]
+
+    def add(self, document: StorableDocument) -> None:
+        """Append one document."""
+        metadata = json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
+        self._rows.append(
+            {
+                "id": document.id,
+                "title": document.title,
+                "text": document.text,
+                "metadata": metadata,
+            }
+        )
+        self._characters += len(document.text) + len(metadata or "")
+        if len(self._rows) == _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
+            self._flush()
+
+    def finish(self) -> NDArray[np.int64]:
+        """Complete the file; int64 (n_batches + 1,), first ordinal of each batch and the end."""
+        self._flush()
+        self._writer.close()
+        return np.array(self._batch_starts, dtype=np.int64)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, SCHEMA))
+            self._batch_starts.append(self._batch_starts[-1] + len(self._rows))
+            self._rows, self._characters = [], 0
+
+
+class DocumentReader:
+    """Documents of a segment over a memory map; batches are decoded when first touched."""
+
+    def __init__(
+        self,
+        data: memoryview,
+        batch_starts: NDArray[np.int64],
+        id_order: NDArray[np.int32],
+        where: str,
+    ) -> None:
+        """Read a file's bytes.
+
+        Args:
+            batch_starts: what `DocumentWriter.finish` returned.
+            id_order: int32 (n,), ordinals in ascending order of their ids.
+        """
+        try:
+            self._file = pa.ipc.open_file(pa.py_buffer(data))
+        except pa.ArrowInvalid as error:
+            raise CorruptFile(f"{where}: {error}") from None
+        if self._file.num_record_batches != batch_starts.size - 1:
+            raise CorruptFile(f"{where}: {self._file.num_record_batches} batches, expected others")
+        self._batch_starts = batch_starts
+        self._id_order = id_order
+        self._batches: dict[int, pa.RecordBatch] = {}
+
+    def __len__(self) -> int:
+        return int(self._id_order.size)
+
+    def fetch(self, ordinal: int, fields: Sequence[str]) -> dict[str, Any]:
+        """Some fields of one document; metadata as an object, {} where there is none."""
+        number = int(np.searchsorted(self._batch_starts, ordinal, side="right")) - 1
+        row = ordinal - int(self._batch_starts[number])
+        batch = self._batch(number)
+        found = {name: batch.column(name)[row].as_py() for name in fields}
+        if "metadata" in found:
+            found["metadata"] = json.loads(found["metadata"] or "{}")
+        return found
+
+    def find(self, doc_id: str) -> int | None:
+        """The ordinal of the document with that id, the highest if several have it, or None."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self._id(middle) <= doc_id:
+                low = middle + 1
+            else:
+                high = middle
+        return int(self._id_order[low - 1]) if low and self._id(low - 1) == doc_id else None
+
+    def ids(self) -> pa.ChunkedArray:
+        """Every id, in order of ordinals."""
+        batches = [self._batch(i) for i in range(self._file.num_record_batches)]
+        return pa.chunked_array([b.column("id") for b in batches], type=pa.large_string())
+
+    def _id(self, place: int) -> str:
+        identifier: str = self.fetch(int(self._id_order[place]), ("id",))["id"]
+        return identifier
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        if number not in self._batches:
+            self._batches[number] = self._file.get_batch(number)
+        return self._batches[number]
+
+
+def sort_ids(ids: pa.ChunkedArray) -> NDArray[np.int32]:
+    """Ordinals in ascending order of their ids; equal ids in order of ordinals."""
+    order: NDArray[np.int32] = pc.sort_indices(ids).to_numpy().astype(np.int32)
+    return order
+
+
+def repeated_ids(ids: pa.ChunkedArray, id_order: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """bool (n,): documents whose id comes again at a higher ordinal."""
+    repeated = np.zeros(id_order.size, dtype=np.bool_)
+    if id_order.size > 1:
+        in_order = ids.take(pa.array(id_order))
+        same = pc.equal(in_order[1:], in_order[:-1]).to_numpy(zero_copy_only=False)
+        repeated[id_order[:-1][same]] = True
+    return repeated

@@ -1,0 +1,263 @@
+"""A segment: documents, their vectors and an index over them. Writer -> files -> reader.
+
+The writer takes batches of any size in bounded memory: documents stream to disk, vectors are held
+until the segment is complete. The reader never changes; what was deleted since is a mask beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lexidex.errors import CorruptFile
+
+from ..exact import KIND as EXACT_KIND
+from ..exact import ExactIndex
+from ..vectors import Vectors, csr
+from . import layout
+from .arrays import read_arrays, write_arrays
+from .documents import (
+    DocumentReader,
+    DocumentWriter,
+    StorableDocument,
+    repeated_ids,
+    sort_ids,
+)
+from .files import Memory, Storage
+from .manifest import FileEntry, SegmentEntry, counted
+
+_VECTORS_KIND = "vectors"
+_MAP_KIND = "document-map"
+_DELETIONS_KIND = "deletions"
+
+
+class SegmentWriter:
+    """Collects documents with their passages' vectors; `finish` makes a segment of them."""
+
+    def __init__(self, storage: Storage, name: str) -> None:
+        """Start the segment `name`; nothing of it is searchable before `finish`."""
+        self._storage = storage
+        self._name = name
+        self._open = ExitStack()
+        self._file = self._open.enter_context(counted(storage, self._path(layout.DOCUMENTS)))
+        self._documents = DocumentWriter(self._file)
+        self._passage_counts: list[int] = []
+        self._ids: list[str] = []
+        self._drafts: list[Vectors] = []
+        self.n_postings = 0
+
+    @property
+    def n_documents(self) -> int:
+        """Documents added so far."""
+        return len(self._ids)
+
+    @property
+    def total_length(self) -> float:
+        """Sum of all values of the vectors added so far."""
+        return sum(float(draft.data.sum(dtype=np.float64)) for draft in self._drafts)
+
+    def add(
+        self,
+        documents: Sequence[StorableDocument],
+        vectors: Vectors,
+        passage_counts: Sequence[int] | None = None,
+    ) -> None:
+        """Append documents.
+
+        Args:
+            vectors: csr_array, one row a passage, in order of the documents.
+            passage_counts: passages of each document; one each when None.
+        """
+        for document in documents:
+            self._documents.add(document)
+            self._ids.append(document.id)
+        self._passage_counts += passage_counts or [1] * len(documents)
+        self._drafts.append(vectors)
+        self.n_postings += int(vectors.nnz)
+
+    def finish(self, weigh: Callable[[Vectors], Vectors]) -> SegmentEntry:
+        """Weigh the drafts, write every file, and describe the segment.
+
+        Documents whose id comes again later in the segment count as deleted.
+        """
+        total_length = self.total_length
+        batch_starts = self._documents.finish()
+        self._open.close()
+        files = [self._file.entry(self._path(layout.DOCUMENTS))]
+        ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
+        id_order = sort_ids(ids)
+        passage_starts = np.zeros(len(self._ids) + 1, dtype=np.int64)
+        np.cumsum(self._passage_counts, out=passage_starts[1:])
+        files.append(
+            self._write(
+                layout.DOCUMENT_MAP,
+                _MAP_KIND,
+                {
+                    "batch_starts": batch_starts,
+                    "id_order": id_order,
+                    "passage_starts": passage_starts,
+                },
+            )
+        )
+        drafts, self._drafts = self._drafts, []
+        for place, draft in enumerate(drafts):
+            drafts[place] = weigh(draft)
+        files.append(self._write_vectors(drafts))
+        drafts.clear()
+        files.append(self._write_exact())
+        self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
+        self._storage.sync_folder(layout.SEGMENTS)
+        entry = SegmentEntry(
+            name=self._name,
+            n_documents=len(self._ids),
+            n_passages=int(passage_starts[-1]),
+            n_postings=self.n_postings,
+            n_deleted=0,
+            total_length=total_length,
+            files=tuple(files),
+        )
+        return mark_deleted(self._storage, entry, repeated_ids(ids, id_order), generation=0)
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._open.close()
+        self._storage.remove(f"{layout.SEGMENTS}/{self._name}")
+
+    def _path(self, file: str) -> str:
+        return layout.segment_file(self._name, file)
+
+    def _write(
+        self, file: str, kind: str, arrays: Mapping[str, Any], meta: Mapping[str, Any] | None = None
+    ) -> FileEntry:
+        with counted(self._storage, self._path(file)) as target:
+            write_arrays(target, kind, arrays, meta or {})
+        return target.entry(self._path(file))
+
+    def _write_vectors(self, batches: list[Vectors]) -> FileEntry:
+        dim = max((batch.shape[1] for batch in batches), default=0)
+        counts = [np.diff(batch.indptr) for batch in batches]
+        indptr = np.zeros(sum(c.size for c in counts) + 1, dtype=np.int64)
+        if counts:
+            np.cumsum(np.concatenate(counts), out=indptr[1:])
+        arrays = {
+            "indptr": indptr,
+            "components": ("<i4", (batch.indices for batch in batches)),
+            "values": ("<f4", (batch.data for batch in batches)),
+        }
+        return self._write(layout.VECTORS, _VECTORS_KIND, arrays, {"dim": dim})
+
+    def _write_exact(self) -> FileEntry:
+        """Invert the vectors just written; the forward side stays on disk meanwhile."""
+        vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
+        index = ExactIndex.build(vectors)
+        with counted(self._storage, self._path(layout.EXACT)) as target:
+            index.write(target)
+        return target.entry(self._path(layout.EXACT))
+
+
+class Segment:
+    """A committed segment, memory-mapped."""
+
+    def __init__(self, storage: Storage, entry: SegmentEntry, memory: Memory = "map") -> None:
+        """Open the segment that a manifest describes.
+
+        Raises:
+            CorruptFile: a file is missing, of another length, or its head is damaged.
+        """
+        for file in entry.files + ((entry.deletions,) if entry.deletions else ()):
+            if storage.size(file.name) != file.size:
+                raise CorruptFile(
+                    f"{storage.location}/{file.name}: {storage.size(file.name)} bytes, "
+                    f"the manifest says {file.size}; restore it from a backup or index again"
+                )
+        self.entry = entry
+        self._storage = storage
+        mapped, _ = self._arrays(layout.DOCUMENT_MAP, _MAP_KIND, "map")
+        path = layout.segment_file(entry.name, layout.DOCUMENTS)
+        self.documents = DocumentReader(
+            storage.view(path),
+            mapped["batch_starts"],
+            mapped["id_order"],
+            f"{storage.location}/{path}",
+        )
+        self.passage_starts: NDArray[np.int64] = mapped["passage_starts"]
+        self.vectors = _read_vectors(
+            storage, layout.segment_file(entry.name, layout.VECTORS), "map"
+        )
+        arrays, meta = self._arrays(layout.EXACT, EXACT_KIND, memory)
+        self.exact = ExactIndex(arrays, meta["n_documents"], meta["dim"])
+        self.deleted = self._deleted()
+
+    @property
+    def n_live(self) -> int:
+        """Documents that are not deleted."""
+        return self.entry.n_documents - self.entry.n_deleted
+
+    def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The documents that passages belong to, int64, same shape."""
+        if self.entry.n_passages == self.entry.n_documents:
+            return passages
+        return np.searchsorted(self.passage_starts, passages, side="right") - 1
+
+    def live_passages(self) -> NDArray[np.bool_] | None:
+        """bool (n_passages,): passages of documents that are not deleted; None when all are."""
+        if self.deleted is None:
+            return None
+        live: NDArray[np.bool_] = np.repeat(~self.deleted, np.diff(self.passage_starts))
+        return live
+
+    def passages_with_ids(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
+        """bool (n_documents,): live documents whose id is among `ids`."""
+        found = pc.is_in(self.documents.ids(), value_set=ids)
+        named: NDArray[np.bool_] = found.to_numpy(zero_copy_only=False)
+        return named if self.deleted is None else named & ~self.deleted
+
+    def find(self, doc_id: str) -> int | None:
+        """The live document with that id, or None."""
+        ordinal = self.documents.find(doc_id)
+        if ordinal is None or (self.deleted is not None and self.deleted[ordinal]):
+            return None
+        return ordinal
+
+    def _arrays(
+        self, file: str, kind: str, memory: Memory
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        name = layout.segment_file(self.entry.name, file)
+        return read_arrays(
+            self._storage.view(name, memory), kind, f"{self._storage.location}/{name}"
+        )
+
+    def _deleted(self) -> NDArray[np.bool_] | None:
+        if self.entry.deletions is None:
+            return None
+        name = self.entry.deletions.name
+        where = f"{self._storage.location}/{name}"
+        arrays, _ = read_arrays(self._storage.view(name, "load"), _DELETIONS_KIND, where)
+        unpacked = np.unpackbits(arrays["bits"], count=self.entry.n_documents)
+        return unpacked.astype(np.bool_)
+
+
+def mark_deleted(
+    storage: Storage, entry: SegmentEntry, deleted: NDArray[np.bool_], generation: int
+) -> SegmentEntry:
+    """The entry with these documents deleted, their mask written as of `generation`."""
+    if not deleted.any():
+        return entry
+    name = layout.deletions(entry.name, generation)
+    with counted(storage, name) as target:
+        write_arrays(target, _DELETIONS_KIND, {"bits": np.packbits(deleted)}, {})
+    storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
+    return replace(entry, n_deleted=int(deleted.sum()), deletions=target.entry(name))
+
+
+def _read_vectors(storage: Storage, name: str, memory: Memory) -> Vectors:
+    where = f"{storage.location}/{name}"
+    arrays, meta = read_arrays(storage.view(name, memory), _VECTORS_KIND, where)
+    return csr(arrays["values"], arrays["components"], arrays["indptr"], int(meta["dim"]))

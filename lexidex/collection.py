@@ -1,0 +1,372 @@
+"""The facade: a folder of documents that can be searched.
+
+collection = Collection.create("papers")
+collection.upsert([{"id": "1", "text": "Sparse vectors are searched by inverted indexes."}])
+for hit in collection.search("inverted index"):
+    print(hit.doc_id, hit.score)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Self
+
+import numpy as np
+
+from lexidex.documents import Document, SparseInput, check_sparse
+from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
+from lexidex.errors import (
+    CollectionExists,
+    CorruptFile,
+    DocumentNotFound,
+    EncoderMismatch,
+    InputError,
+    ParameterError,
+)
+from lexidex.index.batch import check_k
+from lexidex.index.storage import integrity
+from lexidex.index.storage.files import FileStorage, Memory, Storage
+from lexidex.index.storage.manifest import (
+    Manifest,
+    newest_generation,
+    read_manifest,
+    write_manifest,
+)
+from lexidex.index.vectors import Vectors, build_vectors
+from lexidex.results import (
+    Explanation,
+    Hit,
+    SearchResult,
+    TermContribution,
+    Timings,
+    WriteResult,
+)
+from lexidex.snapshot import Located, Snapshot, read_vocabulary
+from lexidex.sparse_input import resolve
+from lexidex.write import Progress, Write, describe
+
+ALL_FIELDS = ("title", "text", "metadata")
+
+
+class Collection:
+    """Documents, their vectors and an index in one folder. Safe to use from many threads."""
+
+    def __init__(self, storage: Storage, memory: Memory = "map") -> None:
+        """Open the newest generation in `storage`; use `create` or `open` instead."""
+        self._storage = storage
+        self._memory = memory
+        self._writing = threading.Lock()
+        self._snapshot = self._read()
+
+    @classmethod
+    def create(
+        cls, path: str | PathLike[str] | Storage, encoder: str | Encoder | None = None
+    ) -> Self:
+        """Make an empty collection.
+
+        Args:
+            path: a folder that does not exist or is empty.
+            encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
+                that bring their own; None takes DEFAULT_ENCODER.
+
+        Raises:
+            CollectionExists: the folder holds a collection, or other files.
+            EncoderNotFound: no such encoder.
+        """
+        storage = _storage(path)
+        chosen = _encoder(encoder)
+        _refuse_occupied(storage)
+        with storage.lock():
+            write_manifest(storage, Manifest(generation=1, encoder=describe(chosen)))
+        return cls(storage)
+
+    @classmethod
+    def open(cls, path: str | PathLike[str] | Storage, memory: Memory = "map") -> Self:
+        """Open a collection, its index memory-mapped or loaded.
+
+        Raises:
+            CollectionNotFound: there is none.
+            CorruptFile, UnsupportedVersion: it cannot be used.
+        """
+        return cls(_storage(path), memory)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, weighing queries by the collection's statistics where it does so."""
+        return self._snapshot.encoder
+
+    @property
+    def generation(self) -> int:
+        """The generation that searches see; grows with every write."""
+        return self._snapshot.generation
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return self._snapshot.n_documents
+
+    def refresh(self) -> int:
+        """Follow writes of other processes; the generation that searches see from now on."""
+        if newest_generation(self._storage) != self.generation:
+            self._snapshot = self._read()
+        return self.generation
+
+    def warm_up(self) -> None:
+        """Compile the kernels, or fetch them from their cache, so that no search waits for it."""
+        nothing = build_vectors([([], [])], self.encoder.dim)
+        self._snapshot.search(nothing, k=1)
+
+    def upsert(
+        self,
+        documents: Iterable[Mapping[str, Any] | Document],
+        progress: Progress | None = None,
+    ) -> WriteResult:
+        """Add documents; one whose id is known replaces that document.
+
+        Args:
+            documents: mappings with "id" and "text", and perhaps "title", "metadata" and
+                "vector" ({term: weight} or {"components": [...], "values": [...]}). Taken one
+                by one, so an iterator over more than memory holds is welcome.
+            progress: called now and then with the number of documents taken in.
+
+        Returns:
+            Counts, and for each document left out its id and the reason. When this returns, the
+            documents are on disk and searches see them; all of them at once.
+
+        Raises:
+            Locked: another process is writing.
+            StorageFull: no space left; the collection is as before.
+        """
+        return self._write(lambda write: write.upsert(documents, progress))
+
+    def delete(self, ids: Iterable[str]) -> WriteResult:
+        """Remove the documents with these ids; ids that are not there are passed over."""
+        if isinstance(ids, str):
+            raise ParameterError(f"ids: {ids!r}; expected a list of ids")
+        return self._write(lambda write: write.delete(ids))
+
+    def replace(
+        self,
+        documents: Iterable[Mapping[str, Any] | Document],
+        encoder: str | Encoder | None = None,
+        progress: Progress | None = None,
+    ) -> WriteResult:
+        """Put `documents` in the place of everything, in one step, perhaps by another encoder.
+
+        Until it is done, and if it fails or the process dies, the old content stays.
+        """
+        fresh = _encoder(encoder) if encoder is not None else self._fresh_encoder()
+
+        def run(write: Write) -> None:
+            write.clear()
+            write.upsert(documents, progress)
+
+        return self._write(run, fresh)
+
+    def search(
+        self,
+        query: str | None = None,
+        k: int = 10,
+        *,
+        sparse: SparseInput | None = None,
+        fields: Sequence[str] = ALL_FIELDS,
+    ) -> SearchResult:
+        """The k best documents for a text, or for a sparse vector instead.
+
+        Args:
+            query: text, for the collection's encoder.
+            k: hits at most, at least 1. Documents that share no term with the query are no hits.
+            sparse: {term: weight} or {"components": [...], "values": [...]}.
+            fields: what to fetch of each hit, among title, text and metadata.
+        """
+        return self._search([query] if sparse is None else None, sparse, k, fields)[0]
+
+    def search_batch(
+        self, queries: Sequence[str], k: int = 10, *, n_threads: int = 1, fields: Sequence[str] = ()
+    ) -> list[SearchResult]:
+        """`search` for many texts at once; every result shares the whole batch's timings."""
+        return self._search(list(queries), None, k, fields, n_threads)
+
+    def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
+        """Which terms give a document its score for a query: the best passage's inner product.
+
+        Raises:
+            DocumentNotFound: there is no document with that id.
+        """
+        snapshot = self._snapshot
+        vectors, ignored = self._query_vectors(snapshot, query)
+        place = snapshot.find(doc_id)
+        if place is None:
+            raise self._unknown(doc_id)
+        passages = snapshot.passage_vectors(*place)
+        weights = dict(zip(vectors.indices.tolist(), vectors.data.tolist(), strict=True))
+        best, best_terms = 0, _contributions(passages[[0]], weights, snapshot.encoder)
+        for number in range(1, passages.shape[0]):
+            terms = _contributions(passages[[number]], weights, snapshot.encoder)
+            if sum(t.product for t in terms) > sum(t.product for t in best_terms):
+                best, best_terms = number, terms
+        score = sum(term.product for term in best_terms)
+        return Explanation(doc_id, score, best_terms, best, ignored)
+
+    def get(self, doc_id: str) -> Document:
+        """The stored document with that id.
+
+        Raises:
+            DocumentNotFound: there is none.
+        """
+        place = self._snapshot.find(doc_id)
+        if place is None:
+            raise self._unknown(doc_id)
+        found = self._snapshot.segments[place[0]].documents.fetch(place[1], ALL_FIELDS)
+        return Document(doc_id, found["text"], found["title"], found["metadata"])
+
+    def __contains__(self, doc_id: str) -> bool:
+        return self._snapshot.find(doc_id) is not None
+
+    def check(self) -> integrity.Report:
+        """Verify every byte of the newest generation against its checksums."""
+        return integrity.check(self._storage)
+
+    def _search(
+        self,
+        texts: Sequence[str | None] | None,
+        sparse: SparseInput | None,
+        k: int,
+        fields: Sequence[str],
+        n_threads: int = 1,
+    ) -> list[SearchResult]:
+        check_k(k)
+        _check_fields(fields)
+        snapshot = self._snapshot
+        clock = [time.perf_counter()]
+        if texts is None:
+            vectors, unknown = self._query_vectors(snapshot, sparse or {})
+            ignored = [unknown]
+        else:
+            vectors, ignored = self._encode_queries(snapshot, texts)
+        clock.append(time.perf_counter())
+        found, counters = snapshot.search(vectors, k, n_threads)
+        clock.append(time.perf_counter())
+        hits = [[_hit(snapshot, located, fields) for located in one] for one in found]
+        clock.append(time.perf_counter())
+        timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
+        return [
+            SearchResult(one, timings, snapshot.generation, counters, terms)
+            for one, terms in zip(hits, ignored, strict=True)
+        ]
+
+    def _encode_queries(
+        self, snapshot: Snapshot, texts: Sequence[str | None]
+    ) -> tuple[Vectors, list[list[str]]]:
+        checked = []
+        for text in texts:
+            if not isinstance(text, str):
+                raise ParameterError(f"query: {text!r}; expected a text, or a vector as sparse=")
+            checked.append(text)
+        vectors = snapshot.encoder.encode_queries(checked)
+        return vectors, [snapshot.encoder.ignored_terms(text) for text in checked]
+
+    def _query_vectors(
+        self, snapshot: Snapshot, query: str | SparseInput
+    ) -> tuple[Vectors, list[str]]:
+        if isinstance(query, str):
+            vectors, ignored = self._encode_queries(snapshot, [query])
+            return vectors, ignored[0]
+        try:
+            ids, values, unknown = resolve(check_sparse(query), snapshot.encoder)
+        except InputError as error:
+            raise ParameterError(f"sparse: {error}") from None
+        return build_vectors([(ids, values)], snapshot.encoder.dim), unknown
+
+    def _write(self, run: Callable[[Write], None], encoder: Encoder | None = None) -> WriteResult:
+        with self._writing, self._storage.lock():
+            self.refresh()
+            write = Write(self._storage, self._snapshot.manifest, encoder or self.encoder)
+            try:
+                run(write)
+                manifest = write.commit()
+            except BaseException:
+                write.abandon()
+                raise
+            self._snapshot = Snapshot(
+                self._storage, manifest, encoder or self.encoder, self._memory
+            )
+        return WriteResult(write.upserted, write.deleted, write.failed, manifest.generation)
+
+    def _read(self) -> Snapshot:
+        """The newest generation; a writer may remove one while it is being opened."""
+        while True:
+            manifest = read_manifest(self._storage)
+            try:
+                return self._open(manifest)
+            except CorruptFile:
+                if newest_generation(self._storage) == manifest.generation:
+                    raise
+
+    def _open(self, manifest: Manifest) -> Snapshot:
+        encoder = load_encoder(manifest.encoder["kind"], **manifest.encoder["options"])
+        if encoder.fingerprint != manifest.encoder["fingerprint"]:
+            raise EncoderMismatch(
+                f"{self._storage.location}: made with encoder {manifest.encoder['kind']} of "
+                f"fingerprint {manifest.encoder['fingerprint']}, the one loaded has "
+                f"{encoder.fingerprint}; index the documents anew"
+            )
+        encoder.use_vocabulary(read_vocabulary(self._storage, manifest))
+        return Snapshot(self._storage, manifest, encoder, self._memory)
+
+    def _fresh_encoder(self) -> Encoder:
+        return load_encoder(self.encoder.kind, **self.encoder.options)
+
+    def _unknown(self, doc_id: str) -> DocumentNotFound:
+        return DocumentNotFound(f"{self._storage.location}: no document with id {doc_id!r}")
+
+
+def exists(path: str | PathLike[str]) -> bool:
+    """Whether there is a collection at `path`."""
+    return newest_generation(FileStorage(path)) is not None
+
+
+def _storage(path: str | PathLike[str] | Storage) -> Storage:
+    return FileStorage(path) if isinstance(path, str | PathLike) else path
+
+
+def _encoder(given: str | Encoder | None) -> Encoder:
+    return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
+
+
+def _refuse_occupied(storage: Storage) -> None:
+    if newest_generation(storage) is not None:
+        raise CollectionExists(
+            f"{storage.location}: a collection exists here; open it, or remove the folder"
+        )
+    foreign = [name for name in storage.list() if not name.startswith("manifest-")]
+    if foreign:
+        raise CollectionExists(
+            f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"
+        )
+
+
+def _check_fields(fields: Sequence[str]) -> None:
+    for name in fields:
+        if name not in ALL_FIELDS:
+            raise ParameterError(f"fields: {name!r}; choose among {', '.join(ALL_FIELDS)}")
+
+
+def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:
+    documents = snapshot.segments[located.segment].documents
+    found = documents.fetch(located.document, ("id", *fields))
+    return Hit(found.pop("id"), located.score, passage=located.passage, **found)
+
+
+def _contributions(
+    passage: Vectors, weights: Mapping[int, float], encoder: Encoder
+) -> list[TermContribution]:
+    """What each shared term adds, largest first."""
+    shared = [
+        TermContribution(encoder.term(c), weights[c], value, weights[c] * value)
+        for c, value in zip(passage.indices.tolist(), passage.data.tolist(), strict=True)
+        if c in weights
+    ]
+    return sorted(shared, key=lambda term: (-term.product, term.term))

@@ -1,0 +1,94 @@
+"""What searches, explanations and writes return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lexidex.index import Counters
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A document found. `passage` is the number of its best passage, from 0."""
+
+    doc_id: str
+    score: float
+    title: str | None = None
+    text: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    passage: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall time of the parts of a search, in microseconds."""
+
+    encode_us: float
+    search_us: float
+    fetch_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first, and how they came about.
+
+    Attributes:
+        generation: the collection's generation that was searched.
+        ignored_terms: terms of the query that no document can match.
+        counters: work done; equal on every machine.
+    """
+
+    hits: list[Hit]
+    timings: Timings
+    generation: int
+    counters: Counters
+    ignored_terms: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class TermContribution:
+    """What one term adds to a score: `product` = `query` weight x `document` weight."""
+
+    term: str
+    query: float
+    document: float
+    product: float
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.term, self.query, self.document, self.product))
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a document has its score: `terms`, largest first, add up to `score`."""
+
+    doc_id: str
+    score: float
+    terms: list[TermContribution]
+    passage: int = 0
+    ignored_terms: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What a write did.
+
+    Attributes:
+        upserted, deleted: numbers of documents.
+        failed: (id, reason) of documents that were left out; the id is "#7" for the document
+            in place 7 (from 0) when it has none.
+        generation: the generation in which the write is visible.
+    """
+
+    upserted: int = 0
+    deleted: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    generation: int = 0

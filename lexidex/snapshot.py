@@ -1,0 +1,165 @@
+"""One generation of a collection, opened for reading: search, fetch, explain. Never changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lexidex.encoders import Encoder
+from lexidex.encoders.vocabulary import Vocabulary
+from lexidex.errors import CorruptFile
+from lexidex.index import Counters, TopK
+from lexidex.index.storage.files import Memory, Storage
+from lexidex.index.storage.manifest import Manifest
+from lexidex.index.storage.segment import Segment
+from lexidex.index.vectors import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A document found: which segment, which of its documents, which passage of that."""
+
+    score: float
+    segment: int
+    document: int
+    passage: int
+
+
+class Snapshot:
+    """The segments of one generation and the encoder, weighing by their statistics."""
+
+    def __init__(
+        self, storage: Storage, manifest: Manifest, encoder: Encoder, memory: Memory = "map"
+    ) -> None:
+        """Open every segment that the manifest names.
+
+        Raises:
+            CorruptFile, UnsupportedVersion: a file cannot be used.
+        """
+        self.manifest = manifest
+        self.segments = [Segment(storage, entry, memory) for entry in manifest.segments]
+        self._live = [segment.live_passages() for segment in self.segments]
+        self._dead_terms = [_terms_of_deleted(segment) for segment in self.segments]
+        self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with every commit."""
+        return self.manifest.generation
+
+    @property
+    def n_documents(self) -> int:
+        """Documents that are not deleted."""
+        return sum(segment.n_live for segment in self.segments)
+
+    def document_frequencies(self, components: NDArray[np.int32]) -> NDArray[np.int64]:
+        """For each component, how many live passages have it; int64, same shape."""
+        total = np.zeros(components.shape, dtype=np.int64)
+        for segment, dead in zip(self.segments, self._dead_terms, strict=True):
+            total += _lookup(*segment.exact.document_frequencies(), components)
+            total -= _lookup(*dead, components)
+        return total
+
+    def search(
+        self, queries: Vectors, k: int, n_threads: int = 1
+    ) -> tuple[list[list[Located]], Counters]:
+        """The k best documents of each query, scored by their best passage, and the work done."""
+        counters = Counters()
+        merged: list[list[Located]] = [[] for _ in range(queries.shape[0])]
+        for number, segment in enumerate(self.segments):
+            found, work = self._search_segment(number, segment, queries, k, n_threads)
+            counters += work
+            for hits, more in zip(merged, found, strict=True):
+                hits += more
+        for hits in merged:
+            # Stable: among equal scores the older segment and the lower document stay first.
+            hits.sort(key=lambda hit: -hit.score)
+            del hits[k:]
+        return merged, counters
+
+    def find(self, doc_id: str) -> tuple[int, int] | None:
+        """Segment number and document ordinal of a live document, or None."""
+        for number, segment in enumerate(self.segments):
+            document = segment.find(doc_id)
+            if document is not None:
+                return number, document
+        return None
+
+    def passage_vectors(self, segment: int, document: int) -> Vectors:
+        """The vectors of one document's passages, csr_array (n_passages, dim)."""
+        starts = self.segments[segment].passage_starts
+        return self.segments[segment].vectors[int(starts[document]) : int(starts[document + 1])]
+
+    def _search_segment(
+        self, number: int, segment: Segment, queries: Vectors, k: int, n_threads: int
+    ) -> tuple[list[list[Located]], Counters]:
+        """Fetch passages until each query has k documents of the segment, or all that match."""
+        depth, work = k, Counters()
+        while True:
+            top = segment.exact.search(
+                queries, depth, n_threads=n_threads, allowed=self._live[number]
+            )
+            work += top.counters
+            found = [_documents(number, segment, top, row, k) for row in range(queries.shape[0])]
+            short = any(
+                len(hits) < k and top.ordinals[row, -1] >= 0 for row, hits in enumerate(found)
+            )
+            if not short or depth >= segment.entry.n_passages:
+                return found, work
+            depth = min(2 * depth, segment.entry.n_passages)
+
+
+def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
+    """The terms of a collection whose encoder's vocabulary grows."""
+    if manifest.vocabulary is None:
+        return Vocabulary()
+    name = manifest.vocabulary.name
+    data = storage.view(name)
+    if len(data) != manifest.vocabulary.size:
+        raise CorruptFile(
+            f"{storage.location}/{name}: {len(data)} bytes, the manifest says "
+            f"{manifest.vocabulary.size}"
+        )
+    table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
+    return Vocabulary(table.column("term").to_pylist())
+
+
+def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> list[Located]:
+    """The first k distinct documents among a query's passages, best passage first."""
+    passages = top.ordinals[row][top.ordinals[row] >= 0]
+    documents = segment.documents_of(passages)
+    hits: dict[int, Located] = {}
+    for score, passage, document in zip(
+        top.scores[row].tolist(), passages.tolist(), documents.tolist(), strict=False
+    ):
+        if document not in hits:
+            first = int(segment.passage_starts[document])
+            hits[document] = Located(score, number, document, passage - first)
+            if len(hits) == k:
+                break
+    return list(hits.values())
+
+
+def _terms_of_deleted(segment: Segment) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Components of deleted passages, ascending, and how many of them have each."""
+    live = segment.live_passages()
+    if live is None:
+        return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
+    dead = segment.vectors[np.flatnonzero(~live)]
+    components, counts = np.unique(dead.indices, return_counts=True)
+    return components, counts
+
+
+def _lookup(
+    known: NDArray[Any], counts: NDArray[np.int64], wanted: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """counts at `wanted`, 0 where it is not among the ascending `known`."""
+    if not known.size:
+        return np.zeros(wanted.shape, dtype=np.int64)
+    places = np.minimum(np.searchsorted(known, wanted), known.size - 1)
+    found: NDArray[np.int64] = np.where(known[places] == wanted, counts[places], 0)
+    return found

@@ -1,0 +1,137 @@
+"""A crash at any storage operation leaves the old generation or the new one, never a mixture."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lexidex import Collection
+from lexidex.errors import StorageFull
+
+from .faults import Crash, FaultyStorage, full_disk
+
+OLD = {"a": "old sea", "b": "old sky", "c": "old land"}
+NEW = {"b": "new sky", "d": "new fire"}
+
+
+def documents(texts):
+    return [{"id": doc_id, "text": text} for doc_id, text in texts.items()]
+
+
+def content(collection):
+    hits = collection.search("old new", k=100).hits
+    assert collection.check().problems == []
+    assert len(hits) == len(collection)
+    return {hit.doc_id: hit.text for hit in hits}
+
+
+WRITES = {
+    "upsert": (lambda c: c.upsert(documents(NEW)), {**OLD, **NEW}),
+    "delete": (lambda c: c.delete(["a", "c"]), {"b": "old sky"}),
+    "replace": (lambda c: c.replace(documents(NEW)), NEW),
+    "empty": (lambda c: c.delete(list(OLD)), {}),
+}
+
+
+@pytest.fixture(scope="module")
+def old_files():
+    storage = FaultyStorage()
+    Collection.create(storage).upsert(documents(OLD))
+    return storage.files
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_crash_at_any_operation_leaves_old_or_new(old_files, name):
+    write, new = WRITES[name]
+    complete = FaultyStorage(old_files)
+    write(Collection.open(complete))
+    assert complete.operations > 3
+    outcomes = []
+    for at in range(complete.operations):
+        storage = FaultyStorage(old_files, fail_at=at)
+        with pytest.raises(Crash):
+            write(Collection.open(storage))
+        survived = FaultyStorage(storage.files)
+        found = content(Collection.open(survived))
+        assert found in (OLD, new)
+        outcomes.append(found == new)
+        write(Collection.open(survived))
+        assert content(Collection.open(survived)) == new
+        assert set(survived.files) == set(clean(survived.files)), "nothing is left behind"
+    assert outcomes == sorted(outcomes), "once it is new, it stays new"
+    assert not outcomes[0]
+
+
+def clean(files):
+    """The files that the newest generation names."""
+    from lexidex.index.storage import layout
+    from lexidex.index.storage.manifest import read_manifest
+
+    manifest = read_manifest(FaultyStorage(files))
+    return {entry.name for entry in manifest.files()} | {layout.manifest(manifest.generation)}
+
+
+def test_a_crash_while_creating_leaves_nothing_or_an_empty_collection():
+    complete = FaultyStorage()
+    Collection.create(complete)
+    for at in range(complete.operations):
+        storage = FaultyStorage(fail_at=at)
+        with pytest.raises(Crash):
+            Collection.create(storage)
+        survived = FaultyStorage(storage.files)
+        try:
+            assert len(Collection.open(survived)) == 0
+        except LookupError:
+            assert len(Collection.create(survived)) == 0
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_full_disk_is_an_error_and_changes_nothing(old_files, name):
+    write, new = WRITES[name]
+    complete = FaultyStorage(old_files)
+    write(Collection.open(complete))
+    for at in range(complete.operations):
+        storage = full_disk(old_files, at)
+        collection = Collection.open(storage)
+        with pytest.raises(StorageFull):
+            write(collection)
+        assert content(collection) in (OLD, new), "reads go on"
+        storage.fail_at = None
+        write(collection)
+        assert content(collection) == new
+
+
+REPLACE = """
+import sys
+from lexidex.cli import main
+print("started", flush=True)
+sys.argv = ["lexidex", "index", *sys.argv[1:], "--replace", "--quiet"]
+main()
+"""
+
+
+def test_killing_a_replace_leaves_the_old_collection(tmp_path):
+    source = tmp_path / "new.jsonl"
+    lines = (f'{{"id": "{i}", "text": "new words {i % 977}"}}\n' for i in range(30_000))
+    source.write_text("".join(lines))
+    target = tmp_path / "collection"
+    made = Collection.create(target)
+    made.upsert(documents(OLD))
+    for delay in (0.3, 0.9):
+        process = subprocess.Popen(
+            [sys.executable, "-c", REPLACE, str(source), "--to", str(target)],
+            stdout=subprocess.PIPE,
+        )
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        reopened = Collection.open(target)
+        assert reopened.check().problems == []
+        assert len(reopened) in (len(OLD), 30_000)
+        if len(reopened) == len(OLD):
+            assert content(reopened) == OLD
+    Collection.open(target).upsert(documents(NEW))
+    assert sorted(p.name for p in (target / "segments").iterdir()) != []
