@@ -1,0 +1,111 @@
+"""Runs: for each query the documents found, with scores; and TREC's file format for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from lexidex.collection import Collection
+from lexidex.errors import InputError
+
+from .judged import JudgedQueries
+
+Run: TypeAlias = dict[str, dict[str, float]]
+"""query_id -> doc_id -> score, best first."""
+
+_BATCH = 256
+
+
+def search_all(
+    collection: Collection,
+    judged: JudgedQueries,
+    k: int,
+    *,
+    keep_self: bool = False,
+    n_threads: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Run:
+    """Search every query for k documents.
+
+    Args:
+        keep_self: keep a document whose id is the query's own; BEIR's rule leaves it out.
+        progress: called with the number of queries done.
+    """
+    run: Run = {}
+    query_ids = list(judged.queries)
+    for start in range(0, len(query_ids), _BATCH):
+        batch = query_ids[start : start + _BATCH]
+        results = _search(collection, [judged.queries[q] for q in batch], k + 1, n_threads)
+        for query_id, hits in zip(batch, results, strict=True):
+            kept = [(d, s) for d, s in hits if keep_self or d != query_id]
+            run[query_id] = dict(kept[:k])
+        if progress:
+            progress(len(run))
+    return run
+
+
+def write_run(run: Run, path: Path, tag: str = "lexidex") -> None:
+    """Write `query_id Q0 doc_id rank score tag` lines, ranks from 1.
+
+    trec_eval orders by score and then by descending id, whatever the rank says; scores that tie
+    are therefore lowered by the least step that keeps our order.
+    """
+    lines = []
+    for query_id, hits in run.items():
+        for rank, (doc_id, score) in enumerate(separate_ties(hits).items(), start=1):
+            for name in (query_id, doc_id):
+                if not name or len(name.split()) != 1:
+                    raise InputError(f"{path}: id {name!r} has spaces; a TREC run cannot hold it")
+            lines.append(f"{query_id} Q0 {doc_id} {rank} {score!r} {tag}\n")
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def read_run(path: Path) -> Run:
+    """The run in a TREC file; InputError names a bad line."""
+    run: Run = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    for number, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            query_id, _, doc_id, _, score, _ = text.split()
+            run.setdefault(query_id, {})[doc_id] = float(score)
+        except ValueError:
+            raise InputError(
+                f"{path}:{number}: {text!r}; expected 'query_id Q0 doc_id rank score tag'"
+            ) from None
+    return run
+
+
+def separate_ties(hits: dict[str, float]) -> dict[str, float]:
+    """The same hits in the same order, with scores that strictly decrease as 32-bit floats.
+
+    trec_eval holds scores in 32 bits, so a smaller step would be lost there.
+    """
+    separated, above = {}, np.float32(np.inf)
+    for doc_id, score in hits.items():
+        above = min(np.float32(score), np.nextafter(above, np.float32(-np.inf)))
+        separated[doc_id] = float(above)
+    return separated
+
+
+def _search(
+    collection: Collection, queries: Sequence[object], k: int, n_threads: int
+) -> list[list[tuple[str, float]]]:
+    texts = [query for query in queries if isinstance(query, str)]
+    if len(texts) == len(queries):
+        results = collection.search_batch(texts, k, n_threads=n_threads)
+    else:
+        results = [
+            collection.search(query, k, fields=())
+            if isinstance(query, str)
+            else collection.search(sparse=query, k=k, fields=())  # type: ignore[arg-type]
+            for query in queries
+        ]
+    return [[(hit.doc_id, hit.score) for hit in result] for result in results]

@@ -1,0 +1,61 @@
+"""The command line: `lexidex`, also `python -m lexidex`.
+
+Data goes to stdout, progress and messages to stderr. Exit status: 0 done; 1 failed; 2 wrong usage;
+3 something named does not exist; 4 input left out or unreadable; 5 a damaged collection; 75 another
+process is writing, try again; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from lexidex import __version__
+from lexidex.commands.check import check
+from lexidex.commands.demo import demo
+from lexidex.commands.evaluate import evaluate
+from lexidex.commands.index import index
+from lexidex.commands.output import err
+from lexidex.commands.search import explain, search
+from lexidex.errors import LexidexError
+
+app = typer.Typer(
+    name="lexidex",
+    help="Learned sparse retrieval: index documents, search them, explain and measure the results.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(index)
+app.command()(search)
+app.command()(explain)
+app.command("eval")(evaluate)
+app.command()(check)
+app.command()(demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lexidex {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Options of `lexidex` itself."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours is one line on stderr and an exit status."""
+    try:
+        app()
+    except LexidexError as error:
+        err.print(f"[red]error:[/] {escape(str(error))}", highlight=False)
+        sys.exit(error.exit_code)

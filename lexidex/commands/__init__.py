@@ -1,0 +1,1 @@
+"""The commands of `lexidex`, one file each. Heavy imports stand inside the functions."""

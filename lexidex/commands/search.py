@@ -1,0 +1,149 @@
+"""`lexidex search` and `lexidex explain`: questions -> documents, and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from .output import AsJson, out, print_json
+
+if TYPE_CHECKING:
+    from lexidex.documents import SparseInput
+    from lexidex.results import Explanation, Hit, SearchResult
+
+_SNIPPET = 160
+_SHOWN_TERMS = 6
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the collection.")]
+
+
+def search(
+    directory: Directory,
+    query: Annotated[str | None, typer.Argument(help="What to look for.")] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of documents.")] = 10,
+    sparse: Annotated[
+        str | None,
+        typer.Option(help='Sparse vector instead of a text, as JSON: {"term": weight, ...}.'),
+    ] = None,
+    with_terms: Annotated[
+        bool, typer.Option("--explain", help="Show what each word adds to each score.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search a collection, best documents first."""
+    from lexidex.collection import Collection
+
+    vector = _sparse(query, sparse)
+    collection = Collection.open(directory)
+    collection.warm_up()
+    result = collection.search(query, k, sparse=vector)
+    asked = query if vector is None else vector
+    explained = (
+        [collection.explain(asked or "", hit.doc_id) for hit in result] if with_terms else []
+    )
+    if as_json:
+        print_json(_as_json(result, explained))
+    else:
+        show_hits(result, explained)
+
+
+def explain(
+    directory: Directory,
+    query: Annotated[str, typer.Argument(help="The query.")],
+    doc_id: Annotated[str, typer.Argument(metavar="ID", help="The document.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show which words give a document its score for a query."""
+    from lexidex.collection import Collection
+
+    explanation = Collection.open(directory).explain(query, doc_id)
+    if as_json:
+        print_json(_explanation_as_json(explanation))
+        return
+    table = Table("term", "query", "document", "product", "share", box=None, pad_edge=False)
+    for term in explanation.terms:
+        share = term.product / explanation.score if explanation.score else 0.0
+        numbers = (f"{x:.4f}" for x in (term.query, term.document, term.product))
+        table.add_row(escape(term.term), *numbers, f"{share:.0%}")
+    out.print(table)
+    out.print(f"score {explanation.score:.4f}", highlight=False)
+    _show_ignored(explanation.ignored_terms)
+
+
+def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
+    """Print hits for people: rank, score, id, title, the beginning of the text, and terms."""
+    for rank, hit in enumerate(result, start=1):
+        out.print(
+            f"[bold]{rank:>2}[/] [green]{hit.score:8.4f}[/] [bold]{escape(hit.doc_id)}[/] "
+            f"{escape(_title(hit))}",
+            highlight=False,
+        )
+        snippet = " ".join((hit.text or "").split())[:_SNIPPET]
+        if snippet:
+            out.print(f"            {escape(snippet)}", style="dim", highlight=False)
+        if explained:
+            terms = explained[rank - 1].terms[:_SHOWN_TERMS]
+            shown = "  ".join(f"{escape(t.term)} {t.product:.3f}" for t in terms)
+            out.print(f"            [cyan]{shown}[/]", highlight=False)
+    if not result.hits:
+        out.print("no document matches")
+    _show_ignored(result.ignored_terms)
+    timings = result.timings
+    out.print(
+        f"encode {timings.encode_us:,.0f} us, search {timings.search_us:,.0f} us, "
+        f"fetch {timings.fetch_us:,.0f} us",
+        style="dim",
+        highlight=False,
+    )
+
+
+def _show_ignored(terms: list[str]) -> None:
+    if terms:
+        out.print(f"in no document: {escape(', '.join(terms))}", style="yellow", highlight=False)
+
+
+def _title(hit: Hit) -> str:
+    return hit.title if hit.title and hit.title != hit.doc_id else ""
+
+
+def _sparse(query: str | None, sparse: str | None) -> SparseInput | None:
+    from lexidex.errors import ParameterError
+
+    if (query is None) == (sparse is None):
+        raise ParameterError("give a query, or a vector by --sparse, and not both")
+    if sparse is None:
+        return None
+    try:
+        vector: dict[str, Any] = json.loads(sparse)
+    except ValueError as error:
+        raise ParameterError(f"--sparse: not JSON: {error}") from None
+    return vector
+
+
+def _as_json(result: SearchResult, explained: list[Explanation]) -> dict[str, Any]:
+    hits: list[dict[str, Any]] = []
+    for place, hit in enumerate(result):
+        described = asdict(hit)
+        described["id"] = described.pop("doc_id")
+        if explained:
+            described["terms"] = _explanation_as_json(explained[place])["terms"]
+        hits.append(described)
+    return {
+        "hits": hits,
+        "timings": asdict(result.timings),
+        "generation": result.generation,
+        "ignored_terms": result.ignored_terms,
+        "counters": asdict(result.counters),
+    }
+
+
+def _explanation_as_json(explanation: Explanation) -> dict[str, Any]:
+    described = asdict(explanation)
+    described["id"] = described.pop("doc_id")
+    return described

@@ -1,0 +1,284 @@
+"""Files -> documents: BEIR folders, JSON lines, TSV, CSV, Parquet, text and Markdown.
+
+Every record keeps its place (file and line), so that a bad one can be named; nothing is dropped
+without a word.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from lexidex.documents import Document, check_document
+from lexidex.errors import DuplicateId, InputError
+
+JSON_LINES = (".jsonl", ".ndjson")
+TEXTS = (".txt", ".md", ".markdown")
+KNOWN = (*JSON_LINES, ".tsv", ".csv", ".parquet", *TEXTS)
+"""File types that are read; JSON lines, TSV and CSV also with .gz."""
+
+_TSV_COLUMNS = {2: ("id", "text"), 3: ("id", "title", "text"), 4: ("id", "url", "title", "text")}
+_SAME_AS = {"_id": "id", "body": "text", "contents": "text", "passage": "text"}
+_CSV_LIMIT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands; `line` counts from 1, rows and whole files have theirs too."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that is no document, and why."""
+
+    place: Place
+    reason: str
+
+
+@dataclass
+class Reader:
+    """Reads sources into documents and keeps account of what was wrong.
+
+    Attributes:
+        on_duplicate: "error" stops at an id that was seen before and names both places; "last"
+            lets the later document replace the earlier.
+        bad: records left out so far.
+    """
+
+    sources: Sequence[Path]
+    on_duplicate: Literal["error", "last"] = "error"
+    bad: list[BadRecord] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Document]:
+        """The documents of all sources, in order.
+
+        Raises:
+            InputError: a source does not exist, is of no known type, or is damaged as a whole.
+            DuplicateId: see `on_duplicate`.
+        """
+        files = find_files(self.sources)
+        seen: dict[str, tuple[int, int]] = {}
+        for number, (path, root) in enumerate(files):
+            for line, record in _records(path, root):
+                place = Place(path, line)
+                try:
+                    if isinstance(record, InputError):
+                        raise record
+                    document = check_document(_renamed(record), others_to_metadata=True)
+                except InputError as error:
+                    self.bad.append(BadRecord(place, str(error)))
+                    continue
+                if self.on_duplicate == "error":
+                    if document.id in seen:
+                        former, at = seen[document.id]
+                        raise DuplicateId(
+                            f"{place}: id {document.id!r} stands already at "
+                            f"{Place(files[former][0], at)}; make ids unique, or let the later "
+                            "one win with --on-duplicate last"
+                        )
+                    seen[document.id] = (number, line)
+                yield document
+
+
+def find_files(sources: Iterable[Path]) -> list[tuple[Path, Path]]:
+    """The files of all sources, each with the folder that its name is told from.
+
+    A BEIR folder stands for its corpus, another folder for every file of a known type below it.
+    """
+    files: list[tuple[Path, Path]] = []
+    for source in sources:
+        if source.is_dir():
+            found = _in_folder(source)
+            if not found:
+                raise InputError(f"{source}: no file of a known type in it ({', '.join(KNOWN)})")
+            files += [(path, source) for path in found]
+        elif not source.exists():
+            raise InputError(f"{source}: no such file or folder")
+        elif _kind(source) not in KNOWN:
+            raise InputError(
+                f"{source}: files of type {source.suffix or '(none)'} are not read; known are "
+                f"{', '.join(KNOWN)}"
+            )
+        else:
+            files.append((source, source.parent))
+    return files
+
+
+def beir_file(folder: Path, name: str) -> Path | None:
+    """folder/name or folder/name.gz, whichever there is."""
+    candidates = (folder / name, folder / f"{name}.gz")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
+    """(line number, object) of a JSON lines file; an InputError stands for a bad line."""
+    for line, text in _lines(path):
+        if isinstance(text, InputError):
+            yield line, text
+        elif text.strip():
+            try:
+                record = json.loads(text)
+            except ValueError as error:
+                yield line, InputError(f"not JSON: {error}")
+                continue
+            if isinstance(record, dict):
+                yield line, record
+            else:
+                yield line, InputError(f"expected a JSON object, got {type(record).__name__}")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    corpus = beir_file(folder, "corpus.jsonl")
+    if corpus:
+        return [corpus]
+    found = (path for path in folder.rglob("*") if path.is_file() and _kind(path) in KNOWN)
+    return sorted(path for path in found if not _hidden(path.relative_to(folder)))
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _kind(path: Path) -> str:
+    name = path.name.lower()
+    plain = name[:-3] if name.endswith(".gz") else name
+    suffix = Path(plain).suffix
+    compressible = suffix in (*JSON_LINES, ".tsv", ".csv")
+    return suffix if plain == name or compressible else ".gz"
+
+
+def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
+    kind = _kind(path)
+    try:
+        if kind in JSON_LINES:
+            yield from json_lines(path)
+        elif kind == ".tsv":
+            yield from _tsv(path)
+        elif kind == ".csv":
+            yield from _csv(path)
+        elif kind == ".parquet":
+            yield from _parquet(path)
+        else:
+            yield _text(path, root)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str | InputError]]:
+    """Numbered lines without their ends; one that is not UTF-8 becomes an InputError."""
+    with _open(path) as file:
+        for line, raw in enumerate(file, start=1):
+            try:
+                text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
+                yield line, text.rstrip("\r\n")
+            except UnicodeDecodeError as error:
+                yield line, InputError(f"not UTF-8: {error.reason} at byte {error.start}")
+
+
+def _tsv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
+    """MS MARCO's form: id and text; id, title and text; or id, url, title and text.
+
+    A first line that names its columns (id among them) sets them instead.
+    """
+    columns: tuple[str, ...] | None = None
+    for line, text in _lines(path):
+        if isinstance(text, InputError):
+            yield line, text
+            continue
+        if not text:
+            continue
+        cells = text.split("\t")
+        if line == 1 and {"id", "_id"} & set(cells):
+            columns = tuple(cells)
+            continue
+        names = columns or _TSV_COLUMNS.get(len(cells))
+        if names is None or len(names) != len(cells):
+            expected = str(len(columns)) if columns else "2, 3 or 4"
+            yield line, InputError(f"{len(cells)} tab-separated columns; expected {expected}")
+            continue
+        yield line, dict(zip(names, cells, strict=True))
+
+
+def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
+    """CSV with a header line that names an id and a text column; others become metadata."""
+    csv.field_size_limit(_CSV_LIMIT)
+    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, strict=True)
+        try:
+            header = next(rows, [])
+            if not {"id", "_id"} & set(header):
+                raise InputError(
+                    f"{path}:1: the header {header} names no column 'id'; "
+                    "expected at least id and text"
+                )
+            for cells in rows:
+                if len(cells) != len(header):
+                    reason = f"{len(cells)} columns; the header has {len(header)}"
+                    yield rows.line_num, InputError(reason)
+                elif cells:
+                    yield rows.line_num, dict(zip(header, cells, strict=True))
+        except csv.Error as error:
+            raise InputError(f"{path}:{rows.line_num}: {error}") from None
+        except UnicodeDecodeError as error:
+            where = f"{path}, after line {rows.line_num}"
+            raise InputError(f"{where}: not UTF-8: {error.reason}") from None
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
+    """Columns id and text, or id, indices and values; others become metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            row = 0
+            for batch in file.iter_batches(batch_size=1024):
+                for record in batch.to_pylist():
+                    row += 1
+                    yield row, _with_vector(record)
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
+    """A Parquet row, its columns indices and values taken together as the vector."""
+    if record.get("indices") is not None and record.get("values") is not None:
+        vector = {"components": record.pop("indices"), "values": record.pop("values")}
+        return {**record, "vector": vector}
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _text(path: Path, root: Path) -> tuple[int, Mapping[str, Any] | InputError]:
+    """One file, one document: named by its path below `root`, titled by its first heading."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        return 1, InputError(f"not UTF-8: {error.reason} at byte {error.start}")
+    title = path.stem
+    if path.suffix.lower() != ".txt":
+        headings = (line.lstrip("#").strip() for line in text.splitlines() if line.startswith("#"))
+        title = next(headings, title)
+    return 1, {"id": path.relative_to(root).as_posix(), "title": title, "text": text}
+
+
+def _renamed(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record with the names that other tools use for our fields."""
+    names = {old: new for old, new in _SAME_AS.items() if old in record and new not in record}
+    return {names.get(key, key): value for key, value in record.items()} if names else record
