@@ -1,0 +1,67 @@
+"""The documentation says what is: examples run, paths exist, every command and error is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/FORMAT.md"]
+
+
+def test_the_readme_s_python_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert blocks
+    space: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), space)
+    printed = capsys.readouterr().out.splitlines()
+    promised = re.findall(r"(?<=^# )(?:\w+ \d\.\d{3} .*|\w+: .* = .*)$", text, re.M)
+    assert promised
+    assert printed == promised
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths_that_documents_name_exist(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
+    folders.append(ROOT / "index" / "storage")
+    for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
+        path = name[0] or name[1]
+        assert any((folder / path).exists() for folder in folders), f"{document}: {path}"
+
+
+def test_every_command_is_in_the_readme():
+    from lexidex.cli import app
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__
+        assert f"lexidex {name}" in text or f"make {name}" in text, name
+        assert command.callback.__doc__, name
+
+
+def test_every_exit_status_is_in_the_readme_and_the_command_line_s_text():
+    import lexidex.cli
+    import lexidex.errors
+
+    statuses = {
+        error.exit_code
+        for error in vars(lexidex.errors).values()
+        if isinstance(error, type) and issubclass(error, lexidex.errors.LexidexError)
+    }
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    exit_part = text[text.index("Exit\nstatus") :][:300]
+    for status in statuses:
+        assert re.search(rf"\b{status}\b", exit_part), status
+        assert re.search(rf"\b{status}\b", lexidex.cli.__doc__), status
+
+
+def test_the_error_tree_names_every_error():
+    import lexidex.errors
+
+    for name, value in vars(lexidex.errors).items():
+        if isinstance(value, type) and issubclass(value, lexidex.errors.LexidexError):
+            assert name in lexidex.errors.__doc__
