@@ -11,26 +11,32 @@ from typing import Any
 from lexidex.errors import EncoderNotFound, ParameterError
 
 from .base import Encoder
+from .checkpoint import is_checkpoint
+from .hub import looks_like_hub_id
 from .saved import DESCRIPTION, read_description
 
 KINDS = {
     "bm25": ("lexidex.encoders.bm25", "BM25Encoder"),
+    "masked-lm": ("lexidex.encoders.masked_lm", "MaskedLMEncoder"),
     "vectors": ("lexidex.encoders.ready_made", "ReadyMadeEncoder"),
 }
-"""Encoders that need no files, by name; their modules load when they are asked for."""
+"""Families of encoders, by name; their modules load when they are asked for."""
 
 
 def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
-    """The encoder of that name, or the one saved in that folder.
+    """The encoder of that name, in that folder, or with that id on the model hub.
 
     Args:
-        name: "bm25", "vectors", or a folder written by `Encoder.save`.
-        options: the family's own, such as `k1` or `language` for bm25; over a saved encoder
-            they replace its own.
+        name: "bm25", "vectors"; a folder written by `Encoder.save`, or with a model in
+            sentence-transformers' or transformers' layout; or organisation/model on the hub.
+        options: the family's own, such as `language` for bm25 or `max_length` for a model; over a
+            saved encoder they replace its own.
 
     Raises:
-        EncoderNotFound: no such name, and no such folder.
-        ParameterError: an option that the family does not have, or out of its range.
+        EncoderNotFound: no such name, no such folder, and no such model that can be reached.
+        ParameterError: an option that the family does not have, or out of its range; a model of
+            a kind that cannot be loaded.
+        CorruptFile: a file of the encoder is missing, truncated or does not belong to the others.
     """
     name = fspath(name)
     if name in KINDS:
@@ -40,9 +46,11 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
         described = read_description(folder)
         encoder = _make(described["kind"], described["options"] | options)
         return encoder.restore(described["state"])
+    if is_checkpoint(folder) or (looks_like_hub_id(name) and not folder.exists()):
+        return _make("masked-lm", {"path": name} | options)
     raise EncoderNotFound(
-        f"encoder {name!r}: not one of {', '.join(sorted(KINDS))}, and no folder with a "
-        f"{DESCRIPTION}"
+        f"encoder {name!r}: not one of {', '.join(sorted(KINDS))}, not organisation/model, and no "
+        f"folder with a {DESCRIPTION}, modules.json or config.json"
     )
 
 
@@ -51,10 +59,14 @@ def _make(kind: str, options: dict[str, Any]) -> Encoder:
         raise EncoderNotFound(f"encoder kind {kind!r}: known are {', '.join(sorted(KINDS))}")
     module, class_name = KINDS[kind]
     family: type[Encoder] = getattr(import_module(module), class_name)
-    known = [p for p in inspect.signature(family.__init__).parameters if p != "self"]
+    parameters = inspect.signature(family.__init__).parameters
+    known = [name for name in parameters if name != "self"]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ParameterError(
             f"encoder {kind}: unknown option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
         )
+    for name in known:
+        if parameters[name].default is inspect.Parameter.empty and name not in options:
+            raise ParameterError(f"encoder {kind}: the option {name!r} has to be given")
     return family(**options)

@@ -86,9 +86,9 @@ _FEWEST_WORDS_OF_A_DUNDER = 5
 def collect(progress: Callable[[int, int], None] | None = None) -> list[dict[str, Any]]:
     """The standard library's docstrings, one document each, sorted by id.
 
-    A document has `id` and `title` (the public dotted name, `shutil.copytree`; built-in names
-    stand alone, `str.split`), `text` (the docstring; a class's goes on with that of `__init__`)
-    and `metadata`: `module`, `kind` (module, class, function, method or property), `signature`
+    A document has `id` (the public dotted name, `shutil.copytree`; built-in names stand alone,
+    `str.split`), `title` (the words of the name), `text` (the docstring; a class's goes on with
+    that of `__init__`) and `metadata`: `module`, `kind` (module, class, function, method or property), `signature`
     where it is known, and `aliases` where the same text goes by further names. `progress` is
     called with (modules read, modules in all).
 
@@ -503,4 +503,6 @@ def _document(library: _Library, names: list[_Name]) -> dict[str, Any]:
         metadata["signature"] = definition.signature
     if others:
         metadata["aliases"] = sorted(other.text for other in others)
-    return {"id": name.text, "title": name.text, "text": definition.text, "metadata": metadata}
+    # The words of the name: as one dotted word, it would match nothing that a person types.
+    title = " ".join(re.split(r"[._]+", name.text)).strip()
+    return {"id": name.text, "title": title, "text": definition.text, "metadata": metadata}

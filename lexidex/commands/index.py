@@ -68,8 +68,8 @@ def index(
 
     find_files(sources)
     chosen = load_encoder(encoder) if encoder else None
-    existing = exists(to)
-    collection = Collection.open(to) if existing else Collection.create(to, chosen)
+    collection = Collection.open(to) if exists(to) else Collection.create(to, chosen)
+    replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
         raise EncoderMismatch(
             f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}, not "
