@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="BEIR folder with queries and qrels.")],
     directory: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Folder of the collection.")
+        Path | None, typer.Argument(metavar="DIR", help="Folder of the collection.")
     ] = None,
     split: Annotated[str, typer.Option(help="Which of the folder's qrels.")] = "test",
     measures: Annotated[

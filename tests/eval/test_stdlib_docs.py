@@ -145,7 +145,7 @@ def test_progress_reaches_the_end(progress: list[tuple[int, int]]) -> None:
 
 
 def test_a_python_without_sources_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lexidex.eval.stdlib_docs.sysconfig.get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr("lexidex.eval.stdlib_sources.sysconfig.get_path", lambda _: str(tmp_path))
     with pytest.raises(NotFound, match=tmp_path.name):
         collect()
 
