@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .batch import as_mask, check_k, in_threads
-from .exact_kernels import WINDOW, invert, search_exact
+from .exact_kernels import WINDOW, count_runs, invert, search_exact
 from .storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from .topk import Counters, TopK, empty_results
 from .vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
@@ -42,22 +42,30 @@ class ExactIndex:
             ParameterError: a value is negative, NaN or infinite.
         """
         documents = as_vectors(vectors)
-        components, counts, renumbered = _distinct(documents.indices)
-        offsets = np.zeros(components.size + 1, dtype=np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        ordinals = np.empty(documents.nnz, dtype=np.uint32)
+        components, numbers = _distinct(documents.indices)
+        counts = np.zeros((2, components.size), dtype=np.int64)
+        count_runs(numbers, documents.indptr, counts[0], counts[1])
+        offsets, run_offsets = (np.concatenate(([0], np.cumsum(row))) for row in counts)
+        ordinals = np.empty(documents.nnz, dtype=np.uint16)
         impacts = np.empty(documents.nnz, dtype=np.float32)
+        run_windows = np.empty(run_offsets[-1], dtype=np.int32)
+        run_starts = np.full(run_offsets[-1] + 1, documents.nnz, dtype=np.int64)
         invert(
-            renumbered,
+            numbers,
             documents.data,
-            documents.indptr.astype(np.int64),
-            offsets[:-1].copy(),
+            documents.indptr,
+            offsets[:-1],
+            run_offsets[:-1].copy(),
             ordinals,
             impacts,
+            run_windows,
+            run_starts,
         )
         arrays: dict[str, NDArray[Any]] = {
             "components": components,
-            "offsets": offsets,
+            "run_offsets": run_offsets,
+            "run_windows": run_windows,
+            "run_starts": run_starts,
             "ordinals": ordinals,
             "impacts": impacts,
         }
@@ -72,7 +80,8 @@ class ExactIndex:
 
     def document_frequencies(self) -> tuple[NDArray[np.int32], Int64s]:
         """The components that documents have, ascending, and how many documents have each."""
-        return self._arrays["components"], np.diff(self._arrays["offsets"])
+        starts = self._arrays["run_starts"][self._arrays["run_offsets"]]
+        return self._arrays["components"], np.diff(starts)
 
     def search(
         self, queries: Vectors, k: int = 10, *, n_threads: int = 1, allowed: ArrayLike | None = None
@@ -125,7 +134,9 @@ class ExactIndex:
                 lists,
                 weights,
                 ends[first : last + 1],
-                self._arrays["offsets"],
+                self._arrays["run_offsets"],
+                self._arrays["run_windows"],
+                self._arrays["run_starts"],
                 self._arrays["ordinals"],
                 self._arrays["impacts"],
                 self.n_documents,
@@ -174,17 +185,16 @@ class ExactIndex:
 
 def _distinct(
     components: NDArray[np.integer[Any]],
-) -> tuple[NDArray[np.int32], Int64s, NDArray[np.int32]]:
-    """The distinct components, ascending; how often each comes; each entry's number among them."""
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The distinct components, ascending, and each entry's number among them."""
     highest = int(components.max()) if components.size else -1
     if highest > _DENSE_LIMIT:  # hashed components: a table over all of them would not fit
-        distinct, numbers, counts = np.unique(components, return_inverse=True, return_counts=True)
-        return distinct.astype(np.int32), counts, numbers.astype(np.int32)
-    table = np.bincount(components, minlength=highest + 1)
-    distinct = np.flatnonzero(table)
-    places = np.zeros(highest + 1, dtype=np.int32)
-    places[distinct] = np.arange(distinct.size, dtype=np.int32)
-    return distinct.astype(np.int32), table[distinct], places[components]
+        distinct, numbers = np.unique(components, return_inverse=True)
+        return distinct.astype(np.int32), numbers.astype(np.int32)
+    used = np.zeros(highest + 1, dtype=np.bool_)
+    used[components] = True
+    places = np.cumsum(used, dtype=np.int32) - np.int32(1)
+    return np.flatnonzero(used).astype(np.int32), places[components]
 
 
 def _widen(scores: Float32s, ordinals: Int64s, k: int) -> tuple[Float32s, Int64s]:

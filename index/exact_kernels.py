@@ -1,10 +1,12 @@
 """Kernels of exact search: windowed term-at-a-time over posting lists in ordinal order.
 
-The collection is cut into windows of ordinals whose accumulators stay in the second-level cache.
-Within a window each query term scatters `query value x posting value` into the accumulators in
-ascending order of components, so a score is the same float32 sum on every run, whatever the
-threads; a scan then moves what beats the k-th best into the heap. (The scheme of SINDI, arXiv
-2509.08395, without its pruning: values here are float32 and nothing is dropped.)
+The collection is cut into windows of 65,536 ordinals, so that a posting needs 16 bits for its
+ordinal and the accumulators of a window stay in the second-level cache. A posting list is a
+sequence of *runs*, one for each window in which it has postings. Window by window, each query term
+scatters `query value x posting value` into the accumulators in ascending order of components, so a
+score is the same float32 sum on every run, whatever the threads; a scan then moves what beats the
+k-th best into the heap. (The scheme of SINDI, arXiv 2509.08395, without its pruning: values here
+are float32 and nothing is dropped.)
 """
 
 from __future__ import annotations
@@ -13,50 +15,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .jit import strict_kernel
-from .topk import heap_push, heap_sort, is_worse
+from .topk import heap_push, heap_sort
 from .vectors import Components, Float32s, Int64s
 
-WINDOW = 1 << 15
-"""Documents a window: 128 KiB of float32 accumulators."""
+WINDOW = 1 << 16
+"""Documents a window; a local ordinal is a uint16."""
 
 CHUNK = 64
 """Accumulators looked at together in the scan; divides WINDOW."""
 
 
 @strict_kernel
-def invert(
-    components: Components,
-    values: Float32s,
-    indptr: Int64s,
-    starts: Int64s,
-    ordinals: NDArray[np.uint32],
-    impacts: Float32s,
+def count_runs(
+    components: Components, indptr: NDArray[np.int32], postings: Int64s, runs: Int64s
 ) -> None:
-    """Counting sort of a forward index into posting lists.
+    """Count each list's postings and runs.
 
     Args:
-        components: int32 (nnz,), already renumbered to [0, n_lists).
-        starts: int64 (n_lists,), where each list begins; advanced in place to where it ends.
-        ordinals, impacts: (nnz,), filled; ordinals ascend within each list.
+        components: int32 (nnz,), numbers of lists.
+        postings, runs: int64 (n_lists,), zero; filled.
     """
+    latest = np.full(postings.size, -1, dtype=np.int64)
     for ordinal in range(indptr.size - 1):
+        window = ordinal // WINDOW
         for i in range(indptr[ordinal], indptr[ordinal + 1]):
-            place = starts[components[i]]
-            ordinals[place] = ordinal
-            impacts[place] = values[i]
-            starts[components[i]] = place + 1
+            number = components[i]
+            postings[number] += 1
+            if latest[number] != window:
+                latest[number] = window
+                runs[number] += 1
 
 
 @strict_kernel
-def first_at_or_after(ordinals: NDArray[np.uint32], low: int, high: int, bound: int) -> int:
-    """The first place in the ascending ordinals[low:high] that is not below `bound`."""
-    while low < high:
-        middle = (low + high) // 2
-        if ordinals[middle] < bound:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def invert(
+    components: Components,
+    values: Float32s,
+    indptr: NDArray[np.int32],
+    places: Int64s,
+    run_places: Int64s,
+    ordinals: NDArray[np.uint16],
+    impacts: Float32s,
+    run_windows: NDArray[np.int32],
+    run_starts: Int64s,
+) -> None:
+    """Counting sort of a forward index into posting lists and their runs.
+
+    Args:
+        components: int32 (nnz,), numbers of lists.
+        places, run_places: int64 (n_lists,), where each list's postings and runs begin; advanced
+            in place to where they end.
+        ordinals, impacts: (nnz,), filled; ordinals are local to their window.
+        run_windows, run_starts: (n_runs,), filled.
+    """
+    latest = np.full(places.size, -1, dtype=np.int64)
+    for ordinal in range(indptr.size - 1):
+        window = ordinal // WINDOW
+        for i in range(indptr[ordinal], indptr[ordinal + 1]):
+            number = components[i]
+            place = places[number]
+            if latest[number] != window:
+                latest[number] = window
+                run = run_places[number]
+                run_windows[run] = window
+                run_starts[run] = place
+                run_places[number] = run + 1
+            ordinals[place] = ordinal - window * WINDOW
+            impacts[place] = values[i]
+            places[number] = place + 1
 
 
 @strict_kernel
@@ -71,27 +96,29 @@ def scan_window(
 ) -> int:
     """Move the window's results into the heap and clear the accumulators; the heap's new size.
 
+    Ordinals ascend, so a document that only equals the worst kept score stands after it and a
+    strict comparison decides.
+
     Args:
         first: ordinal of the window's first document.
         allowed: bool (n,), or empty when every document is.
     """
     k = scores.size
     for start in range(0, width, CHUNK):
-        best = np.float32(0.0)
-        for i in range(start, start + CHUNK):
-            if accumulators[i] > best:
-                best = accumulators[i]
-        if best == 0.0:
-            continue
-        if size < k or best > scores[0]:
-            for i in range(start, start + CHUNK):
-                score = accumulators[i]
-                ordinal = first + i
-                if score <= 0.0 or (allowed.size > 0 and not allowed[ordinal]):
-                    continue
-                if size < k or is_worse(scores[0], ordinals[0], score, ordinal):
-                    size = heap_push(scores, ordinals, size, score, ordinal)
-        accumulators[start : start + CHUNK] = 0.0
+        chunk = accumulators[start : start + CHUNK]
+        threshold = scores[0] if size == k else np.float32(0.0)
+        above = np.int32(0)
+        for i in range(CHUNK):  # no branch, so that it is compiled to vector comparisons
+            above |= np.int32(chunk[i] > threshold)
+        if above:
+            for i in range(CHUNK):
+                ordinal = first + start + i
+                if chunk[i] > threshold and (allowed.size == 0 or allowed[ordinal]):
+                    size = heap_push(scores, ordinals, size, chunk[i], ordinal)
+                    if size == k:
+                        threshold = scores[0]
+        for i in range(CHUNK):
+            chunk[i] = np.float32(0.0)
     return size
 
 
@@ -100,8 +127,10 @@ def search_exact(
     query_lists: Int64s,
     query_values: Float32s,
     query_indptr: Int64s,
-    offsets: Int64s,
-    ordinals: NDArray[np.uint32],
+    run_offsets: Int64s,
+    run_windows: NDArray[np.int32],
+    run_starts: Int64s,
+    ordinals: NDArray[np.uint16],
     impacts: Float32s,
     n_documents: int,
     allowed: NDArray[np.bool_],
@@ -113,36 +142,41 @@ def search_exact(
 
     Args:
         query_lists: int64 (query nnz,), posting lists by number, ascending within a query.
+        run_offsets: int64 (n_lists + 1,), each list's first run.
+        run_starts: int64 (n_runs + 1,), each run's first posting.
         accumulators: float32 (WINDOW,), all zero; zero again on return.
     """
-    scored = 0
     longest = 0
     for query in range(query_indptr.size - 1):
         longest = max(longest, query_indptr[query + 1] - query_indptr[query])
     cursors = np.empty(longest, np.int64)
+    scored = 0
     for query in range(query_indptr.size - 1):
         begin = query_indptr[query]
         n_terms = query_indptr[query + 1] - begin
         for term in range(n_terms):
-            cursors[term] = offsets[query_lists[begin + term]]
+            cursors[term] = run_offsets[query_lists[begin + term]]
         size = 0
         for first in range(0, n_documents, WINDOW):
-            width = min(WINDOW, n_documents - first)
             touched = 0
             for term in range(n_terms):
-                end = offsets[query_lists[begin + term] + 1]
-                low = cursors[term]
-                high = first_at_or_after(ordinals, low, end, first + width)
+                run = cursors[term]
+                if (
+                    run == run_offsets[query_lists[begin + term] + 1]
+                    or run_windows[run] != first // WINDOW
+                ):
+                    continue
+                cursors[term] = run + 1
                 weight = query_values[begin + term]
-                for i in range(low, high):
-                    accumulators[np.int64(ordinals[i]) - first] += weight * impacts[i]
-                cursors[term] = high
-                touched += high - low
-            scored += touched
+                # Unsigned, so that no index is checked for counting from the end.
+                for i in range(np.uint64(run_starts[run]), np.uint64(run_starts[run + 1])):
+                    accumulators[np.uint64(ordinals[i])] += weight * impacts[i]
+                touched += run_starts[run + 1] - run_starts[run]
             if touched > 0:
+                scored += touched
                 size = scan_window(
                     accumulators,
-                    width,
+                    min(WINDOW, n_documents - first),
                     first,
                     allowed,
                     top_scores[query],

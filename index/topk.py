@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .jit import strict_kernel
 from .vectors import Float32s, Int64s
+
+Score: TypeAlias = float | np.float32
+Ordinal: TypeAlias = int | np.integer[Any]
 
 EMPTY_ORDINAL = -1
 """Stands in result places that no document fills; the score there is -inf."""
@@ -56,13 +60,13 @@ def empty_results(n_queries: int, k: int) -> tuple[Float32s, Int64s]:
 
 
 @strict_kernel
-def is_worse(score: float, ordinal: int, other_score: float, other_ordinal: int) -> bool:
+def is_worse(score: Score, ordinal: Ordinal, other_score: Score, other_ordinal: Ordinal) -> bool:
     """Whether the first of two results stands after the second."""
-    return score < other_score or (score == other_score and ordinal > other_ordinal)
+    return bool(score < other_score or (score == other_score and ordinal > other_ordinal))
 
 
 @strict_kernel
-def heap_push(scores: Float32s, ordinals: Int64s, size: int, score: float, ordinal: int) -> int:
+def heap_push(scores: Float32s, ordinals: Int64s, size: int, score: Score, ordinal: Ordinal) -> int:
     """Insert into the heap scores/ordinals[:size] of capacity len(scores); the new size.
 
     Precondition: the heap has room, or (score, ordinal) is better than its root.
@@ -86,7 +90,9 @@ def heap_push(scores: Float32s, ordinals: Int64s, size: int, score: float, ordin
 
 
 @strict_kernel
-def sift_down(scores: Float32s, ordinals: Int64s, size: int, score: float, ordinal: int) -> None:
+def sift_down(
+    scores: Float32s, ordinals: Int64s, size: int, score: Score, ordinal: Ordinal
+) -> None:
     """Put (score, ordinal) in the root's stead and restore the heap of `size` results."""
     place = 0
     while True:
