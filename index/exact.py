@@ -78,10 +78,21 @@ class ExactIndex:
         """Number of (document, component) pairs held."""
         return int(self._arrays["ordinals"].size)
 
-    def document_frequencies(self) -> tuple[NDArray[np.int32], Int64s]:
-        """The components that documents have, ascending, and how many documents have each."""
-        starts = self._arrays["run_starts"][self._arrays["run_offsets"]]
-        return self._arrays["components"], np.diff(starts)
+    def document_frequencies(self, components: ArrayLike) -> Int64s:
+        """How many documents have each component; int64, one for each."""
+        wanted = np.asarray(components)
+        lists, found = self._lists_of(wanted)
+        frequencies = np.zeros(wanted.size, dtype=np.int64)
+        frequencies[found] = self._lengths(lists[found])
+        return frequencies
+
+    def work(self, queries: Vectors) -> tuple[Int64s, Int64s]:
+        """What searching would touch: postings and lists of each query, int64 (n_queries,) each."""
+        lists, _, ends = self._known_terms(
+            queries.indices, queries.data, queries.indptr.astype(np.int64)
+        )
+        postings = np.concatenate(([0], np.cumsum(self._lengths(lists))))
+        return np.diff(postings[ends]), np.diff(ends)
 
     def search(
         self, queries: Vectors, k: int = 10, *, n_threads: int = 1, allowed: ArrayLike | None = None
@@ -153,13 +164,22 @@ class ExactIndex:
         self, components: NDArray[np.integer[Any]], values: Float32s, indptr: Int64s
     ) -> tuple[Int64s, Float32s, Int64s]:
         """The query terms that have a posting list: list numbers, values, int64 indptr."""
-        known = self._arrays["components"]
-        places = np.searchsorted(known, components)
-        found = np.zeros(places.size, dtype=np.bool_)
-        inside = places < known.size
-        found[inside] = known[places[inside]] == components[inside]
+        lists, found = self._lists_of(components)
         ends = np.concatenate(([0], np.cumsum(found, dtype=np.int64)))[indptr]
-        return places[found], values[found], ends
+        return lists[found], values[found], ends
+
+    def _lists_of(self, components: NDArray[Any]) -> tuple[Int64s, NDArray[np.bool_]]:
+        """Each component's list by number, and whether it has one."""
+        known = self._arrays["components"]
+        if not known.size:
+            return np.zeros(components.size, np.int64), np.zeros(components.size, np.bool_)
+        lists = np.minimum(np.searchsorted(known, components), known.size - 1)
+        return lists, known[lists] == components
+
+    def _lengths(self, lists: Int64s) -> Int64s:
+        offsets, starts = self._arrays["run_offsets"], self._arrays["run_starts"]
+        lengths: Int64s = starts[offsets[lists + 1]] - starts[offsets[lists]]
+        return lengths
 
     def write(self, file: BinarySink) -> None:
         """Write the index into an open file."""

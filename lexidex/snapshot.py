@@ -60,7 +60,7 @@ class Snapshot:
         """For each component, how many live passages have it; int64, same shape."""
         total = np.zeros(components.shape, dtype=np.int64)
         for segment, dead in zip(self.segments, self._dead_terms, strict=True):
-            total += _lookup(*segment.exact.document_frequencies(), components)
+            total += segment.exact.document_frequencies(components)
             total -= _lookup(*dead, components)
         return total
 

@@ -53,9 +53,7 @@ def test_hashed_components_take_no_space_and_match():
     found = index.search_one([high, 77], [1.0, 9.0], k=3)
     assert found.ordinals.tolist() == [[1, 0, -1]]
     assert found.scores.tolist() == [[3.0, 2.0, -np.inf]]
-    components, counts = index.document_frequencies()
-    assert components.tolist() == [5, high]
-    assert counts.tolist() == [1, 2]
+    assert index.document_frequencies([high, 77, 5]).tolist() == [2, 0, 1]
 
 
 def test_one_query_and_a_batch_agree_and_threads_change_nothing():
@@ -74,6 +72,18 @@ def test_the_counter_tells_the_postings_of_the_query_s_terms():
     documents = sparse.csr_array(np.array([[1, 1, 0], [1, 0, 0], [0, 0, 4]], dtype=np.float32))
     query = sparse.csr_array(np.array([[1, 1, 0]], dtype=np.float32))
     assert ExactIndex.build(documents).search(query, 1).counters.postings_scored == 3
+
+
+@given(batches(), batches(max_rows=5))
+@settings(max_examples=30)
+def test_the_work_of_a_query_is_what_the_search_then_does(documents, queries):
+    index = ExactIndex.build(documents)
+    postings, lists = index.work(queries)
+    assert postings.sum() == index.search(queries, 1).counters.postings_scored
+    has = set(documents.indices.tolist())
+    assert lists.tolist() == [
+        len(has & set(queries[[row]].indices.tolist())) for row in range(queries.shape[0])
+    ]
 
 
 def test_no_documents_no_queries_and_empty_ones():
