@@ -2,10 +2,11 @@
 
 Words are cut by the rules of Unicode Standard Annex 29 as Lucene's StandardTokenizer applies them:
 apostrophe, full stop and colon join letters, full stop, comma, semicolon and apostrophe join
-digits, an underscore joins both; an ideograph or a hiragana is a word of its own; scripts without
-spaces (Thai, Lao, Khmer, Burmese) stay in runs. English then loses the possessive 's, Lucene's 33
-stop words, and its endings by Porter's stemmer; other languages their endings by Snowball.
-Unlike Lucene, emoji are no terms and words over 255 characters stay whole.
+digits, an underscore joins all but ideographs and hiragana; Hebrew letters are joined by a double
+quote too and keep an apostrophe that follows them; an ideograph or a hiragana is a word of its own;
+scripts without spaces (Thai, Lao, Khmer, Burmese) stay in runs. English then loses the possessive
+'s, Lucene's 33 stop words, and its endings by Porter's stemmer; other languages their endings by
+Snowball. Unlike Lucene, emoji are no terms and words over 255 characters stay whole.
 """
 
 from __future__ import annotations
@@ -57,21 +58,31 @@ ENGLISH_STOP_WORDS = frozenset(
     ]
 )
 
-_ASCII_WORD = re.compile(r"(?=_*[a-z0-9])(?:[a-z]+(?:['.:][a-z]+)*|[0-9]+(?:[.,;'][0-9]+)*|_+)+")
+# Neither pattern starts twice in one run of underscores: a ruled line takes linear time.
+_ASCII_WORD = re.compile(
+    r"(?<!_)(?=_*[a-z0-9])(?:[a-z]+(?:['.:][a-z]+)*|[0-9]+(?:[.,;'][0-9]+)*|_+)+"
+)
 _EXTEND = r"[\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*+"
-_LETTERS = rf"(?:[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}]{_EXTEND})++"
+_HEBREW = rf"\p{{WB=Hebrew_Letter}}{_EXTEND}"
+_LETTERS = rf"(?:\p{{WB=ALetter}}{_EXTEND}|{_HEBREW}(?:\"{_EXTEND}(?={_HEBREW}))?+)++"
 _DIGITS = rf"(?:\p{{WB=Numeric}}{_EXTEND})++"
-_JOINERS = rf"(?:\p{{WB=ExtendNumLet}}{_EXTEND})"
+_KATAKANA = rf"(?:\p{{WB=Katakana}}{_EXTEND})++"
+_JOINERS = rf"(?:\p{{WB=ExtendNumLet}}{_EXTEND})++"
+_CORE = rf"""
+    (?:
+      (?:
+        {_LETTERS}(?:[\p{{WB=MidLetter}}\p{{WB=MidNumLet}}']{_EXTEND}{_LETTERS})*+
+        | {_DIGITS}(?:[\p{{WB=MidNum}}\p{{WB=MidNumLet}}']{_EXTEND}{_DIGITS})*+
+      )++
+      | {_KATAKANA}
+    )
+"""
 _UNICODE_WORD = regex.compile(
     rf"""
-    (?={_JOINERS}*[\p{{WB=ALetter}}\p{{WB=Hebrew_Letter}}\p{{WB=Numeric}}])
-    (?:
-      {_LETTERS}(?:[\p{{WB=MidLetter}}\p{{WB=MidNumLet}}']{_EXTEND}{_LETTERS})*+
-      | {_DIGITS}(?:[\p{{WB=MidNum}}\p{{WB=MidNumLet}}']{_EXTEND}{_DIGITS})*+
-      | {_JOINERS}
-    )++
+    (?:{_JOINERS})?+ {_CORE} (?:{_JOINERS}{_CORE})*+ (?:{_JOINERS})?+
+    (?:(?<=\p{{WB=Hebrew_Letter}}[\p{{WB=Extend}}\p{{WB=Format}}\p{{WB=ZWJ}}]*)'{_EXTEND})?+
+    | {_JOINERS}(*SKIP)(*FAIL)
     | [\p{{Ideographic}}\p{{Script=Hiragana}}]{_EXTEND}
-    | (?:\p{{WB=Katakana}}{_EXTEND})++
     | (?:\p{{LB=Complex_Context}}{_EXTEND})++
     """,
     regex.VERBOSE | regex.VERSION1,

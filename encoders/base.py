@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from os import PathLike
@@ -30,6 +31,8 @@ DEFAULT_ENCODER = "bm25"
 """What `Collection.create`, the command line and the server use unless told otherwise."""
 
 Texts: TypeAlias = Sequence[str]
+
+_WORD = re.compile(r"\w+")
 
 
 class Statistics(Protocol):
@@ -106,6 +109,15 @@ class Encoder(ABC):
     def ignored_terms(self, text: str) -> list[str]:
         """Terms of a query that stand for no component and so cannot match anything."""
         return []
+
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        """Where a text shows terms: (start, end, component), in code points, in order.
+
+        Here a word shows the component that is named by its lower-case form. Encoders whose terms
+        are stems or pieces of words find more.
+        """
+        found = ((word, self.component(word.group().lower())) for word in _WORD.finditer(text))
+        return [(*word.span(), place) for word, place in found if place is not None]
 
     def use_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Take the vocabulary of a collection as this encoder's own, if it has a growing one."""

@@ -11,7 +11,8 @@ not rounded to one byte.)
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -62,20 +63,25 @@ class BM25Encoder(Encoder):
         """Make an encoder that knows no documents yet.
 
         Args:
-            k1: saturation of the term frequency, > 0.
+            k1: saturation of the term frequency, above 0 and finite.
             b: strength of the length normalisation, in [0, 1].
             language: stemmer, see `Analyzer`.
             stop_words: words to leave out; None takes the language's default.
+
+        Raises:
+            ParameterError: one of them is out of its range.
         """
-        if not k1 > 0:
-            raise ParameterError(f"k1: {k1!r}; expected a number above 0")
-        if not 0 <= b <= 1:
+        if not isinstance(k1, int | float) or not 0 < k1 < math.inf:
+            raise ParameterError(f"k1: {k1!r}; expected a finite number above 0")
+        if not isinstance(b, int | float) or not 0 <= b <= 1:
             raise ParameterError(f"b: {b!r}; expected a number from 0 to 1")
+        if isinstance(stop_words, str):
+            raise ParameterError(f"stop_words: {stop_words!r}; expected a list of words")
         chosen = None if stop_words is None else frozenset(stop_words)
         self.k1, self.b = float(k1), float(b)
         self.analyzer = Analyzer(language, chosen)
         self._stop_words = chosen
-        self.average_length = 0.0
+        self.average_length: float | None = None
         self.statistics: Statistics | None = None
         self.use_vocabulary(Vocabulary())
 
@@ -106,6 +112,8 @@ class BM25Encoder(Encoder):
 
     def fit(self, texts: Iterable[str]) -> Self:
         """Count document frequencies and the average length; extends the vocabulary."""
+        if isinstance(texts, str):
+            check_texts(texts)
         n_documents, total = 0, 0.0
         frequencies = np.zeros(0, dtype=np.int64)
         for batch in _batches(texts):
@@ -121,8 +129,9 @@ class BM25Encoder(Encoder):
 
     def draft_documents(self, texts: Texts) -> Vectors:
         """Term frequencies, csr_array (len(texts), dim); new terms extend the vocabulary."""
+        texts = check_texts(texts)
         rows, components = [], []
-        for row, text in enumerate(check_texts(texts)):
+        for row, text in enumerate(texts):
             found = [self._components[word] for word in words(text)]
             components += found
             rows += [row] * len(found)
@@ -148,7 +157,10 @@ class BM25Encoder(Encoder):
         Raises:
             ParameterError: `fit` was not called.
         """
-        self._fitted()
+        if self.average_length is None:
+            raise ParameterError(
+                "bm25 weighs documents by their average length: call fit(texts) first"
+            )
         batches = [self.draft_documents(batch) for batch in _batches(check_texts(texts))]
         return self.finish_documents(stack(batches, self.dim), self.average_length)
 
@@ -171,6 +183,21 @@ class BM25Encoder(Encoder):
         terms = dict.fromkeys(self.analyzer.terms(text))
         return [term for term in terms if self.vocabulary.find(term) is None]
 
+    def spans(self, text: str) -> list[tuple[int, int, int]]:
+        lowered = text.lower()
+        origins: Sequence[int] = range(len(text))
+        if len(lowered) != len(text):
+            # Some letters, such as \u0130, become two in lower case; both stand for the one.
+            origins = [place for place, letter in enumerate(text) for _ in letter.lower()]
+        found, end = [], 0
+        for word in words(text):
+            start = lowered.index(word, end)
+            end = start + len(word)
+            component = self.vocabulary.find(self.analyzer.term(word) or "")
+            if component is not None:
+                found.append((origins[start], origins[end - 1] + 1, component))
+        return found
+
     def bind(self, statistics: Statistics) -> Self:
         """A copy that shares the vocabulary and takes IDF from `statistics`."""
         bound = copy.copy(self)
@@ -192,7 +219,8 @@ class BM25Encoder(Encoder):
     def restore(self, state: dict[str, Any]) -> Self:
         """Take over what `save` wrote."""
         self.use_vocabulary(Vocabulary(state["terms"]))
-        self.average_length = float(state["average_length"])
+        average = state["average_length"]
+        self.average_length = None if average is None else float(average)
         frequencies = np.array(state["frequencies"], dtype=np.int64)
         self.statistics = FittedStatistics(int(state["n_documents"]), frequencies)
         return self

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from lexidex.errors import EncoderNotFound, ParameterError
+from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
 from .base import Encoder
 from .checkpoint import is_checkpoint
@@ -40,18 +40,31 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
     """
     name = fspath(name)
     if name in KINDS:
-        return _make(name, options)
+        return _make(name, _harmless(options))
     folder = Path(name)
     if (folder / DESCRIPTION).is_file():
         described = read_description(folder)
-        encoder = _make(described["kind"], described["options"] | options)
-        return encoder.restore(described["state"])
+        encoder = _make(described["kind"], _harmless(described["options"]) | options)
+        try:
+            return encoder.restore(described["state"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFile(f"{folder / DESCRIPTION}: its state is unusable: {error!r}") from None
     if is_checkpoint(folder) or (looks_like_hub_id(name) and not folder.exists()):
         return _make("masked-lm", {"path": name} | options)
     raise EncoderNotFound(
         f"encoder {name!r}: not one of {', '.join(sorted(KINDS))}, not organisation/model, and no "
         f"folder with a {DESCRIPTION}, modules.json or config.json"
     )
+
+
+def _harmless(stored: dict[str, Any]) -> dict[str, Any]:
+    """Options that may come from a file, which must not be able to have code run."""
+    if stored.get("trust_remote_code"):
+        raise ParameterError(
+            "trust_remote_code: give it together with the model's folder or hub id; a stored "
+            "encoder cannot ask for it"
+        )
+    return stored
 
 
 def _make(kind: str, options: dict[str, Any]) -> Encoder:

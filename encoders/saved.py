@@ -30,12 +30,13 @@ def read_description(path: Path) -> dict[str, Any]:
     """What `write_description` wrote; CorruptFile or UnsupportedVersion if it is unusable."""
     file = path / DESCRIPTION
     try:
-        described = json.loads(file.read_text(encoding="utf-8"))
+        described: Any = json.loads(file.read_text(encoding="utf-8"))
         version = described["version"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CorruptFile(f"{file}: not an encoder's description: {error}") from None
     if version != VERSION:
         raise UnsupportedVersion(f"{file}: version {version}; this Lexidex reads {VERSION}")
-    if not isinstance(described, dict) or {"kind", "options", "state"} - described.keys():
-        raise CorruptFile(f"{file}: not an encoder's description: kind, options or state missing")
-    return described
+    for name, kind in {"kind": str, "options": dict, "state": dict}.items():
+        if not isinstance(described.get(name), kind):
+            raise CorruptFile(f"{file}: not an encoder's description: {name} is missing")
+    return dict(described)

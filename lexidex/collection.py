@@ -26,6 +26,7 @@ from lexidex.errors import (
     InputError,
     ParameterError,
 )
+from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.storage import integrity
 from lexidex.index.storage.files import FileStorage, Memory, Storage
@@ -59,7 +60,7 @@ class Collection:
         self._storage = storage
         self._memory = memory
         self._writing = threading.Lock()
-        self._snapshot = self._read()
+        self._snapshot = self._read(None)
 
     @classmethod
     def create(
@@ -110,13 +111,12 @@ class Collection:
     def refresh(self) -> int:
         """Follow writes of other processes; the generation that searches see from now on."""
         if newest_generation(self._storage) != self.generation:
-            self._snapshot = self._read()
+            self._snapshot = self._read(self._snapshot)
         return self.generation
 
     def warm_up(self) -> None:
         """Compile the kernels, or fetch them from their cache, so that no search waits for it."""
-        nothing = build_vectors([([], [])], self.encoder.dim)
-        self._snapshot.search(nothing, k=1)
+        self._snapshot.warm_up()
 
     def upsert(
         self,
@@ -171,23 +171,42 @@ class Collection:
         k: int = 10,
         *,
         sparse: SparseInput | None = None,
+        exact: bool = False,
+        params: SearchParams | None = None,
         fields: Sequence[str] = ALL_FIELDS,
     ) -> SearchResult:
         """The k best documents for a text, or for a sparse vector instead.
+
+        Large segments may be searched approximately, where that is cheaper; the result's `plan`
+        tells which were.
 
         Args:
             query: text, for the collection's encoder.
             k: hits at most, at least 1. Documents that share no term with the query are no hits.
             sparse: {term: weight} or {"components": [...], "values": [...]}.
+            exact: approximate nothing.
+            params: how approximate search is done; None takes the defaults.
             fields: what to fetch of each hit, among title, text and metadata.
         """
-        return self._search([query] if sparse is None else None, sparse, k, fields)[0]
+        texts = [query] if sparse is None else None
+        return self._search(texts, sparse, k, fields, exact=exact, params=params)[0]
 
     def search_batch(
-        self, queries: Sequence[str], k: int = 10, *, n_threads: int = 1, fields: Sequence[str] = ()
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        exact: bool = False,
+        params: SearchParams | None = None,
+        n_threads: int = 1,
+        fields: Sequence[str] = (),
     ) -> list[SearchResult]:
-        """`search` for many texts at once; every result shares the whole batch's timings."""
-        return self._search(list(queries), None, k, fields, n_threads)
+        """`search` for many texts at once.
+
+        Every result shares the timings and counters of the whole batch.
+        """
+        options = {"exact": exact, "params": params, "n_threads": n_threads}
+        return self._search(list(queries), None, k, fields, **options)
 
     def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
         """Which terms give a document its score for a query: the best passage's inner product.
@@ -235,7 +254,7 @@ class Collection:
         sparse: SparseInput | None,
         k: int,
         fields: Sequence[str],
-        n_threads: int = 1,
+        **options: Any,
     ) -> list[SearchResult]:
         check_k(k)
         _check_fields(fields)
@@ -247,14 +266,14 @@ class Collection:
         else:
             vectors, ignored = self._encode_queries(snapshot, texts)
         clock.append(time.perf_counter())
-        found, counters = snapshot.search(vectors, k, n_threads)
+        found, plans, counters = snapshot.search(vectors, k, **options)
         clock.append(time.perf_counter())
         hits = [[_hit(snapshot, located, fields) for located in one] for one in found]
         clock.append(time.perf_counter())
         timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
         return [
-            SearchResult(one, timings, snapshot.generation, counters, terms)
-            for one, terms in zip(hits, ignored, strict=True)
+            SearchResult(one, timings, snapshot.generation, counters, plan, terms)
+            for one, plan, terms in zip(hits, plans, ignored, strict=True)
         ]
 
     def _encode_queries(
@@ -295,26 +314,39 @@ class Collection:
             )
         return WriteResult(write.upserted, write.deleted, write.failed, manifest.generation)
 
-    def _read(self) -> Snapshot:
+    def _read(self, current: Snapshot | None) -> Snapshot:
         """The newest generation; a writer may remove one while it is being opened."""
         while True:
             manifest = read_manifest(self._storage)
             try:
-                return self._open(manifest)
+                return self._open(manifest, current)
             except CorruptFile:
                 if newest_generation(self._storage) == manifest.generation:
                     raise
 
-    def _open(self, manifest: Manifest) -> Snapshot:
+    def _open(self, manifest: Manifest, current: Snapshot | None) -> Snapshot:
+        encoder = self._encoder_of(manifest, current)
+        if encoder.vocabulary is not None:
+            encoder.use_vocabulary(read_vocabulary(self._storage, manifest))
+        return Snapshot(self._storage, manifest, encoder, self._memory)
+
+    def _encoder_of(self, manifest: Manifest, current: Snapshot | None) -> Encoder:
+        """The encoder that a generation was made with; a loaded model is kept."""
+        if (
+            current is not None
+            and current.encoder.vocabulary is None
+            and current.manifest.encoder == manifest.encoder
+        ):
+            return current.encoder
         encoder = load_encoder(manifest.encoder["kind"], **manifest.encoder["options"])
         if encoder.fingerprint != manifest.encoder["fingerprint"]:
             raise EncoderMismatch(
                 f"{self._storage.location}: made with encoder {manifest.encoder['kind']} of "
                 f"fingerprint {manifest.encoder['fingerprint']}, the one loaded has "
-                f"{encoder.fingerprint}; index the documents anew"
+                f"{encoder.fingerprint}; give back the model it was made with, or index the "
+                "documents anew"
             )
-        encoder.use_vocabulary(read_vocabulary(self._storage, manifest))
-        return Snapshot(self._storage, manifest, encoder, self._memory)
+        return encoder
 
     def _fresh_encoder(self) -> Encoder:
         return load_encoder(self.encoder.kind, **self.encoder.options)

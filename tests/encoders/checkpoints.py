@@ -1,0 +1,279 @@
+"""Small random checkpoints in the layouts that models are published in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+TEXTS = [
+    "Sparse vectors are searched by inverted indexes.",
+    "",
+    "a",
+    "the weather in New York is rainy today, " * 40,
+    "   Leading spaces, CAPITALS and naïve café accents   ",
+    "稀疏检索 和 поиск по словарю, بحث, ค้นหา 🙂",
+    "What's the [MASK] of an unknowable zzyzx?",
+    "query and document, " * 6,
+]
+"""Very different lengths, an empty text, other scripts, words that no tokenizer here knows."""
+
+POSITIONS = 64
+"""Tokens that the models can take."""
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write a JSON file, and the folders that lead to it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_plain(
+    folder: Path, architecture: str = "bert", *, weights: str = "safetensors", seed: int = 0
+) -> Path:
+    """A checkpoint in transformers' layout.
+
+    Args:
+        folder: where.
+        architecture: "bert", "distilbert", "roberta", or "electra" and "modernbert", of which the
+            head is not known part by part.
+        weights: "safetensors" or "bin".
+        seed: of the random weights.
+    """
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _words("byte-level" if architecture in ("roberta", "modernbert") else "wordpiece")
+    vocabulary = len(words)
+    model = random_model(architecture, vocabulary, seed)
+    model.save_pretrained(folder)
+    if weights == "bin":
+        (folder / "model.safetensors").unlink()
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    words.save_pretrained(folder)
+    return folder
+
+
+def write_sentence_transformers(
+    folder: Path,
+    architecture: str = "bert",
+    *,
+    pooling: str = "max",
+    activation: str | None = "relu",
+    names: str = "new",
+    prompts: dict[str, str] | None = None,
+    **settings: Any,
+) -> Path:
+    """A checkpoint in sentence-transformers' layout, one model for both sides.
+
+    Args:
+        folder: where.
+        architecture: see `write_plain`.
+        pooling: "max" or "sum".
+        activation: None leaves it out.
+        names: "new" or "old" module names.
+        prompts: what texts are preceded by.
+        settings: more of sentence_bert_config.json.
+    """
+    write_plain(folder, architecture)
+    types = _types(names)
+    modules = [("0", "", types["Transformer"]), ("1", "1_SpladePooling", types["SpladePooling"])]
+    write_modules(folder, modules)
+    if names == "new":
+        settings["transformer_task"] = "fill-mask"
+    write_json(folder / "sentence_bert_config.json", settings)
+    write_pooling(folder / "1_SpladePooling", pooling, activation)
+    write_model_config(folder, prompts)
+    return folder
+
+
+def write_router(
+    folder: Path, *, table: str = "tensor", names: str = "new", activation: str = "log1p_relu"
+) -> Path:
+    """A checkpoint with inference-free queries: the document model at the root, a Router above.
+
+    Args:
+        folder: where.
+        table: "tensor" or "bin" for a tensor of weights, "json" for idf.json.
+        names: "new" or "old" module names; "idf" for the oldest one of the table.
+        activation: of the documents.
+    """
+    write_plain(folder, "distilbert")
+    types = _types("old" if names == "idf" else names)
+    kind = "IDF" if names == "idf" else "SparseStaticEmbedding"
+    queries = f"query_0_{kind}"
+    write_modules(folder, [("0", "", types["Router"])])
+    structure = {"query": [queries], "document": ["", "document_1_SpladePooling"]}
+    static = types["SparseStaticEmbedding"].replace("SparseStaticEmbedding", kind)
+    parameters = {"default_route": "document", "allow_empty_key": True}
+    write_json(
+        folder / "router_config.json",
+        {
+            "types": {
+                queries: static,
+                "": types["Transformer"],
+                "document_1_SpladePooling": types["SpladePooling"],
+            },
+            "structure": structure,
+            "parameters": parameters,
+        },
+    )
+    if names == "new":
+        write_json(folder / "sentence_bert_config.json", {"transformer_task": "fill-mask"})
+    write_pooling(folder / "document_1_SpladePooling", "max", activation)
+    write_table(folder / queries, table)
+    write_model_config(folder)
+    return folder
+
+
+def write_table(folder: Path, table: str = "tensor") -> None:
+    """A table of token weights with its tokenizer; every seventh token weighs nothing."""
+    import numpy as np
+    import torch
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = _words("wordpiece")
+    words.save_pretrained(folder)
+    weights = np.random.default_rng(3).uniform(0.1, 9.0, len(words)).astype(np.float32)
+    weights[::7] = 0
+    write_json(folder / "config.json", {"frozen": True})
+    if table == "tensor":
+        save_file({"weight": weights}, folder / "model.safetensors")
+    elif table == "bin":
+        torch.save({"weight": torch.from_numpy(weights)}, folder / "pytorch_model.bin")
+    else:
+        idf = {words.convert_ids_to_tokens(i): float(w) for i, w in enumerate(weights) if w}
+        write_json(folder / "idf.json", idf)
+        write_json(folder / "config.json", {"frozen": True, "path": "idf.json"})
+
+
+def write_modules(folder: Path, modules: list[tuple[str, str, str]]) -> None:
+    """modules.json of (name, path, type)."""
+    listed = [
+        {"idx": number, "name": name, "path": path, "type": dotted}
+        for number, (name, path, dotted) in enumerate(modules)
+    ]
+    write_json(folder / "modules.json", listed)
+
+
+def write_pooling(folder: Path, pooling: str, activation: str | None) -> None:
+    """The settings of SpladePooling."""
+    settings: dict[str, Any] = {"pooling_strategy": pooling, "word_embedding_dimension": None}
+    if activation is not None:
+        settings["activation_function"] = activation
+    write_json(folder / "config.json", settings)
+
+
+def write_model_config(folder: Path, prompts: dict[str, str] | None = None) -> None:
+    """config_sentence_transformers.json."""
+    settings = {"model_type": "SparseEncoder", "prompts": prompts or {}}
+    write_json(folder / "config_sentence_transformers.json", settings)
+
+
+def only_word_list(folder: Path) -> None:
+    """Leave vocab.txt as the only file of a WordPiece tokenizer."""
+    words = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    text = "".join(f"{token}\n" for token in sorted(words, key=words.__getitem__))
+    (folder / "vocab.txt").write_text(text, encoding="utf-8")
+    (folder / "tokenizer.json").unlink()
+
+
+def copy_of(folder: Path, to: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(folder, to))
+
+
+def _types(names: str) -> dict[str, str]:
+    if names == "new":
+        sparse = "sentence_transformers.sparse_encoder.modules"
+        return {
+            "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
+            "SpladePooling": f"{sparse}.splade_pooling.SpladePooling",
+            "SparseStaticEmbedding": f"{sparse}.sparse_static_embedding.SparseStaticEmbedding",
+            "Router": "sentence_transformers.base.modules.router.Router",
+        }
+    sparse = "sentence_transformers.sparse_encoder.models"
+    return {
+        "Transformer": f"{sparse}.MLMTransformer",
+        "SpladePooling": f"{sparse}.SpladePooling",
+        "SparseStaticEmbedding": f"{sparse}.SparseStaticEmbedding",
+        "Router": "sentence_transformers.models.Router",
+    }
+
+
+@cache
+def _words(kind: str) -> Any:
+    """A transformers tokenizer trained on the texts above: a few hundred tokens."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import BertTokenizer, RobertaTokenizer
+
+    texts = [text for text in TEXTS if "zzyzx" not in text]
+    if kind == "wordpiece":
+        trained = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        trained.normalizer = normalizers.BertNormalizer(lowercase=True)
+        trained.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        trained.train_from_iterator(
+            texts,
+            trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False),
+        )
+        vocabulary = trained.get_vocab()
+        return BertTokenizer(vocab=vocabulary, model_max_length=POSITIONS)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=special,
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    trained.train_from_iterator(texts, trainer)
+    model = json.loads(trained.to_str())["model"]
+    merges = [tuple(merge) for merge in model["merges"]]
+    return RobertaTokenizer(vocab=model["vocab"], merges=merges, model_max_length=POSITIONS)
+
+
+def random_model(architecture: str, vocabulary: int, seed: int = 0) -> Any:
+    """An untrained model whose scores spread around 0."""
+    import torch
+    import transformers
+
+    shape = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": POSITIONS,
+        "initializer_range": 0.4,
+    }
+    if architecture == "distilbert":
+        renamed = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+        kept = ("vocab_size", "max_position_embeddings", "initializer_range")
+        shape = {key: shape[key] for key in kept}
+        config, name = transformers.DistilBertConfig(**shape, **renamed), "DistilBertForMaskedLM"
+    elif architecture == "roberta":
+        shape["max_position_embeddings"] = POSITIONS + 2
+        config, name = transformers.RobertaConfig(**shape, pad_token_id=1), "RobertaForMaskedLM"
+    elif architecture == "electra":
+        config = transformers.ElectraConfig(**shape, embedding_size=16)
+        name = "ElectraForMaskedLM"
+    elif architecture == "modernbert":
+        del shape["initializer_range"]
+        config = transformers.ModernBertConfig(
+            **shape, pad_token_id=1, bos_token_id=0, eos_token_id=2, cls_token_id=0, sep_token_id=2
+        )
+        name = "ModernBertForMaskedLM"
+    else:
+        config, name = transformers.BertConfig(**shape), "BertForMaskedLM"
+    torch.manual_seed(seed)
+    model = getattr(transformers, name)(config)
+    with torch.no_grad():
+        for key, weight in model.named_parameters():
+            if key.endswith("bias"):
+                weight.normal_(0, 0.1)
+    return model
