@@ -11,13 +11,16 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lexidex.errors import CorruptFile
+
 from .batch import as_mask, check_k, in_threads
 from .exact_kernels import WINDOW, count_runs, invert, search_exact
-from .storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
+from .storage.arrays import BinarySink, load_arrays, read_arrays, save_arrays, write_arrays
 from .topk import Counters, TopK, empty_results
 from .vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
 
 KIND = "exact-index"
+_ARRAYS = ("components", "run_offsets", "run_windows", "run_starts", "ordinals", "impacts")
 _DENSE_LIMIT = 1 << 24
 
 
@@ -196,7 +199,18 @@ class ExactIndex:
         Raises:
             CorruptFile, UnsupportedVersion: the file cannot be used.
         """
-        arrays, meta = load_arrays(path, KIND, memory)
+        return cls._from_file(*load_arrays(path, KIND, memory), str(path))
+
+    @classmethod
+    def read(cls, data: memoryview, where: str) -> Self:
+        """The index in a file's bytes; `where` names the file in errors."""
+        return cls._from_file(*read_arrays(data, KIND, where), where)
+
+    @classmethod
+    def _from_file(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any], where: str) -> Self:
+        missing = [name for name in _ARRAYS if name not in arrays]
+        if missing:
+            raise CorruptFile(f"{where}: not a complete {KIND}, no array {missing[0]!r}")
         return cls(arrays, int(meta["n_documents"]), int(meta["dim"]))
 
     def _meta(self) -> dict[str, int]:
