@@ -20,6 +20,7 @@ from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
+from lexidex.commands.serve import serve
 from lexidex.errors import LexidexError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command()(search)
 app.command()(explain)
 app.command("eval")(evaluate)
 app.command()(check)
+app.command()(serve)
 app.command()(demo)
 
 

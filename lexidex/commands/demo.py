@@ -10,6 +10,7 @@ import typer
 
 from .output import Quiet, out, progress
 from .search import show_hits
+from .serve import HOST, PORT, listen, run
 
 if TYPE_CHECKING:
     from lexidex.collection import Collection
@@ -28,9 +29,12 @@ def demo(
     to: Annotated[Path, typer.Option("--to", help="Folder of the collection.")] = Path(
         "demo-collection"
     ),
+    with_page: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="End by serving the page to search it.")
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Index the documentation of this Python's standard library, search it, and measure.
+    """Index the documentation of this Python's standard library, search it, measure, serve it.
 
     Needs nothing but this machine: thousands of docstrings, and questions with known answers.
     """
@@ -53,6 +57,8 @@ def demo(
     _show_searches(collection)
     _show_figures(collection, *questions(documents))
     _show_next_steps(to)
+    if with_page:
+        _serve(to)
 
 
 def _show_searches(collection: Collection) -> None:
@@ -81,7 +87,20 @@ def _show_next_steps(to: Path) -> None:
         f"\nGo on with\n"
         f'  lexidex search {to} "your own question" --explain\n'
         f'  lexidex explain {to} "copy a file" shutil.copy\n'
+        f"  lexidex serve {to}\n"
         f"  lexidex index YOUR_DOCUMENTS.jsonl --to YOUR_COLLECTION",
         highlight=False,
         markup=False,
     )
+
+
+def _serve(to: Path) -> None:
+    from lexidex.server.backend import Backend
+
+    try:
+        listener = listen(HOST, PORT)
+    except OSError:
+        listener = listen(HOST, 0)
+    out.print()
+    with listener:
+        run(Backend.open(to), listener)

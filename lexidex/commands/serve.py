@@ -1,0 +1,120 @@
+"""`lexidex serve`: collections over HTTP, and the page to search them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import err
+
+if TYPE_CHECKING:
+    from lexidex.server.backend import Backend
+
+HOST = "127.0.0.1"
+PORT = 8000
+_GRACE_SECONDS = 10
+
+
+def serve(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A collection, or a folder of collections.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = HOST,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = PORT,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let other machines in, without any key.")
+    ] = False,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Log every request.")] = False,
+) -> None:
+    """Serve collections over HTTP until interrupted: the API at /v1, a page at /ui.
+
+    Whoever reaches the address can read every document, so others than this machine's own are
+    refused unless --insecure says that something else guards it.
+    """
+    from lexidex.errors import ParameterError
+
+    if not (insecure or _is_loopback(host)):
+        raise ParameterError(
+            f"--host {host}: other machines could read every document, and there are no keys yet; "
+            "add --insecure if something else guards this address"
+        )
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        err.print(
+            f"[red]error:[/] cannot listen on {host}:{port}: {error.strerror}; choose another "
+            "--port, or --port 0 for a free one",
+            highlight=False,
+        )
+        raise typer.Exit(1) from None
+    with listener:
+        from lexidex.server.backend import Backend
+
+        run(Backend.open(directory), listener, open_page=open_page, access_log=access_log)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; OSError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+def run(
+    backend: Backend,
+    listener: socket.socket,
+    *,
+    open_page: bool = False,
+    access_log: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are answered first."""
+    import uvicorn
+
+    from lexidex.server.app import create_app
+
+    config = uvicorn.Config(
+        create_app(backend),
+        log_level="info" if access_log else "warning",
+        access_log=access_log,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    # uvicorn raises the signals that stopped it once more when it is done; they have done their
+    # work then, and the process ends as one that was asked to.
+    before = {
+        number: signal.signal(number, server.handle_exit)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    url = _url(listener)
+    err.print(f"Serving {', '.join(backend.names)} at {url} (Ctrl-C stops)", highlight=False)
+    if open_page:
+        typer.launch(url)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    address = ip_address(host)
+    if address.is_unspecified:
+        address = ip_address(HOST)
+    shown = f"[{address}]" if address.version == 6 else str(address)
+    return f"http://{shown}:{port}/ui"

@@ -1,0 +1,246 @@
+"""What clients are told: the shape of every answer, and how results become one.
+
+The shapes are typed dictionaries: the OpenAPI document describes them, mypy checks that they are
+built as described, and msgspec writes them without another pass over the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
+
+from lexidex.collection import Collection
+from lexidex.documents import Document
+from lexidex.results import Explanation, Hit, SearchResult, TermContribution
+
+from .backend import Encoded, Found
+from .highlights import Highlight
+
+
+class CollectionSummary(TypedDict):
+    """A collection, as it stands."""
+
+    name: str
+    documents: int
+    generation: int
+    encoder: str
+
+
+class CollectionAnswer(CollectionSummary):
+    """One collection."""
+
+    request_id: str
+
+
+class CollectionsAnswer(TypedDict):
+    """Every collection that is served."""
+
+    collections: list[CollectionSummary]
+    request_id: str
+
+
+class DocumentAnswer(TypedDict):
+    """A stored document."""
+
+    id: str
+    title: str | None
+    text: str
+    metadata: Mapping[str, Any]
+    request_id: str
+
+
+class HitAnswer(TypedDict):
+    """A document found; title, text and metadata if the request's `fields` name them."""
+
+    id: str
+    score: float
+    title: NotRequired[str | None]
+    text: NotRequired[str | None]
+    metadata: NotRequired[Mapping[str, Any]]
+    terms: NotRequired[list[TermContribution]]
+    highlights: NotRequired[list[Highlight]]
+
+
+class TimingsAnswer(TypedDict):
+    """Wall time of the parts of a search, in microseconds."""
+
+    encode_us: float
+    search_us: float
+    fetch_us: float
+    explain_us: NotRequired[float]
+
+
+class SearchAnswer(TypedDict):
+    """Hits, best first, and how they came about.
+
+    `plan`: how each segment was searched, "exact" or "seismic", oldest segment first.
+    `ignored_terms`: terms of the query that no document can match.
+    """
+
+    hits: list[HitAnswer]
+    timings: TimingsAnswer
+    generation: int
+    plan: Sequence[str]
+    ignored_terms: list[str]
+    request_id: str
+
+
+class BatchResult(TypedDict):
+    """The hits of one query of a batch, best first, and how each segment was searched."""
+
+    hits: list[HitAnswer]
+    plan: Sequence[str]
+    ignored_terms: list[str]
+
+
+class BatchAnswer(TypedDict):
+    """A result for each query, in order; the timings are those of the whole batch."""
+
+    results: list[BatchResult]
+    timings: TimingsAnswer
+    generation: int
+    request_id: str
+
+
+class ExplainAnswer(TypedDict):
+    """Why a document has its score: the products of `terms`, largest first, add up to it."""
+
+    id: str
+    score: float
+    terms: list[TermContribution]
+    passage: int
+    ignored_terms: list[str]
+    generation: int
+    request_id: str
+
+
+class EncodeTimings(TypedDict):
+    """Wall time of encoding, in microseconds."""
+
+    encode_us: float
+
+
+class EncodeAnswer(TypedDict):
+    """The query that a text becomes: weights by term, largest first."""
+
+    terms: dict[str, float]
+    timings: EncodeTimings
+    generation: int
+    ignored_terms: list[str]
+    request_id: str
+
+
+class StatusAnswer(TypedDict):
+    """How the server is."""
+
+    status: str
+
+
+def summary(name: str, collection: Collection) -> CollectionSummary:
+    """A collection in a list of collections."""
+    return {
+        "name": name,
+        "documents": len(collection),
+        "generation": collection.generation,
+        "encoder": collection.encoder.kind,
+    }
+
+
+def document_answer(document: Document, request_id: str) -> DocumentAnswer:
+    """A stored document."""
+    return {
+        "id": document.id,
+        "title": document.title,
+        "text": document.text,
+        "metadata": document.metadata,
+        "request_id": request_id,
+    }
+
+
+def search_answer(
+    found: Found, fields: Sequence[str], with_terms: bool, request_id: str
+) -> SearchAnswer:
+    """The hits of one search; `with_terms` puts the explanations in."""
+    result = found.result
+    hits = [_hit(hit, fields) for hit in result.hits]
+    timings = _timings(result)
+    if with_terms:
+        for answer, explanation in zip(hits, found.explanations, strict=True):
+            answer["terms"] = explanation.terms
+    for answer, highlights in zip(hits, found.highlights, strict=False):
+        answer["highlights"] = highlights
+    if found.explain_us is not None:
+        timings["explain_us"] = found.explain_us
+    return {
+        "hits": hits,
+        "timings": timings,
+        "generation": result.generation,
+        "plan": result.plan,
+        "ignored_terms": result.ignored_terms,
+        "request_id": request_id,
+    }
+
+
+def batch_answer(
+    results: Sequence[SearchResult], fields: Sequence[str], request_id: str
+) -> BatchAnswer:
+    """The hits of searches that ran together; there is at least one."""
+    return {
+        "results": [
+            {
+                "hits": [_hit(hit, fields) for hit in result.hits],
+                "plan": result.plan,
+                "ignored_terms": result.ignored_terms,
+            }
+            for result in results
+        ],
+        "timings": _timings(results[0]),
+        "generation": results[0].generation,
+        "request_id": request_id,
+    }
+
+
+def explain_answer(explanation: Explanation, generation: int, request_id: str) -> ExplainAnswer:
+    """One explanation."""
+    return {
+        "id": explanation.doc_id,
+        "score": explanation.score,
+        "terms": explanation.terms,
+        "passage": explanation.passage,
+        "ignored_terms": explanation.ignored_terms,
+        "generation": generation,
+        "request_id": request_id,
+    }
+
+
+def encode_answer(encoded: Encoded, request_id: str) -> EncodeAnswer:
+    """One text as the query that it becomes."""
+    return {
+        "terms": encoded.weights,
+        "timings": {"encode_us": encoded.encode_us},
+        "generation": encoded.generation,
+        "ignored_terms": encoded.ignored_terms,
+        "request_id": request_id,
+    }
+
+
+def _hit(hit: Hit, fields: Sequence[str]) -> HitAnswer:
+    answer: HitAnswer = {"id": hit.doc_id, "score": hit.score}
+    if "title" in fields:
+        answer["title"] = hit.title
+    if "text" in fields:
+        answer["text"] = hit.text
+    if "metadata" in fields:
+        answer["metadata"] = hit.metadata
+    return answer
+
+
+def _timings(result: SearchResult) -> TimingsAnswer:
+    timings = result.timings
+    return {
+        "encode_us": timings.encode_us,
+        "search_us": timings.search_us,
+        "fetch_us": timings.fetch_us,
+    }

@@ -1,0 +1,130 @@
+"""The application: routes, guards and the page, put together over a backend.
+
+    uvicorn --factory lexidex.server.app:from_environment
+
+serves the collections in the folder that the environment variable LEXIDEX_COLLECTIONS names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.responses import RedirectResponse
+
+from lexidex import __version__
+from lexidex.errors import ParameterError
+
+from . import problems, routes
+from .answers import StatusAnswer
+from .backend import Backend
+from .body_limit import BodyLimit
+from .page import Page
+from .problems import NotReady, declared
+from .request_ids import RequestIds
+from .threads import Threads
+
+ENVIRONMENT = "LEXIDEX_COLLECTIONS"
+_FOLLOW_SECONDS = 1.0
+_LOG = logging.getLogger("lexidex.server")
+
+
+class Application(FastAPI):
+    """FastAPI whose OpenAPI document has the schema that all problem documents refer to."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        if not self.openapi_schema:
+            super().openapi()["components"]["schemas"].update(problems.schemas())
+        return super().openapi()
+
+
+def create_app(backend: Backend) -> FastAPI:
+    """An ASGI application that serves `backend`."""
+    app = Application(
+        title="Lexidex",
+        version=__version__,
+        summary="Search collections of documents, and see which words give every score.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        generate_unique_id_function=_operation,
+    )
+    app.state.backend = backend
+    app.state.ready = False
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestIds)
+    problems.install(app)
+    routes.install(app)
+    app.add_api_route("/healthz", health, response_model=StatusAnswer, responses=declared())
+    app.add_api_route("/readyz", readiness, response_model=StatusAnswer, responses=declared(503))
+    for path in ("/", "/ui"):
+        app.add_api_route(path, to_page, include_in_schema=False)
+    app.mount("/ui", Page())
+    return app
+
+
+def from_environment() -> FastAPI:
+    """The application over the folder that LEXIDEX_COLLECTIONS names.
+
+    Raises:
+        ParameterError: it is not set.
+    """
+    directory = os.environ.get(ENVIRONMENT)
+    if not directory:
+        raise ParameterError(f"{ENVIRONMENT}: not set; name the folder to serve")
+    return create_app(Backend.open(directory))
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.threads = Threads()
+    follower = asyncio.create_task(_warm_up_and_follow(app))
+    yield
+    follower.cancel()
+    with suppress(asyncio.CancelledError):
+        await follower
+    app.state.threads.close()
+
+
+async def _warm_up_and_follow(app: FastAPI) -> None:
+    """Become ready, then show what other processes write to the collections."""
+    backend, told = app.state.backend, ""
+    while True:
+        try:
+            await app.state.threads.run(backend.refresh if app.state.ready else backend.warm_up)
+            app.state.ready, told = True, ""
+        except Exception as error:
+            # What is served stays as it is; the next round tries again, and tells no news twice.
+            if repr(error) != told:
+                told = repr(error)
+                _LOG.exception("cannot %s", "follow a write" if app.state.ready else "warm up")
+        await asyncio.sleep(_FOLLOW_SECONDS)
+
+
+async def health() -> StatusAnswer:
+    """Whether the process answers."""
+    return {"status": "ok"}
+
+
+async def readiness(request: Request) -> StatusAnswer:
+    """Whether searches run at full speed."""
+    if not request.app.state.ready:
+        raise NotReady
+    return {"status": "ready"}
+
+
+async def to_page(request: Request) -> RedirectResponse:
+    """To the page; relative, so that it works behind a proxy that serves it elsewhere."""
+    return RedirectResponse(f"ui/?{request.url.query}" if request.url.query else "ui/")
+
+
+def _operation(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,188 @@
+"""Named collections behind the server: requests in, typed results out. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+from lexidex.collection import Collection, exists
+from lexidex.documents import Document, SparseInput
+from lexidex.encoders import Encoder
+from lexidex.errors import CollectionNotFound, DocumentNotFound
+from lexidex.results import Explanation, SearchResult
+
+from .highlights import Highlight, highlights
+from .schemas import Asked, BatchRequest, ExplainRequest, SearchRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        result: its hits are those from the request's offset on.
+        explanations: one a hit when terms or highlights were asked for, else empty.
+        highlights: one list a hit when they were asked for, else empty.
+        explain_us: wall time of explanations and highlights, in microseconds, if there are any.
+    """
+
+    result: SearchResult
+    explanations: list[Explanation]
+    highlights: list[list[Highlight]]
+    explain_us: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as the query that it becomes: weights by term, largest first."""
+
+    weights: dict[str, float]
+    ignored_terms: list[str]
+    encode_us: float
+    generation: int
+
+
+class Backend:
+    """Collections by name. Safe to use from many threads."""
+
+    def __init__(self, collections: Mapping[str, Collection]) -> None:
+        """Serve these collections."""
+        self._collections = dict(collections)
+
+    @classmethod
+    def open(cls, directory: str | PathLike[str]) -> Self:
+        """Serve a collection under its folder's name, or every collection in a folder.
+
+        Raises:
+            CollectionNotFound: `directory` neither is a collection nor holds one.
+            CorruptFile, UnsupportedVersion: one of them cannot be used.
+        """
+        folder = Path(directory).resolve()
+        if exists(folder):
+            return cls({folder.name: Collection.open(folder)})
+        inside = sorted(folder.iterdir()) if folder.is_dir() else []
+        found = {path.name: Collection.open(path) for path in inside if exists(path)}
+        if not found:
+            raise CollectionNotFound(
+                f"{directory}: no collection here, and none in a folder of it; make one with "
+                "'lexidex index'"
+            )
+        return cls(found)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the collections, in order."""
+        return list(self._collections)
+
+    def collection(self, name: str) -> Collection:
+        """The collection of that name; CollectionNotFound if there is none."""
+        try:
+            return self._collections[name]
+        except KeyError:
+            raise CollectionNotFound(f"no collection {name!r} is served here") from None
+
+    def warm_up(self) -> None:
+        """Do now what would make a first search slow."""
+        for collection in self._collections.values():
+            collection.warm_up()
+
+    def refresh(self) -> None:
+        """Follow what other processes have written."""
+        for collection in self._collections.values():
+            collection.refresh()
+
+    def search(self, name: str, request: SearchRequest) -> Found:
+        """Hits of one query, explained and highlighted when the request asks for it."""
+        collection = self.collection(name)
+        while True:
+            result = collection.search(
+                request.query,
+                request.offset + request.k,
+                sparse=request.vector,
+                exact=request.exact,
+                fields=request.fields,
+            )
+            if request.offset:
+                result = replace(result, hits=result.hits[request.offset :])
+            if not (request.explain or request.highlight):
+                return Found(result, [], [])
+            try:
+                found = _explained(collection, request, result)
+            except DocumentNotFound:
+                # Gone since the search: only a newer generation can lack it.
+                continue
+            if collection.generation == result.generation:
+                return found
+
+    def search_batch(self, name: str, request: BatchRequest) -> list[SearchResult]:
+        """Hits of many texts, in order of the texts."""
+        return self.collection(name).search_batch(
+            request.queries, request.k, exact=request.exact, fields=request.fields
+        )
+
+    def explain(self, name: str, request: ExplainRequest) -> tuple[Explanation, int]:
+        """Why a document has its score for a query, and in which generation."""
+        collection = self.collection(name)
+        asked = request.query if request.query is not None else request.vector or {}
+        generation = collection.generation
+        with _named(name):
+            return collection.explain(asked, request.id), generation
+
+    def encode(self, name: str, query: str) -> Encoded:
+        """The query that a text becomes."""
+        collection = self.collection(name)
+        encoder, generation = collection.encoder, collection.generation
+        started = time.perf_counter()
+        vector = encoder.encode_queries([query])
+        ignored = encoder.ignored_terms(query)
+        seconds = time.perf_counter() - started
+        weights = sorted(
+            zip(vector.data.tolist(), vector.indices.tolist(), strict=True), reverse=True
+        )
+        named = {encoder.term(component): weight for weight, component in weights}
+        return Encoded(named, ignored, round(1e6 * seconds, 1), generation)
+
+    def document(self, name: str, doc_id: str) -> Document:
+        """The stored document with that id.
+
+        Raises:
+            DocumentNotFound: there is none.
+        """
+        with _named(name):
+            return self.collection(name).get(doc_id)
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Errors about documents name the collection; its folder is none of a client's business."""
+    try:
+        yield
+    except DocumentNotFound:
+        raise DocumentNotFound(f"collection {name!r} has no such document") from None
+
+
+def _explained(collection: Collection, request: SearchRequest, result: SearchResult) -> Found:
+    """`result` with an explanation a hit; the query is encoded once for all of them."""
+    started = time.perf_counter()
+    encoder = collection.encoder
+    asked = _as_vector(encoder, request)
+    explanations = [collection.explain(asked, hit.doc_id) for hit in result]
+    shown = [
+        highlights(encoder, explanation, {"title": hit.title, "text": hit.text})
+        for hit, explanation in zip(result, explanations, strict=True)
+        if request.highlight
+    ]
+    microseconds = 1e6 * (time.perf_counter() - started)
+    return Found(result, explanations, shown, round(microseconds, 1))
+
+
+def _as_vector(encoder: Encoder, request: Asked) -> SparseInput:
+    if request.query is None:
+        return request.vector or {}
+    vector = encoder.encode_queries([request.query])
+    return {"components": vector.indices.tolist(), "values": vector.data.tolist()}

@@ -1,0 +1,12 @@
+"""How much one request may ask."""
+
+BODY_BYTES = 1 << 20
+K_LIMIT = 1000
+OFFSET_LIMIT = 9000
+QUERY_CHARACTERS = 8192
+SPARSE_TERMS = 4096
+TERM_CHARACTERS = 1024
+WEIGHT_LIMIT = 1e15
+"""Weights of a query; above it, sums of products could leave the range of a 32-bit float."""
+BATCH_QUERIES = 256
+BATCH_HITS = 100_000

@@ -1,0 +1,201 @@
+"""Errors over HTTP: RFC 9457 problem documents, each with a stable `code`.
+
+A problem says what is wrong and where, and never repeats the request's body. What goes wrong inside
+the server is told in the log under the same request id; the client learns no more than that.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NotRequired
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
+from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
+
+from lexidex.errors import (
+    CollectionExists,
+    EncoderMismatch,
+    InputError,
+    LexidexError,
+    Locked,
+    NotFound,
+    ParameterError,
+    StorageFull,
+)
+
+from .request_ids import HEADER, request_id
+from .schemas import NUMBERED_FORM, TERMS_FORM
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN_ERRORS = 20
+_SHOWN_PATH = 120
+_LOG = logging.getLogger("lexidex.server")
+
+STATUSES: Mapping[type[LexidexError], int] = {
+    ParameterError: 422,
+    InputError: 422,
+    NotFound: 404,
+    CollectionExists: 409,
+    EncoderMismatch: 409,
+    Locked: 409,
+    StorageFull: 507,
+    LexidexError: 500,
+}
+"""Status of an error: that of the first of its classes that is here."""
+
+_CODES = {
+    400: "malformed_body",
+    404: "route_not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    503: "not_ready",
+}
+"""Codes of what has no LexidexError: the request is wrong before anything is searched."""
+
+_MESSAGES = {
+    "extra_forbidden": "there is no such field here",
+    "missing": "this field is missing",
+}
+
+
+class InvalidValue(TypedDict):
+    """What is wrong with one value of a body; `path` is its JSONPath, `$` the whole body."""
+
+    path: str
+    message: str
+
+
+class Problem(TypedDict):
+    """A problem document; match on `code`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: NotRequired[list[InvalidValue]]
+
+
+class NotReady(HTTPException):
+    """The kernels are still being compiled."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__(503, "warming up; searches are answered already, but slowly")
+
+
+def schemas() -> dict[str, Any]:
+    """JSON schemas by name, for an OpenAPI document: a problem's, and those that it refers to."""
+    problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
+    return {**problem.pop("$defs"), "Problem": problem}
+
+
+def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: problem documents of these statuses, and of any other."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    named: dict[int | str, dict[str, Any]] = {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+    return named | {"default": {"description": "Any other error", "content": content}}
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.add_exception_handler(LexidexError, _on_lexidex_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def _on_lexidex_error(request: Request, error: Exception) -> Response:
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    code = error.code if isinstance(error, LexidexError) else ""
+    if status < 500:
+        return _problem(request, status, code, str(error))
+    _LOG.error("request %s: %s: %s", request_id(request), code, error)
+    return _problem(request, status, code, "the server's log says more under this request id")
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        where = f"character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
+        return _problem(request, 400, _CODES[400], f"the body is not JSON: {where}")
+    if isinstance(error.body, bytes):
+        return _problem(request, 415, _CODES[415], "send the body as application/json")
+    wrong = [
+        InvalidValue(path=_path(one["loc"]), message=_message(one)) for one in found[:_SHOWN_ERRORS]
+    ]
+    detail = f"{wrong[0]['path']}: {wrong[0]['message']}"
+    return _problem(request, 422, "invalid_request", detail, errors=wrong)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "http_error")
+    detail = f"no route {request.method} {request.url.path}"
+    if error.status_code not in (404, 405):
+        detail = error.detail
+    return _problem(request, error.status_code, code, detail, headers=error.headers)
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    _LOG.error("request %s: %r", request_id(request), error)
+    # This answer is made outside of the middleware that adds the header to all others.
+    headers = {HEADER: request_id(request)}
+    detail = "the server's log says more under this request id"
+    return _problem(request, 500, LexidexError.code, detail, headers=headers)
+
+
+def _problem(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: list[InvalidValue] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    problem: Problem = {
+        "type": f"urn:problem-type:lexidex:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id(request),
+    }
+    if errors:
+        problem["errors"] = errors
+    return Response(
+        msgspec.json.encode(problem), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    message: str = error["msg"]
+    return _MESSAGES.get(error["type"], message)
+
+
+def _path(location: Sequence[int | str]) -> str:
+    """`("body", "queries", 3)` as `$.queries[3]`, without the names of forms of one value."""
+    steps: Iterable[int | str] = (s for s in location[1:] if s not in (NUMBERED_FORM, TERMS_FORM))
+    path = "$" if location[0] == "body" else str(location[0])
+    for step in steps:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        else:
+            path += f".{step}" if re.fullmatch(r"[A-Za-z_]\w*", step) else f"[{step!r}]"
+    return path if len(path) <= _SHOWN_PATH else f"{path[: _SHOWN_PATH - 3]}..."
