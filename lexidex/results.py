@@ -36,6 +36,7 @@ class SearchResult:
 
     Attributes:
         generation: the collection's generation that was searched.
+        plan: how each segment was searched, "exact" or "seismic", oldest segment first.
         ignored_terms: terms of the query that no document can match.
         counters: work done; equal on every machine.
     """
@@ -44,6 +45,7 @@ class SearchResult:
     timings: Timings
     generation: int
     counters: Counters
+    plan: tuple[str, ...] = ()
     ignored_terms: list[str] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Hit]:

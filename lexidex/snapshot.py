@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +13,24 @@ from numpy.typing import NDArray
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.errors import CorruptFile
-from lexidex.index import Counters, TopK
+from lexidex.index import Counters, SearchParams, TopK
+from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.files import Memory, Storage
 from lexidex.index.storage.manifest import Manifest
 from lexidex.index.storage.segment import Segment
-from lexidex.index.vectors import Vectors
+from lexidex.index.vectors import Vectors, build_vectors
+
+Method: TypeAlias = Literal["exact", "seismic"]
+Plan: TypeAlias = tuple[Method, ...]
+"""How each segment was searched, oldest first."""
+
+
+class Searcher(Protocol):
+    """The search of an index, its parameters chosen."""
+
+    def __call__(
+        self, queries: Vectors, k: int, *, n_threads: int, allowed: NDArray[np.bool_] | None
+    ) -> TopK: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +79,50 @@ class Snapshot:
         return total
 
     def search(
-        self, queries: Vectors, k: int, n_threads: int = 1
-    ) -> tuple[list[list[Located]], Counters]:
-        """The k best documents of each query, scored by their best passage, and the work done."""
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        exact: bool = False,
+        params: SearchParams | None = None,
+        n_threads: int = 1,
+    ) -> tuple[list[list[Located]], list[Plan], Counters]:
+        """The k best documents of each query, scored by their best passage.
+
+        Args:
+            exact: search every segment exactly; otherwise the planner chooses.
+            params: for segments that are searched approximately.
+
+        Returns:
+            Hits and plan of each query, and the work done.
+        """
         counters = Counters()
         merged: list[list[Located]] = [[] for _ in range(queries.shape[0])]
+        plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
-            found, work = self._search_segment(number, segment, queries, k, n_threads)
-            counters += work
-            for hits, more in zip(merged, found, strict=True):
-                hits += more
+            methods = self._methods(segment, queries, exact, params or SearchParams())
+            for method in dict.fromkeys(methods):
+                rows = [row for row, chosen in enumerate(methods) if chosen == method]
+                some = queries if len(rows) == len(methods) else queries[rows]
+                search = _searcher(segment, method, params)
+                found, work = self._search_segment(number, search, some, k, n_threads)
+                counters += work
+                for row, more in zip(rows, found, strict=True):
+                    merged[row] += more
+                    plans[row].append(method)
         for hits in merged:
             # Stable: among equal scores the older segment and the lower document stay first.
             hits.sort(key=lambda hit: -hit.score)
             del hits[k:]
-        return merged, counters
+        return merged, [tuple(plan) for plan in plans], counters
+
+    def warm_up(self) -> None:
+        """Call every kernel that a search may need."""
+        nothing = build_vectors([([], [])], 1)
+        for segment in self.segments:
+            segment.exact.search(nothing, 1)
+            if segment.seismic is not None:
+                segment.seismic.search(nothing, 1)
 
     def find(self, doc_id: str) -> tuple[int, int] | None:
         """Segment number and document ordinal of a live document, or None."""
@@ -94,15 +137,23 @@ class Snapshot:
         starts = self.segments[segment].passage_starts
         return self.segments[segment].vectors[int(starts[document]) : int(starts[document + 1])]
 
+    def _methods(
+        self, segment: Segment, queries: Vectors, exact: bool, params: SearchParams
+    ) -> list[Method]:
+        """How each query is searched in a segment."""
+        if exact or segment.seismic is None:
+            return ["exact"] * queries.shape[0]
+        postings, lists = segment.exact.work(queries)
+        cheap = prefers_exact(postings, lists, segment.entry.n_passages, params.query_cut)
+        return ["exact" if one else "seismic" for one in cheap.tolist()]
+
     def _search_segment(
-        self, number: int, segment: Segment, queries: Vectors, k: int, n_threads: int
+        self, number: int, search: Searcher, queries: Vectors, k: int, n_threads: int
     ) -> tuple[list[list[Located]], Counters]:
         """Fetch passages until each query has k documents of the segment, or all that match."""
-        depth, work = k, Counters()
+        segment, depth, work = self.segments[number], k, Counters()
         while True:
-            top = segment.exact.search(
-                queries, depth, n_threads=n_threads, allowed=self._live[number]
-            )
+            top = search(queries, depth, n_threads=n_threads, allowed=self._live[number])
             work += top.counters
             found = [_documents(number, segment, top, row, k) for row in range(queries.shape[0])]
             short = any(
@@ -111,6 +162,12 @@ class Snapshot:
             if not short or depth >= segment.entry.n_passages:
                 return found, work
             depth = min(2 * depth, segment.entry.n_passages)
+
+
+def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
+    if method == "seismic" and segment.seismic is not None:
+        return partial(segment.seismic.search, params=params)
+    return segment.exact.search
 
 
 def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:

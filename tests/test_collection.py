@@ -14,6 +14,7 @@ from lexidex.errors import (
     EncoderNotFound,
     ParameterError,
 )
+from lexidex.index import SearchParams
 from lexidex.index.storage.files import MemoryStorage
 
 TEXTS = {
@@ -257,3 +258,54 @@ def test_a_large_write_is_cut_into_segments(monkeypatch):
     assert len(made) == 20
     assert made.get("d0").text == "zzz"
     assert ids(made.search("zzz")) == ["d0"]
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """A collection of one segment that is large enough for an approximate index."""
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 500)
+    rng = np.random.default_rng(0)
+    made = Collection.create(MemoryStorage(), encoder="vectors")
+    documents = []
+    for i in range(1000):
+        components = np.unique(rng.integers(0, 300, 30))
+        values = rng.integers(1, 9, components.size).astype(np.float32)
+        documents.append({"id": f"d{i}", "vector": {"components": components, "values": values}})
+    made.upsert(documents)
+    return made
+
+
+def test_the_plan_is_told_and_exact_can_be_asked_for(large, monkeypatch):
+    query = {"components": [3, 70, 200], "values": [3.0, 2.0, 1.0]}
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 0)
+    exact = large.search(sparse=query, exact=True)
+    assert exact.plan == ("exact",)
+    assert exact.counters.blocks_scored == 0
+    thorough = SearchParams(query_cut=10, heap_factor=0.0)
+    approximate = large.search(sparse=query, params=thorough)
+    assert approximate.plan == ("seismic",)
+    assert approximate.counters.blocks_scored > 0
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 10**9)
+    assert large.search(sparse=query).plan == ("exact",)
+
+
+def test_approximate_search_of_everything_finds_the_same(large, monkeypatch):
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 0)
+    everything = SearchParams(query_cut=10, heap_factor=0.0)
+    reopened = Collection.open(large._storage)
+    for seed in range(5):
+        components = np.unique(np.random.default_rng(seed).integers(0, 300, 4))
+        query = {"components": components, "values": np.arange(1.0, components.size + 1)}
+        exact = large.search(sparse=query, exact=True)
+        found = reopened.search(sparse=query, params=everything)
+        assert [h.score for h in found] == pytest.approx([h.score for h in exact], rel=1e-3)
+
+
+def test_deleted_documents_stay_away_from_approximate_search(large, monkeypatch):
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 0)
+    query = {"components": [3, 70, 200], "values": [3.0, 2.0, 1.0]}
+    best = ids(large.search(sparse=query, k=5))
+    large.delete(best)
+    result = large.search(sparse=query, k=5)
+    assert result.plan == ("seismic",)
+    assert not set(best) & set(ids(result))

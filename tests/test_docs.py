@@ -27,7 +27,7 @@ def test_the_readme_s_python_runs_and_prints_what_it_says(tmp_path, monkeypatch,
 def test_paths_that_documents_name_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
-    folders.append(ROOT / "index" / "storage")
+    folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
         assert any((folder / path).exists() for folder in folders), f"{document}: {path}"

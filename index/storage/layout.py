@@ -7,6 +7,7 @@ segments/s000003/             one segment: immutable but for deletions
     documents.lxd             order of the ids, batches, first passage of each document
     vectors.lxd               document vectors, by document
     exact.lxd                 document vectors, by component
+    seismic.lxd               an approximate index, where the segment is large
     deleted-0000000007.lxd    which documents are deleted, as of generation 7
 write.lock, writer.json       held, and described, by the writing process
 """
@@ -23,6 +24,7 @@ DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
 VECTORS = "vectors.lxd"
 EXACT = "exact.lxd"
+SEISMIC = "seismic.lxd"
 
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
 _NUMBERED = re.compile(r"(?:manifest|vocabulary)-\d{10}\.(?:json|arrow)(?:\.tmp)?")

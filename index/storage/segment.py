@@ -6,6 +6,7 @@ until the segment is complete. The reader never changes; what was deleted since 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 
 from lexidex.errors import CorruptFile
 
-from ..exact import KIND as EXACT_KIND
+from .. import planner
 from ..exact import ExactIndex
+from ..seismic import SeismicIndex
+from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
 from .arrays import read_arrays, write_arrays
@@ -111,7 +114,13 @@ class SegmentWriter:
             drafts[place] = weigh(draft)
         files.append(self._write_vectors(drafts))
         drafts.clear()
-        files.append(self._write_exact())
+        vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
+        files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
+        if vectors.shape[0] >= planner.SEISMIC_FROM:
+            n_threads = len(os.sched_getaffinity(0))
+            files.append(
+                self._write_index(layout.SEISMIC, SeismicIndex.build(vectors, n_threads=n_threads))
+            )
         self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
         self._storage.sync_folder(layout.SEGMENTS)
         entry = SegmentEntry(
@@ -153,13 +162,10 @@ class SegmentWriter:
         }
         return self._write(layout.VECTORS, _VECTORS_KIND, arrays, {"dim": dim})
 
-    def _write_exact(self) -> FileEntry:
-        """Invert the vectors just written; the forward side stays on disk meanwhile."""
-        vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
-        index = ExactIndex.build(vectors)
-        with counted(self._storage, self._path(layout.EXACT)) as target:
+    def _write_index(self, file: str, index: ExactIndex | SeismicIndex) -> FileEntry:
+        with counted(self._storage, self._path(file)) as target:
             index.write(target)
-        return target.entry(self._path(layout.EXACT))
+        return target.entry(self._path(file))
 
 
 class Segment:
@@ -179,7 +185,8 @@ class Segment:
                 )
         self.entry = entry
         self._storage = storage
-        mapped, _ = self._arrays(layout.DOCUMENT_MAP, _MAP_KIND, "map")
+        data, where = self._view(layout.DOCUMENT_MAP, "map")
+        mapped, _ = read_arrays(data, _MAP_KIND, where)
         path = layout.segment_file(entry.name, layout.DOCUMENTS)
         self.documents = DocumentReader(
             storage.view(path),
@@ -191,8 +198,11 @@ class Segment:
         self.vectors = _read_vectors(
             storage, layout.segment_file(entry.name, layout.VECTORS), "map"
         )
-        arrays, meta = self._arrays(layout.EXACT, EXACT_KIND, memory)
-        self.exact = ExactIndex(arrays, meta["n_documents"], meta["dim"])
+        self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
+        self.seismic: SeismicIndex | None = None
+        if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
+            data, where = self._view(layout.SEISMIC, memory)
+            self.seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
         self.deleted = self._deleted()
 
     @property
@@ -226,13 +236,10 @@ class Segment:
             return None
         return ordinal
 
-    def _arrays(
-        self, file: str, kind: str, memory: Memory
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def _view(self, file: str, memory: Memory) -> tuple[memoryview, str]:
+        """A file's bytes, and what to call it in messages."""
         name = layout.segment_file(self.entry.name, file)
-        return read_arrays(
-            self._storage.view(name, memory), kind, f"{self._storage.location}/{name}"
-        )
+        return self._storage.view(name, memory), f"{self._storage.location}/{name}"
 
     def _deleted(self) -> NDArray[np.bool_] | None:
         if self.entry.deletions is None:

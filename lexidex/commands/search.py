@@ -31,6 +31,7 @@ def search(
         str | None,
         typer.Option(help='Sparse vector instead of a text, as JSON: {"term": weight, ...}.'),
     ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
     with_terms: Annotated[
         bool, typer.Option("--explain", help="Show what each word adds to each score.")
     ] = False,
@@ -42,7 +43,7 @@ def search(
     vector = _sparse(query, sparse)
     collection = Collection.open(directory)
     collection.warm_up()
-    result = collection.search(query, k, sparse=vector)
+    result = collection.search(query, k, sparse=vector, exact=exact)
     asked = query if vector is None else vector
     explained = (
         [collection.explain(asked or "", hit.doc_id) for hit in result] if with_terms else []
@@ -97,7 +98,7 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
     timings = result.timings
     out.print(
         f"encode {timings.encode_us:,.0f} us, search {timings.search_us:,.0f} us, "
-        f"fetch {timings.fetch_us:,.0f} us",
+        f"fetch {timings.fetch_us:,.0f} us ({', '.join(dict.fromkeys(result.plan))})",
         style="dim",
         highlight=False,
     )
@@ -140,6 +141,7 @@ def _as_json(result: SearchResult, explained: list[Explanation]) -> dict[str, An
         "generation": result.generation,
         "ignored_terms": result.ignored_terms,
         "counters": asdict(result.counters),
+        "plan": list(result.plan),
     }
 
 
