@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,12 +85,13 @@ def _show_figures(collection: Collection, queries: dict[str, str], qrels: Qrels)
 
 
 def _show_next_steps(to: Path) -> None:
+    program = "lexidex" if shutil.which("lexidex") else sys.argv[0]
     out.print(
         f"\nGo on with\n"
-        f'  lexidex search {to} "your own question" --explain\n'
-        f'  lexidex explain {to} "copy a file" shutil.copy\n'
-        f"  lexidex serve {to}\n"
-        f"  lexidex index YOUR_DOCUMENTS.jsonl --to YOUR_COLLECTION",
+        f'  {program} search {to} "your own question" --explain\n'
+        f'  {program} explain {to} "copy a file" shutil.copy\n'
+        f"  {program} serve {to}\n"
+        f"  {program} index YOUR_DOCUMENTS.jsonl --to YOUR_COLLECTION",
         highlight=False,
         markup=False,
     )

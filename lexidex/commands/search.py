@@ -110,7 +110,13 @@ def _show_ignored(terms: list[str]) -> None:
 
 
 def _title(hit: Hit) -> str:
-    return hit.title if hit.title and hit.title != hit.doc_id else ""
+    """The title, unless it only repeats the id with other separators."""
+    title = hit.title or ""
+    return "" if _letters(title) == _letters(hit.doc_id) else title
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
 
 
 def _sparse(query: str | None, sparse: str | None) -> SparseInput | None:
