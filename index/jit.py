@@ -13,14 +13,13 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numba
 from numba.core import config as numba_config
 
 config: Any = numba_config  # its attributes are made at run time, unseen by type checkers
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -45,8 +44,11 @@ CACHE_FOLDER = _cache_folder()
 """Where compiled kernels are kept between processes; None where nothing can be written."""
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
+def kernel(function: Callable[..., R]) -> Callable[..., R]:
     """Compile a module-level function over arrays and scalars; it releases the GIL.
+
+    Where a kernel's signature says `int` or `float`, NumPy's scalars of any width are as good:
+    Numba types each call by itself, so type checkers are not asked to.
 
     Floating-point sums may be reassociated and contracted, nothing more: results of the compiled
     and the interpreted form agree to 1e-5, not bit for bit.
@@ -54,17 +56,17 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _compile(function, fastmath={"reassoc", "contract", "nsz"})
 
 
-def strict_kernel(function: Callable[P, R]) -> Callable[P, R]:
+def strict_kernel(function: Callable[..., R]) -> Callable[..., R]:
     """Like `kernel`, with sums in the order written: for results that others are compared with."""
     return _compile(function, fastmath=False)
 
 
-def _compile(function: Callable[P, R], fastmath: Any) -> Callable[P, R]:
+def _compile(function: Callable[..., R], fastmath: Any) -> Callable[..., R]:
     former = config.CACHE_DIR
     try:
         config.CACHE_DIR = CACHE_FOLDER or former
         options = {"nogil": True, "cache": CACHE_FOLDER is not None, "fastmath": fastmath}
-        compiled: Callable[P, R] = numba.njit(**options)(function)
+        compiled: Callable[..., R] = numba.njit(**options)(function)
         return compiled
     finally:
         config.CACHE_DIR = former

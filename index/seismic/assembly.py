@@ -32,9 +32,7 @@ def assemble(
     """
     records = lay_out(chunks, vocabulary.ranks(), params.value_type)
     components = vocabulary.components
-    n_postings = max(
-        params.n_postings, round(params.posting_fraction * records.documents.size)
-    )
+    n_postings = max(params.n_postings, round(params.posting_fraction * records.documents.size))
     lists = prune(
         records,
         components.size,

@@ -100,7 +100,9 @@ def cluster_lists(
     for component in range(first, last):
         begin = offsets[component]
         size = offsets[component + 1] - begin
-        n_centroids = min(max(np.int64(centroid_fraction * size + 0.5), 1), MAX_BLOCKS)
+        n_centroids = min(
+            max(np.int64(centroid_fraction * size + 0.5), np.int64(1)), np.int64(MAX_BLOCKS)
+        )
         members = former[:size]
         members[:] = ordinals[begin : begin + size]
         clusters[:size] = 0

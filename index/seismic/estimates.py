@@ -28,7 +28,7 @@ def estimate_blocks(
     places: Int64s,
     estimates: Float32s,
     blocks: Ordinals,
-) -> int:
+) -> np.int64:
     """Fill estimates and blocks with the summary score and the number of every block of the
     chosen lists, list by list; the number of blocks.
 
@@ -39,7 +39,7 @@ def estimate_blocks(
     """
     for component in chosen:
         ask_for_buckets(lists[component], query_components, buckets)
-    n_blocks = 0
+    n_blocks = np.int64(0)
     for i in range(chosen.size + 1):
         # One list's entries are on their way while those of the list before are added up.
         if i < chosen.size:
@@ -103,8 +103,9 @@ def add_entries(
     for term in range(query_components.size):
         component = query_components[term] % FOLD
         value = query_values[term] * unit
-        end = np.int64(buckets[first + bucket_of(component, bits) + 1])
-        for i in range(places[term], end):
+        end = buckets[first + bucket_of(component, bits) + 1]
+        # Unsigned, so that no index is checked for counting from the end.
+        for i in range(np.uint64(places[term]), np.uint64(end)):
             entry = np.int64(entries[i])
             owner = entry >> 16
             if owner == component:
@@ -135,14 +136,14 @@ def order_blocks(
     ends[:] = 0
     for score in estimates:
         ends[ORDER_BUCKETS - 1 - np.int64(score * to_bucket)] += 1
-    place = 0
+    place = np.int64(0)
     for bucket in range(ORDER_BUCKETS):
         size = ends[bucket]
         ends[bucket] = place
         place += size
     for i in range(estimates.size):
-        bucket = ORDER_BUCKETS - 1 - np.int64(estimates[i] * to_bucket)
-        place = ends[bucket]
+        home = ORDER_BUCKETS - 1 - np.int64(estimates[i] * to_bucket)
+        place = ends[home]
         sorted_estimates[place] = estimates[i]
         sorted_blocks[place] = blocks[i]
-        ends[bucket] = place + 1
+        ends[home] = place + 1

@@ -4,7 +4,7 @@ Every default stands here and nowhere else. Each field carries its meaning and i
 metadata, so that the command line, the HTTP schema and the documentation's tables are derived:
 
     for parameter in dataclasses.fields(SearchParams):
-        parameter.name, parameter.default, parameter.metadata["meaning"], parameter.metadata["range"]
+        print(parameter.name, parameter.default, parameter.metadata["range"])
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class BuildParams:
         "Share of a block's summed maxima that its summary keeps, largest first. Larger estimates "
         "more exactly, with a larger index.",
     )
-    value_type: ValueType = _parameter(
+    value_type: ValueType = _parameter(  # noqa: RUF009 (a field, as the others)
         "u16",
         VALUE_TYPES,
         "Precision of document values, and so of scores: 'u8' (1 byte, steps of 1/255 of the "

@@ -6,12 +6,11 @@ kernels therefore ask for a whole batch of addresses before they read the first 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import config, types
-from numba.core import cgutils
+from numba import types
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -27,7 +26,8 @@ def _prefetch(_context: Any, array: Any, index: Any) -> Any:
         address = builder.bitcast(address, ir.IntType(8).as_pointer())
         int32 = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [address.type, int32, int32, int32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        declare: Any = cgutils.get_or_insert_function
+        function = declare(builder.module, kind, "llvm.prefetch.p0")
         hints = [int32(_READ), int32(_KEEP_IN_ALL_LEVELS), int32(_DATA)]
         builder.call(function, [address, *hints])
         return context.get_dummy_value()
@@ -39,9 +39,8 @@ def _ignore(array: NDArray[Any], index: int) -> None:
     """What `prefetch` is when nothing is compiled."""
 
 
-prefetch: Callable[[NDArray[Any], int], None] = (
-    _ignore if config.DISABLE_JIT else intrinsic(_prefetch)
-)
+_settings: Any = config  # its attributes are made at run time
+prefetch: Any = _ignore if _settings.DISABLE_JIT else intrinsic(_prefetch)
 """prefetch(array, index): ask for the cache line of array[index].
 
 The array is one-dimensional and contiguous. The index may lie outside of it: nothing is read.

@@ -145,7 +145,7 @@ def posting_keys(
     weights: Float32s,
     lists: Int64s,
     keys: Int64s,
-) -> int:
+) -> np.int64:
     """Fill lists and keys with the component and the rank of each posting of a document.
 
     Returns the number of postings; a key is in [0, 2**31), and the larger are kept.

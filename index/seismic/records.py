@@ -117,7 +117,7 @@ def encode_values(
         for i in range(indptr[ordinal], indptr[ordinal + 1]):
             steps = values[i] / scale * np.float32(STEPS // step)
             code = np.int64(steps + np.float32(0.5)) * step
-            codes[i] = min(max(code, step), 255 * STEPS)
+            codes[i] = min(max(code, np.int64(step)), np.int64(255 * STEPS))
 
 
 def lay_out(chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType) -> Records:
@@ -162,9 +162,7 @@ def record_bytes(sizes: Int64s, component_bytes: int, value_type: ValueType) -> 
     return (coarse + 3) // 4 * 4 + 4 * sizes
 
 
-def view_records(
-    documents: Rows, data: Bytes, narrow: bool, value_type: ValueType
-) -> Records:
+def view_records(documents: Rows, data: Bytes, narrow: bool, value_type: ValueType) -> Records:
     """The records in `data`, whose length is a multiple of 64."""
     components: Numbers = data.view(np.uint16 if narrow else np.uint32)
     residues: NDArray[Any] = data
@@ -228,9 +226,9 @@ def write_records(
 
 
 @strict_kernel
-def largest_document(documents: Rows) -> int:
+def largest_document(documents: Rows) -> np.int64:
     """The most components of a document."""
-    largest = 0
+    largest = np.int64(0)
     for ordinal in range(documents.size):
         largest = max(largest, np.int64(documents[ordinal]["size"]))
     return largest
@@ -240,7 +238,8 @@ def largest_document(documents: Rows) -> int:
 def entry_value(code: int, residue: float, scale: float, weights: Float32s) -> np.float32:
     """The value of an entry of a document with that scale."""
     coarse = weights[0] * np.float32(code) + weights[1] * np.float32(residue)
-    return np.float32(scale) * coarse + weights[2] * np.float32(residue)
+    value: np.float32 = np.float32(scale) * coarse + weights[2] * np.float32(residue)
+    return value
 
 
 @kernel

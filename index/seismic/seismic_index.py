@@ -63,9 +63,7 @@ class SeismicIndex:
         self.seed = seed
         components = arrays["components"]
         narrow = components.size <= 1 << 16
-        records = view_records(
-            arrays["documents"], arrays["records"], narrow, params.value_type
-        )
+        records = view_records(arrays["documents"], arrays["records"], narrow, params.value_type)
         self._kernel_arrays = (
             components,
             number_table(components),
@@ -147,9 +145,7 @@ class SeismicIndex:
             ParameterError: an argument is out of its range.
         """
         batch = as_vectors(queries, name="queries")
-        return self._search(
-            batch.indices, batch.data, batch.indptr, k, params, n_threads, allowed
-        )
+        return self._search(batch.indices, batch.data, batch.indptr, k, params, n_threads, allowed)
 
     def search_one(
         self,
@@ -224,9 +220,7 @@ class SeismicIndex:
         return cls.restore(arrays, meta, str(path))
 
     @classmethod
-    def restore(
-        cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any], where: str
-    ) -> Self:
+    def restore(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any], where: str) -> Self:
         """The index that `write` wrote, from its file's arrays and meta.
 
         Raises:
@@ -242,9 +236,7 @@ class SeismicIndex:
             params = BuildParams(**meta["params"])
             return cls(restored, meta["n_documents"], meta["dim"], params, meta["seed"])
         except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise CorruptFile(
-                f"{where}: not a complete {KIND} ({error}); build it again"
-            ) from None
+            raise CorruptFile(f"{where}: not a complete {KIND} ({error}); build it again") from None
 
     def _stored(self) -> dict[str, NDArray[Any]]:
         """The arrays as files hold them: rows as plain uint32 words."""

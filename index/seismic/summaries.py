@@ -162,7 +162,7 @@ def summarise_lists(
             members = ordinals[block_starts[block] : block_starts[block + 1]]
             n_touched = take_maxima(members, documents, components, codes, maxima, touched)
             own = maxima[component] / scale * np.float32(255.0)
-            impacts[block] = min(np.int64(own + np.float32(0.5)), 255)
+            impacts[block] = min(np.int64(own + np.float32(0.5)), np.int64(255))
             maxima[component] = 0.0
             staged = grown(staged, n_staged + n_touched)
             n_staged += cut_summary(
@@ -214,7 +214,7 @@ def bits_below(limit: int) -> int:
 
 
 @strict_kernel
-def bucket_of(component: int, bits: int) -> int:
+def bucket_of(component: int, bits: int) -> np.int64:
     """The bucket of a component among 2**bits: Fibonacci hashing of its lower 16 bits."""
     return np.int64(component) % FOLD * 40503 % FOLD >> (16 - bits)
 
@@ -276,7 +276,7 @@ def cut_summary(
     those of the last level they are taken in the order of `touched`.
     """
     to_level = (_LEVELS - 1) / np.float64(scale)
-    top = 0
+    top = np.int64(0)
     total = 0.0
     for component in touched:
         level = np.int64(maxima[component] * to_level)
@@ -322,8 +322,8 @@ def fill_buckets(staged: Entries, bits: int, sizes: Ordinals, entries: Entries) 
         ends[bucket] = place
         place += sizes[bucket]
     for entry in staged:
-        bucket = bucket_of(entry >> 16, bits)
-        entries[ends[bucket]] = entry
-        ends[bucket] += 1
+        home = bucket_of(entry >> 16, bits)
+        entries[ends[home]] = entry
+        ends[home] += 1
     for bucket in range(sizes.size):
         entries[ends[bucket] - sizes[bucket] : ends[bucket]].sort()

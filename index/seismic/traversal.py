@@ -129,9 +129,7 @@ def search_queries(
             estimates,
             blocks,
         )
-        order_blocks(
-            estimates[:n_blocks], blocks, order_ends, sorted_estimates, sorted_blocks
-        )
+        order_blocks(estimates[:n_blocks], blocks, order_ends, sorted_estimates, sorted_blocks)
         # A value type without residues has no more to tell than its codes.
         slack = mass * np.float32(_HALF_STEP) if residue_offset > components.itemsize else 0.0
         n_candidates = visit_blocks(
@@ -228,8 +226,8 @@ def visit_blocks(
     n_found = 0
     n_located = 0
     block = 0
-    posting = 0
-    end = 0
+    posting = np.int64(0)
+    end = np.int64(0)
     while True:
         size, n_candidates = rate_batch(
             batches[1, :n_located],
@@ -247,9 +245,7 @@ def visit_blocks(
             counts,
         )
         threshold = top_scores[0] if size == k else np.float32(0.0)
-        n_located = locate_batch(
-            batches[0, :n_found], documents, components, codes, batches[1]
-        )
+        n_located = locate_batch(batches[0, :n_found], documents, components, codes, batches[1])
         # Until there is a threshold, no document is taken that the heap may not have room for.
         room = BATCH if size == k else min(BATCH, k - size - n_located)
         n_found = 0

@@ -46,7 +46,8 @@ class Vocabulary:
         distinct = np.flatnonzero(used)
         numbers = np.empty(highest + 1, dtype=np.int32)
         numbers[distinct] = self._take_in(distinct)
-        return numbers[components]
+        found: Components = numbers[components]
+        return found
 
     def ranks(self) -> NDArray[np.int32]:
         """By arrival number, the component's place among all in ascending order."""

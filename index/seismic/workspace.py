@@ -12,7 +12,7 @@ import numpy as np
 from ..vectors import Float32s, Int64s
 from .estimates import ORDER_BUCKETS
 from .pruning import Ordinals
-from .summaries import Rows
+from .records import Rows
 from .traversal import BATCH, Words
 
 
