@@ -58,6 +58,9 @@ ENGLISH_STOP_WORDS = frozenset(
     ]
 )
 
+_PORTER_KEEPS = 2
+"""Words of so many letters stay as they are, as in Porter's own programs and in Lucene."""
+
 # Neither pattern starts twice in one run of underscores: a ruled line takes linear time.
 _ASCII_WORD = re.compile(
     r"(?<!_)(?=_*[a-z0-9])(?:[a-z]+(?:['.:][a-z]+)*|[0-9]+(?:[.,;'][0-9]+)*|_+)+"
@@ -130,7 +133,10 @@ class Analyzer:
             word = word[:-2]
         if not word or word in (self.stop_words or ()):
             return None
-        return self._stemmer.stemWord(word) if self._stemmer else word
+        if self.language == "english" and len(word) <= _PORTER_KEEPS:
+            return word
+        stem: str = self._stemmer.stemWord(word) if self._stemmer else word
+        return stem or None
 
     def terms(self, text: str) -> list[str]:
         """The terms of a text, in order, repeated as they are."""

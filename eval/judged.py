@@ -42,9 +42,11 @@ def read_judged(folder: Path, split: str = "test") -> JudgedQueries:
     if path is None:
         raise InputError(f"{folder}: no queries.jsonl in it; expected a BEIR folder")
     qrels = read_qrels(_split_file(folder, split))
-    queries = {}
+    queries: dict[str, str | SparseInput] = {}
     for line, record in json_lines(path):
         query_id, query = _query(path, line, record)
+        if query_id in queries:
+            raise InputError(f"{path}:{line}: query {query_id!r} stands in an earlier line already")
         if query_id in qrels:
             queries[query_id] = query
     missing = [query_id for query_id in qrels if query_id not in queries]
@@ -54,26 +56,33 @@ def read_judged(folder: Path, split: str = "test") -> JudgedQueries:
 
 
 def read_qrels(path: Path) -> Qrels:
-    """Judgments from a TSV (query-id, corpus-id, score; header line) or TREC file (4 columns)."""
+    """Judgments from a TSV (query-id, corpus-id, score; header line) or TREC file (4 columns).
+
+    Raises:
+        InputError: the file cannot be read, or names a bad line: of another form, or one that
+            judges a pair differently than a line before.
+    """
     qrels: Qrels = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     for number, text in enumerate(lines, start=1):
         cells = text.split("\t") if "\t" in text else text.split()
-        if not text.strip() or (number == 1 and not cells[-1].lstrip("-").isdigit()):
+        if not text.strip() or (number == 1 and not any(map(str.isdigit, cells[-1]))):
             continue
         if len(cells) == 4:
             del cells[1]
         try:
             query_id, doc_id, relevance = cells
-            judged = qrels.setdefault(query_id, {})
-            judged[doc_id] = int(relevance)
+            judged = int(relevance)
         except ValueError:
             raise InputError(
                 f"{path}:{number}: {text!r}; expected query-id, corpus-id and an integer score"
             ) from None
+        former = qrels.setdefault(query_id, {}).setdefault(doc_id, judged)
+        if former != judged:
+            raise InputError(f"{path}:{number}: {text!r}; the same pair was judged {former} before")
     if not qrels:
         raise InputError(f"{path}: no judgments in it")
     return qrels

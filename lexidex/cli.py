@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from lexidex import __version__
+from lexidex.commands.bench import bench
 from lexidex.commands.check import check
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
@@ -37,6 +38,7 @@ app.command("eval")(evaluate)
 app.command()(check)
 app.command()(serve)
 app.command()(demo)
+app.command()(bench)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from lexidex.errors import InputError, ParameterError
 from lexidex.index.vectors import as_vector
@@ -15,6 +17,8 @@ SparseInput: TypeAlias = Mapping[str, Any]
 
 FIELDS = ("id", "title", "text", "metadata", "vector")
 _ID_LIMIT = 1024
+_WEIGHT_LIMIT = float(np.finfo(np.float32).max)
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,12 @@ def check_document(given: object, *, others_to_metadata: bool = False) -> Docume
     metadata = _metadata(given.get("metadata"))
     if others and not others_to_metadata:
         raise InputError(
-            f"unknown field {others[0]!r}; a document has {', '.join(FIELDS)} "
+            f"unknown field {_shown(others[0])}; a document has {', '.join(FIELDS)} "
             "(your own fields go under metadata)"
         )
     if others:
         metadata = {**{str(key): given[key] for key in others}, **metadata}
+    _check_storable(metadata)
     vector = given.get("vector")
     if vector is not None:
         vector = check_sparse(vector)
@@ -76,18 +81,16 @@ def check_sparse(given: object) -> SparseInput:
             '{"components": [...], "values": [...]}'
         )
     if is_numbered(given):
-        try:
-            as_vector(given["components"], given["values"])
-        except (ParameterError, ValueError, TypeError, OverflowError) as error:
-            raise InputError(str(error)) from None
+        _check_numbered(given)
         return given
     for term, weight in given.items():
-        number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not isinstance(term, str) or not number or not math.isfinite(weight) or weight < 0:
+        number = isinstance(weight, _NUMBERS) and not isinstance(weight, bool)
+        if not isinstance(term, str) or not number or not 0 <= weight <= _WEIGHT_LIMIT:
             raise InputError(
                 f"vector: weight {_shown(weight)} of term {_shown(term)}; "
                 "weights must be finite numbers and not negative"
             )
+        _check_encodable(term, "vector: term")
     return given
 
 
@@ -98,10 +101,28 @@ def is_numbered(given: SparseInput) -> bool:
     )
 
 
+def _check_numbered(given: SparseInput) -> None:
+    for name in ("components", "values"):
+        numbers = given[name]
+        if isinstance(numbers, list | tuple) and {*map(type, numbers)} & {str, bool}:
+            raise InputError(f"vector: {name} {_shown(numbers)}; expected numbers")
+    try:
+        with np.errstate(over="ignore"):  # too large for 32 bits: infinite, and refused as such
+            as_vector(given["components"], given["values"])
+    except ParameterError as error:
+        raise InputError(str(error)) from None
+    except (ValueError, TypeError, OverflowError):
+        raise InputError(
+            f"vector: components {_shown(given['components'])}, values "
+            f"{_shown(given['values'])}; expected two flat lists of numbers"
+        ) from None
+
+
 def _identifier(given: Mapping[str, Any]) -> str:
     identifier = given.get("id")
     if isinstance(identifier, int) and not isinstance(identifier, bool):
-        identifier = str(identifier)
+        small = abs(identifier) < 10**_ID_LIMIT
+        identifier = str(identifier) if small else identifier
     if identifier is None:
         raise InputError("field 'id' is missing")
     if not isinstance(identifier, str) or not 0 < len(identifier) <= _ID_LIMIT:
@@ -115,9 +136,11 @@ def _identifier(given: Mapping[str, Any]) -> str:
 
 def _string(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise InputError(f"field {name!r}: {_shown(value)}; expected a string")
+    if isinstance(value, str):
+        _check_encodable(value, f"field {name!r}:")
+    elif value is not None:
+        raise InputError(f"field {name!r}: {_shown(value)}; expected a string")
+    return value
 
 
 def _metadata(value: object) -> Mapping[str, Any]:
@@ -128,7 +151,35 @@ def _metadata(value: object) -> Mapping[str, Any]:
     raise InputError(f"field 'metadata': {_shown(value)}; expected an object")
 
 
+def _check_storable(metadata: Mapping[str, Any]) -> None:
+    """Metadata is kept as JSON; name the first field that JSON cannot hold."""
+    for name, value in metadata.items():
+        try:
+            json.dumps({name: value}, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(
+                f"metadata field {_shown(name)}: {_shown(value)}; expected what JSON can hold "
+                f"({error})"
+            ) from None
+
+
+def _check_encodable(text: str, what: str) -> None:
+    """Strings are kept as UTF-8, which cannot hold one half of a surrogate pair."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            at = error.start
+            raise InputError(
+                f"{what} {_shown(text[at : at + 20])} at character {at}; expected Unicode text, "
+                "this is one half of a surrogate pair"
+            ) from None
+
+
 def _shown(value: object) -> str:
     """A value, short enough for one line."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or endless nesting
+        return f"<{type(value).__name__} too large to show>"
     return text if len(text) <= 60 else f"{text[:57]}..."

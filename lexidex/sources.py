@@ -12,7 +12,10 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -26,6 +29,8 @@ KNOWN = (*JSON_LINES, ".tsv", ".csv", ".parquet", *TEXTS)
 
 _TSV_COLUMNS = {2: ("id", "text"), 3: ("id", "title", "text"), 4: ("id", "url", "title", "text")}
 _SAME_AS = {"_id": "id", "body": "text", "contents": "text", "passage": "text"}
+_IDS = {"id", "_id"}
+_BODIES = {"text", *_SAME_AS} - _IDS
 _CSV_LIMIT = 1 << 30
 
 
@@ -124,20 +129,27 @@ def beir_file(folder: Path, name: str) -> Path | None:
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
-    """(line number, object) of a JSON lines file; an InputError stands for a bad line."""
-    for line, text in _lines(path):
-        if isinstance(text, InputError):
-            yield line, text
-        elif text.strip():
-            try:
-                record = json.loads(text)
-            except ValueError as error:
-                yield line, InputError(f"not JSON: {error}")
-                continue
-            if isinstance(record, dict):
-                yield line, record
-            else:
-                yield line, InputError(f"expected a JSON object, got {type(record).__name__}")
+    """(line number, object) of a JSON lines file; an InputError stands for a bad line.
+
+    Raises:
+        InputError: the file is missing or damaged as a whole.
+    """
+    with _readable(path):
+        for line, text in _lines(path):
+            if isinstance(text, InputError):
+                yield line, text
+            elif text.strip():
+                yield line, _json_object(text)
+
+
+def _json_object(text: str) -> dict[str, Any] | InputError:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return InputError(f"not JSON: {error}")
+    if isinstance(record, dict):
+        return record
+    return InputError(f"expected a JSON object, got {type(record).__name__}")
 
 
 def _in_folder(folder: Path) -> list[Path]:
@@ -162,7 +174,7 @@ def _kind(path: Path) -> str:
 
 def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     kind = _kind(path)
-    try:
+    with _readable(path):
         if kind in JSON_LINES:
             yield from json_lines(path)
         elif kind == ".tsv":
@@ -173,12 +185,20 @@ def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | 
             yield from _parquet(path)
         else:
             yield _text(path, root)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what the system and gzip say about a file into an InputError."""
+    try:
+        yield
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+    compressed = path.suffix.lower() == ".gz"
+    return gzip.open(path) if compressed else open(path, "rb")  # type: ignore[return-value]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str | InputError]]:
@@ -195,7 +215,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str | InputError]]:
 def _tsv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     """MS MARCO's form: id and text; id, title and text; or id, url, title and text.
 
-    A first line that names its columns (id among them) sets them instead.
+    A first line that names its columns (id and text among them) sets them instead.
     """
     columns: tuple[str, ...] | None = None
     for line, text in _lines(path):
@@ -205,8 +225,8 @@ def _tsv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
         if not text:
             continue
         cells = text.split("\t")
-        if line == 1 and {"id", "_id"} & set(cells):
-            columns = tuple(cells)
+        if line == 1 and _IDS & set(cells) and _BODIES & set(cells):
+            columns = _columns(cells, path)
             continue
         names = columns or _TSV_COLUMNS.get(len(cells))
         if names is None or len(names) != len(cells):
@@ -219,26 +239,44 @@ def _tsv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
 def _csv(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     """CSV with a header line that names an id and a text column; others become metadata."""
     csv.field_size_limit(_CSV_LIMIT)
-    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as file:
+    # What is not UTF-8 comes as surrogates, so that it spoils its own row alone.
+    with io.TextIOWrapper(
+        _open(path), encoding="utf-8-sig", errors="surrogateescape", newline=""
+    ) as file:
         rows = csv.reader(file, strict=True)
+        line = 1
         try:
-            header = next(rows, [])
-            if not {"id", "_id"} & set(header):
+            header = _columns(next(rows, []), path)
+            if not _IDS & set(header):
                 raise InputError(
-                    f"{path}:1: the header {header} names no column 'id'; "
+                    f"{path}:1: the header {list(header)} names no column 'id'; "
                     "expected at least id and text"
                 )
+            line = rows.line_num + 1
             for cells in rows:
-                if len(cells) != len(header):
-                    reason = f"{len(cells)} columns; the header has {len(header)}"
-                    yield rows.line_num, InputError(reason)
-                elif cells:
-                    yield rows.line_num, dict(zip(header, cells, strict=True))
+                if cells:
+                    yield line, _csv_row(header, cells)
+                line = rows.line_num + 1
         except csv.Error as error:
-            raise InputError(f"{path}:{rows.line_num}: {error}") from None
-        except UnicodeDecodeError as error:
-            where = f"{path}, after line {rows.line_num}"
-            raise InputError(f"{where}: not UTF-8: {error.reason}") from None
+            raise InputError(f"{path}:{line}: not CSV: {error}") from None
+
+
+def _csv_row(header: Sequence[str], cells: list[str]) -> Mapping[str, Any] | InputError:
+    try:
+        "".join(cells).encode()
+    except UnicodeEncodeError:
+        return InputError("not UTF-8")
+    if len(cells) != len(header):
+        return InputError(f"{len(cells)} columns; the header has {len(header)}")
+    return dict(zip(header, cells, strict=True))
+
+
+def _columns(names: list[str], path: Path) -> tuple[str, ...]:
+    """The column names of a file's first line; none may come twice."""
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{path}:1: two columns are named {name!r}; name each differently")
+    return tuple(names)
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
@@ -248,21 +286,36 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
 
     try:
         with pq.ParquetFile(path) as file:
+            _columns(file.schema_arrow.names, path)
             row = 0
             for batch in file.iter_batches(batch_size=1024):
-                for record in batch.to_pylist():
+                for record in batch.to_pylist(maps_as_pydicts="strict"):
                     row += 1
                     yield row, _with_vector(record)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, KeyError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None
 
 
 def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
     """A Parquet row, its columns indices and values taken together as the vector."""
+    vector = {}
     if record.get("indices") is not None and record.get("values") is not None:
         vector = {"components": record.pop("indices"), "values": record.pop("values")}
-        return {**record, "vector": vector}
-    return {name: value for name, value in record.items() if value is not None}
+    given = {name: _plain(value) for name, value in record.items() if value is not None}
+    return {**given, "vector": vector} if vector else given
+
+
+def _plain(value: Any) -> Any:
+    """A Parquet value as JSON can hold it: dates and times as ISO 8601, decimals as floats."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
 
 
 def _text(path: Path, root: Path) -> tuple[int, Mapping[str, Any] | InputError]:
@@ -280,5 +333,8 @@ def _text(path: Path, root: Path) -> tuple[int, Mapping[str, Any] | InputError]:
 
 def _renamed(record: Mapping[str, Any]) -> Mapping[str, Any]:
     """The record with the names that other tools use for our fields."""
-    names = {old: new for old, new in _SAME_AS.items() if old in record and new not in record}
+    names: dict[str, str] = {}
+    for old, new in _SAME_AS.items():
+        if old in record and new not in record and new not in names.values():
+            names[old] = new
     return {names.get(key, key): value for key, value in record.items()} if names else record

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from .output import AsJson, Quiet, out, print_json, progress
+from .output import AsJson, Quiet, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
     from lexidex.eval.judged import JudgedQueries
@@ -33,6 +33,7 @@ def evaluate(
     depth: Annotated[
         int | None, typer.Option(min=1, help="Results a query; default: what the measures need.")
     ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
     keep_self: Annotated[
         bool, typer.Option("--keep-self", help="Keep a document whose id is the query's own.")
     ] = False,
@@ -57,7 +58,9 @@ def evaluate(
     found = (
         read_run(from_run)
         if from_run
-        else _search(directory, judged, depth or depth_of(chosen), keep_self, n_threads, quiet)
+        else _search(
+            directory, judged, depth or depth_of(chosen), exact, keep_self, n_threads, quiet
+        )
     )
     if run:
         write_run(found, run)
@@ -83,6 +86,7 @@ def _search(
     directory: Path | None,
     judged: JudgedQueries,
     depth: int,
+    exact: bool,
     keep_self: bool,
     n_threads: int,
     quiet: bool,
@@ -93,7 +97,13 @@ def _search(
     collection = Collection.open(directory or Path())
     with progress("Searching", total=len(judged.queries), quiet=quiet) as count:
         return search_all(
-            collection, judged, depth, keep_self=keep_self, n_threads=n_threads, progress=count
+            collection,
+            judged,
+            depth,
+            exact=exact,
+            keep_self=keep_self,
+            n_threads=n_threads,
+            progress=count,
         )
 
 
@@ -102,4 +112,4 @@ def _write_per_query(path: Path, values: dict[str, dict[str, float]]) -> None:
     names = list(next(iter(values.values())))
     lines = ["\t".join(["query_id", *names])]
     lines += ["\t".join([q, *(f"{one[n]:.5f}" for n in names)]) for q, one in values.items()]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_file(path, "\n".join(lines) + "\n")

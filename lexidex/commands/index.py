@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import AsJson, Quiet, err, out, print_json, progress
+from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
     from lexidex.results import WriteResult
@@ -67,6 +66,8 @@ def index(
     from lexidex.sources import Reader, find_files
 
     find_files(sources)
+    if errors:
+        write_file(errors, "")
     chosen = load_encoder(encoder) if encoder else None
     collection = Collection.open(to) if exists(to) else Collection.create(to, chosen)
     replace = replace or not len(collection)
@@ -85,8 +86,7 @@ def index(
     seconds = time.perf_counter() - started
     left_out = _left_out(reader, result)
     if errors:
-        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in left_out)
-        errors.write_text("".join(lines), encoding="utf-8")
+        write_file(errors, "".join(map(json_line, left_out)))
     _report(to, len(collection), result, left_out, seconds, as_json)
     if left_out:
         raise typer.Exit(PARTIAL)

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,18 +20,39 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from lexidex.errors import LexidexError
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
-out = Console(soft_wrap=True)
+# No emoji: an id or a text with ":key:" in it is shown as it is.
+out = Console(soft_wrap=True, emoji=False)
 """Data for people; `print_json` is for programs."""
 
-err = Console(stderr=True, soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True, emoji=False)
 
 
 def print_json(value: Any) -> None:
     """One JSON value on stdout, on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_line(value, sys.stdout.encoding or "utf-8"))
+
+
+def json_line(value: Any, encoding: str = "utf-8") -> str:
+    """One JSON value and a line end; other characters than ASCII as they are if `encoding` can."""
+    line = json.dumps(value, ensure_ascii=False)
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        line = json.dumps(value)
+    return line + "\n"
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write a file that the user named; LexidexError when that cannot be done."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LexidexError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 @contextmanager

@@ -1,0 +1,278 @@
+"""How benchmarks measure: engines in processes of their own, accuracy, times, and the record.
+
+Times are CPU time of the engine's process, so that other work on the machine counts little. What
+is compared runs in turns, round after round, and medians over the rounds are reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexidex import __version__
+from lexidex.errors import LexidexError
+
+from .engines import Point, Variant
+from .workload import Workload
+
+Say = Callable[[str], None]
+"""Tells a person what is going on."""
+
+ALLOCATOR = ":".join(
+    (
+        "glibc.malloc.hugetlb=1",
+        "glibc.malloc.mmap_threshold=33554432",
+        "glibc.malloc.trim_threshold=1073741824",
+    )
+)
+"""Gives Rust's large arrays the huge pages that NumPy's get by themselves. The thresholds keep
+freed memory in the process: without them a peer that allocates for each query gives its huge page
+back and clears it anew each time, which costs it 50 microseconds."""
+
+
+class BenchmarkError(LexidexError):
+    """An engine failed; says which, and what it said."""
+
+    code = "benchmark_error"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Time of one query in a call of its own, in microseconds of CPU time.
+
+    Each query counts with its median over the rounds.
+    """
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One pass over a query set: each query's time in ns, and the ordinals that it found."""
+
+    ns: NDArray[np.int64]
+    ordinals: list[list[int]]
+
+
+class EngineProcess:
+    """An engine in a process of its own; a context that ends the process.
+
+    Rust's thread pool and glibc's allocator are set by the environment, which must stand before
+    the process starts: see ALLOCATOR.
+    """
+
+    def __init__(self, variant: Variant, log: Path, n_threads: int = 1) -> None:
+        """Start the process; what the library prints goes to the file `log`."""
+        self.variant = variant
+        self._log = log
+        environment = {
+            **os.environ,
+            "RAYON_NUM_THREADS": str(n_threads),
+            "NUMBA_NUM_THREADS": str(n_threads),
+            "OMP_NUM_THREADS": str(n_threads),
+            "GLIBC_TUNABLES": ALLOCATOR,
+        }
+        options = json.dumps(variant.options)
+        with log.open("a", encoding="utf-8") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"{__package__}.worker", variant.engine, options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=environment,
+                text=True,
+                encoding="utf-8",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
+        self._process.wait()
+
+    def build(self, workload: Workload, folder: Path, n_threads: int) -> dict[str, Any]:
+        """Build into `folder`: cpu_s, wall_s, bytes, rss_before, rss_peak."""
+        documents = str(workload.folder / "documents")
+        figures: dict[str, Any] = self._ask(
+            "build",
+            documents=documents,
+            folder=str(folder),
+            n_threads=n_threads,
+            seed=workload.seed,
+        )
+        return figures
+
+    def open(self, folder: Path) -> dict[str, float]:
+        """Load the index: rss_before, rss."""
+        figures: dict[str, float] = self._ask("open", folder=str(folder))
+        return figures
+
+    def search(
+        self, workload: Workload, queries: str, k: int, point: Point, limit: int | None = None
+    ) -> Answers:
+        """One pass over a query set, or over the first `limit` of it."""
+        stem = str(workload.folder / queries)
+        reply = self._ask("search", queries=stem, k=k, point=point, limit=limit)
+        return Answers(np.array(reply["ns"], dtype=np.int64), reply["ordinals"])
+
+    def search_batch(
+        self, workload: Workload, queries: str, k: int, point: Point, n_threads: int
+    ) -> dict[str, float | None]:
+        """The query set in one call: cpu_us and wall_us a query, None where there is no such."""
+        stem = str(workload.folder / queries)
+        figures: dict[str, float | None] = self._ask(
+            "search_batch", queries=stem, k=k, point=point, n_threads=n_threads
+        )
+        return figures
+
+    def _ask(self, do: str, **arguments: Any) -> Any:
+        requests, replies = self._process.stdin, self._process.stdout
+        line = ""
+        if requests and replies:
+            line = _exchanged(requests, replies, json.dumps({"do": do, **arguments}))
+        reply = json.loads(line) if line else {"error": f"the process ended; {self._last_words()}"}
+        if "error" in reply:
+            raise BenchmarkError(f"{self.variant.name}: {do}: {reply['error']}")
+        return reply
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return lines[-1] if lines else "without a word"
+
+
+def _exchanged(requests: IO[str], replies: IO[str], line: str) -> str:
+    try:
+        requests.write(line + "\n")
+        requests.flush()
+        return replies.readline()
+    except BrokenPipeError:
+        return ""
+
+
+def accuracy(found: Iterable[Sequence[int]], exact: NDArray[np.int64], k: int) -> float:
+    """Mean share of a query's exact top k that was found, in [0, 1].
+
+    Args:
+        exact: int64 (n_queries, at least k), best first, -1 where a query has fewer results.
+    """
+    shares = []
+    for ordinals, row in zip(found, exact[:, :k], strict=True):
+        true = row[row >= 0]
+        if true.size:
+            shares.append(np.isin(true, ordinals[:k]).mean())
+    return float(np.mean(shares)) if shares else 1.0
+
+
+def latency(rounds: Sequence[NDArray[np.int64]]) -> Latency:
+    """Figures over rounds of the same queries, each int64 (n_queries,) in nanoseconds."""
+    each = np.median(np.stack(rounds), axis=0) / 1000
+    p50, p90, p99 = (float(p) for p in np.percentile(each, [50, 90, 99]))
+    return Latency(float(each.mean()), p50, p90, p99)
+
+
+def usable(variants: Iterable[Variant], say: Say) -> list[Variant]:
+    """The variants whose library is installed; for each missing library, one line."""
+    chosen, missing = [], set()
+    for variant in variants:
+        if variant.installed:
+            chosen.append(variant)
+        elif variant.package not in missing:
+            missing.add(variant.package)
+            say(f"{variant.package} is not installed: skipped (pip install {variant.package})")
+    return chosen
+
+
+@dataclass
+class Record:
+    """Result lines, each with all that it takes to know where it comes from."""
+
+    facts: dict[str, Any]
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, kind: str, **figures: Any) -> None:
+        """Add one line; dataclasses among the figures become objects."""
+        self.lines.append({"kind": kind, **figures, "facts": self.facts})
+
+    def json_lines(self) -> Iterator[str]:
+        """The lines as JSON, each with its end."""
+        for line in self.lines:
+            yield json.dumps(line, default=asdict) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Append the lines to a file."""
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(self.json_lines())
+
+
+def facts(workload: Workload, variants: Iterable[Variant], n_threads: int) -> dict[str, Any]:
+    """Machine, versions, commit when known, collection, seed and threads."""
+    packages = {"numpy", "numba", *(variant.package for variant in variants)} - {"lexidex"}
+    return {
+        "documents": workload.n_documents,
+        "queries": workload.n_queries,
+        "seed": workload.seed,
+        "threads": n_threads,
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {"lexidex": __version__, **{name: _version(name) for name in packages}},
+        "commit": _commit(),
+    }
+
+
+def _cpu() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package lies in, if it does; read without git."""
+    git = Path(__file__).resolve().parents[2] / ".git"
+    try:
+        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        if not head.startswith("ref: "):
+            return head
+        reference = git / head.removeprefix("ref: ")
+        return reference.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
