@@ -287,12 +287,14 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
     try:
         with pq.ParquetFile(path) as file:
             _columns(file.schema_arrow.names, path)
+            maps = [field.name for field in file.schema_arrow if pa.types.is_map(field.type)]
             row = 0
             for batch in file.iter_batches(batch_size=1024):
-                for record in batch.to_pylist(maps_as_pydicts="strict"):
+                for record in batch.to_pylist():
                     row += 1
+                    record |= {name: _object(record[name]) for name in maps}
                     yield row, _with_vector(record)
-    except (pa.ArrowException, ValueError, KeyError, OverflowError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None
 
 
@@ -303,6 +305,12 @@ def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
         vector = {"components": record.pop("indices"), "values": record.pop("values")}
     given = {name: _plain(value) for name, value in record.items() if value is not None}
     return {**given, "vector": vector} if vector else given
+
+
+def _object(pairs: list[tuple[Any, Any]] | None) -> Any:
+    """A Parquet map as an object, unless a key comes twice in it."""
+    made = dict(pairs or [])
+    return made if pairs is not None and len(made) == len(pairs) else pairs
 
 
 def _plain(value: Any) -> Any:

@@ -86,6 +86,7 @@ class Write:
     def clear(self) -> None:
         """Leave out every document of the generations before."""
         self._segments = []
+        self._by_words = None
 
     def commit(self) -> Manifest:
         """Write what is missing and make it the newest generation."""
@@ -233,5 +234,7 @@ def _named_by_words(base: Manifest, encoder: Encoder) -> bool | None:
 
 
 def _name_of(given: object, place: int) -> str:
+    if isinstance(given, Document):
+        return given.id
     identifier = given.get("id") if isinstance(given, Mapping) else None
     return identifier if isinstance(identifier, str) and identifier else f"#{place}"

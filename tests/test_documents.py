@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexidex.documents import FIELDS, Document, check_document, check_sparse, is_numbered
+from lexidex.encoders.ready_made import ReadyMadeEncoder
+from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.errors import InputError
 from lexidex.index.vectors import as_vector
+from lexidex.sparse_input import adopt, resolve
 
 SCALARS = st.one_of(
     st.none(),
@@ -262,6 +265,58 @@ def test_a_document_passes_unchanged():
 )
 def test_title_and_text_are_read_together(title, text, full):
     assert Document("1", text, title).full_text == full
+
+
+def test_a_query_vector_is_resolved_through_the_vocabulary():
+    encoder = ReadyMadeEncoder()
+    encoder.use_vocabulary(Vocabulary(["fox", "dog", "cat"]))
+    ids, values, unknown = resolve({"cat": 2, "nothing": 1, "fox": 0.5, "dog": 0}, encoder)
+    assert (ids.tolist(), values.tolist(), unknown) == ([0, 2], [0.5, 2.0], ["nothing"])
+    ids, values, unknown = resolve({"components": [2, 0], "values": [1, 3]}, encoder)
+    assert (ids.tolist(), values.tolist(), unknown) == ([0, 2], [3.0, 1.0], [])
+    message = "^vector: component 3; the encoder's components lie below 3$"
+    with pytest.raises(InputError, match=message):
+        resolve({"components": [3], "values": [1]}, encoder)
+    assert encoder.vocabulary.terms == ["fox", "dog", "cat"]
+
+
+def test_a_document_vector_extends_a_vocabulary_that_grows():
+    encoder = ReadyMadeEncoder()
+    ids, values = adopt({"fox": 1, "none": 0, "dog": 2}, encoder)
+    assert (ids.tolist(), values.tolist()) == ([0, 1], [1.0, 2.0])
+    ids, values = adopt({"dog": 3, "cat": 0.5}, encoder)
+    assert (ids.tolist(), values.tolist()) == ([1, 2], [3.0, 0.5])
+    assert encoder.vocabulary.terms == ["fox", "dog", "cat"]
+
+
+def test_a_document_vector_has_the_terms_of_a_fixed_vocabulary():
+    class Fixed(ReadyMadeEncoder):
+        vocabulary = None
+        dim = 2
+
+        def __init__(self):
+            """Two words and no more."""
+
+        def component(self, term):
+            return {"fox": 0, "dog": 1}.get(term)
+
+    ids, values = adopt({"dog": 3, "fox": 1}, Fixed())
+    assert (ids.tolist(), values.tolist()) == ([0, 1], [1.0, 3.0])
+    message = "^vector: term 'cat' is not in the vocabulary of encoder vectors$"
+    with pytest.raises(InputError, match=message):
+        adopt({"dog": 3, "cat": 1}, Fixed())
+
+
+@given(SOUND)
+def test_any_sound_vector_is_adopted_and_found_again(vector):
+    encoder = ReadyMadeEncoder()
+    ids, values = adopt(check_sparse(vector), encoder)
+    assert (np.diff(ids.astype(np.int64)) > 0).all()
+    assert (values > 0).all()
+    again, weights, unknown = resolve(vector, encoder)
+    np.testing.assert_array_equal(again, ids)
+    np.testing.assert_array_equal(weights, values)
+    assert all(vector[term] == 0 for term in unknown)
 
 
 def test_fields_are_those_of_a_document():

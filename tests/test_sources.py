@@ -472,10 +472,12 @@ def test_parquet_with_vectors(tmp_path, indices, values):
 
 def test_parquet_with_vectors_of_words(tmp_path):
     weights = pa.map_(pa.string(), pa.float32())
-    path = write_table(
-        tmp_path / "a.parquet", id=["1"], vector=pa.array([[("fox", 0.5), ("dog", 2)]], weights)
-    )
-    assert read(path) == ([Document("1", vector={"fox": 0.5, "dog": 2.0})], [])
+    rows = [[("fox", 0.5), ("dog", 2)], [("fox", 1), ("fox", 2)], None]
+    path = write_table(tmp_path / "a.parquet", id=["1", "2", "3"], vector=pa.array(rows, weights))
+    documents, bad = read(path)
+    assert documents == [Document("1", vector={"fox": 0.5, "dog": 2.0})]
+    assert [line for line, _ in bad] == [2, 3]
+    assert bad[0][1].startswith("vector: [('fox', 1.0), ('fox', 2.0)]; expected {term: weight}")
 
 
 def test_parquet_rows_are_numbered_across_batches(tmp_path):

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import in_threads
-from .blocks import choose_leaders, cluster_lists
+from .blocks import Blocks, cluster_lists
+from .leaders import choose_leaders
 from .params import BuildParams
 from .pruning import PostingLists, even_shares, prune
 from .records import Chunk, Records, lay_out
-from .summaries import Blocks, summarise
+from .summaries import summarise
 from .vocabulary import Vocabulary
 
 

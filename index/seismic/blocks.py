@@ -11,7 +11,7 @@ Every list draws from a seed of its own, so the blocks do not depend on the numb
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,47 +19,24 @@ from numpy.typing import NDArray
 from ..jit import kernel, strict_kernel
 from ..vectors import Float32s, Int64s
 from .pruning import Ordinals
-from .records import LINE, Bytes, Numbers, Rows, place_of
+from .records import Bytes, Numbers, Rows
 
 Flags: TypeAlias = NDArray[np.bool_]
 
 MAX_BLOCKS = 1 << 12
-"""Blocks a list, at most: their numbers share 16 bits with a code of at least 4 (summaries.py)."""
+"""Blocks a list, at most: their numbers share 16 bits with a code of at least 4 (buckets.py)."""
 
 _MODULUS = (1 << 31) - 1
 
 
-@strict_kernel
-def choose_leaders(
-    first: int,
-    last: int,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    leaders: Numbers,
-    leader_codes: Bytes,
-) -> None:
-    """Fill rows [first, last) of leaders and leader_codes (n_documents, doc_cut) with the largest
-    entries of each document, descending, equal ones by component; a code of 0 fills the rest."""
-    width = leaders.shape[1]
-    for ordinal in range(first, last):
-        start = np.int64(documents[ordinal]["line"]) * LINE
-        size = np.int64(documents[ordinal]["size"])
-        entry = place_of(start, components)
-        code = start + size * components.itemsize
-        leader_codes[ordinal] = 0
-        for j in range(size):
-            value = codes[code + j]
-            place = width
-            while place > 0 and leader_codes[ordinal, place - 1] < value:
-                place -= 1
-            if place == width:
-                continue
-            for i in range(width - 1, place, -1):
-                leaders[ordinal, i] = leaders[ordinal, i - 1]
-                leader_codes[ordinal, i] = leader_codes[ordinal, i - 1]
-            leaders[ordinal, place] = components[entry + j]
-            leader_codes[ordinal, place] = value
+class Blocks(NamedTuple):
+    """Posting lists in blocks: block b is ordinals[starts[b]:starts[b + 1]]."""
+
+    first: Int64s
+    """int64 (n_components + 1,), each list's first block."""
+    starts: Ordinals
+    """uint32 (n_blocks + 1,)."""
+    ordinals: Ordinals
 
 
 @kernel

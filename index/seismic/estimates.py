@@ -6,10 +6,11 @@ import numpy as np
 
 from ..jit import kernel, strict_kernel
 from ..vectors import Float32s, Int64s
+from .buckets import FOLD, Entries, bucket_of
 from .prefetch import prefetch
 from .pruning import Ordinals
 from .records import Bytes, Rows
-from .summaries import FOLD, IMPACT_UNIT, Entries, bucket_of
+from .summaries import IMPACT_UNIT
 
 ORDER_BUCKETS = 512
 """Steps of a summary score, from 0 to a query's highest, by which blocks are sorted."""
@@ -63,7 +64,7 @@ def estimate_blocks(
 
 
 @kernel
-def ask_for_buckets(row: Rows, query_components: Int64s, buckets: Ordinals) -> None:
+def ask_for_buckets(row: np.void, query_components: Int64s, buckets: Ordinals) -> None:
     """Prefetch where the query's buckets of a list begin."""
     first = np.int64(row["bucket"])
     bits = np.int64(row["bucket_bits"])
@@ -73,7 +74,7 @@ def ask_for_buckets(row: Rows, query_components: Int64s, buckets: Ordinals) -> N
 
 @kernel
 def ask_for_entries(
-    row: Rows, query_components: Int64s, buckets: Ordinals, entries: Entries, places: Int64s
+    row: np.void, query_components: Int64s, buckets: Ordinals, entries: Entries, places: Int64s
 ) -> None:
     """Note in `places` where the query's buckets of a list begin, and prefetch their entries."""
     first = np.int64(row["bucket"])
@@ -86,7 +87,7 @@ def ask_for_entries(
 
 @kernel
 def add_entries(
-    row: Rows,
+    row: np.void,
     query_components: Int64s,
     query_values: Float32s,
     buckets: Ordinals,

@@ -10,7 +10,7 @@ metadata, so that the command line, the HTTP schema and the documentation's tabl
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -73,9 +73,9 @@ class BuildParams:
     """
 
     n_postings: int = _parameter(
-        160,
+        64,
         Range(1),
-        "Postings kept a component, on average, however small the collection is. All lists "
+        "Postings kept a component, on average, however small the collection is: all lists "
         "together keep the max(n_postings, posting_fraction x documents) x components largest "
         "values.",
     )
@@ -104,12 +104,12 @@ class BuildParams:
         "keeps all. (Seismic dissolves sizes up to and including its parameter.)",
     )
     doc_cut: int = _parameter(
-        15,
+        20,
         Range(1, 255),
         "Entries of a document, its largest, that are compared when blocks are formed.",
     )
     summary_energy: float = _parameter(
-        0.3,
+        0.35,
         Range(0, 1),
         "Share of a block's summed maxima that its summary keeps, largest first. Larger estimates "
         "more exactly, with a larger index.",
@@ -128,7 +128,7 @@ class BuildParams:
     @classmethod
     def accurate(cls) -> Self:
         """Parameters for an accuracy of .98 and above: twice the postings, larger summaries."""
-        return replace(cls(), posting_fraction=9e-4, n_postings=320, summary_energy=0.4)
+        return cls(n_postings=128, posting_fraction=9e-4, summary_energy=0.45)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,8 @@ class SearchParams:
         0.9,
         Range(0),
         "A block is skipped when its summary_score < heap_factor x threshold, the threshold being "
-        "the k-th best score so far. Larger skips more; 0 skips none.",
+        "the k-th best score so far, less what 8-bit values may be off. Larger skips more; 0 "
+        "skips none.",
     )
 
     def __post_init__(self) -> None:

@@ -129,10 +129,8 @@ def lay_out(chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType
     Raises:
         ParameterError: the records take more than 2**32 lines of 64 bytes.
     """
-    narrow = ranks.size <= 1 << 16
-    component_type = np.dtype(np.uint16 if narrow else np.uint32)
     sizes = np.concatenate([np.diff(chunk.indptr) for chunk in chunks] or [np.empty(0, np.int64)])
-    lines = -(-record_bytes(sizes, component_type.itemsize, value_type) // LINE)
+    lines = -(-record_bytes(sizes, number_type(ranks.size), value_type) // LINE)
     n_lines = int(lines.sum())
     if n_lines >= _LINES_LIMIT:
         raise ParameterError(
@@ -141,7 +139,7 @@ def lay_out(chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType
     documents = np.zeros(sizes.size, dtype=DOCUMENT)
     documents["line"] = np.cumsum(lines) - lines
     documents["size"] = sizes
-    records = view_records(documents, _aligned(n_lines * LINE), narrow, value_type)
+    records = view_records(documents, _aligned(n_lines * LINE), ranks.size, value_type)
     first = 0
     while chunks:
         chunk = chunks.pop(0)
@@ -152,9 +150,16 @@ def lay_out(chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType
     return records
 
 
-def record_bytes(sizes: Int64s, component_bytes: int, value_type: ValueType) -> Int64s:
+def number_type(n_components: int) -> np.dtype[np.unsignedinteger[Any]]:
+    """The type of component numbers in records: uint16 wherever they fit."""
+    return np.dtype(np.uint16 if n_components <= 1 << 16 else np.uint32)
+
+
+def record_bytes(
+    sizes: Int64s, component_type: np.dtype[np.unsignedinteger[Any]], value_type: ValueType
+) -> Int64s:
     """Bytes of records by their documents' numbers of components."""
-    coarse = sizes * (component_bytes + 1)
+    coarse = sizes * (component_type.itemsize + 1)
     if value_type == "u8":
         return coarse
     if value_type == "u16":
@@ -162,9 +167,9 @@ def record_bytes(sizes: Int64s, component_bytes: int, value_type: ValueType) -> 
     return (coarse + 3) // 4 * 4 + 4 * sizes
 
 
-def view_records(documents: Rows, data: Bytes, narrow: bool, value_type: ValueType) -> Records:
+def view_records(documents: Rows, data: Bytes, n_components: int, value_type: ValueType) -> Records:
     """The records in `data`, whose length is a multiple of 64."""
-    components: Numbers = data.view(np.uint16 if narrow else np.uint32)
+    components: Numbers = data.view(number_type(n_components))
     residues: NDArray[Any] = data
     offset, weights = components.itemsize, (1.0, 0.0, 0.0)
     if value_type == "u16":

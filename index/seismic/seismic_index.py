@@ -19,23 +19,14 @@ from ..batch import as_mask, check_k, in_threads
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from ..topk import Counters, TopK, empty_results
 from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
-from .assembly import assemble
+from .format import KIND as KIND
+from .format import Arrays, restored, stored
 from .params import BuildParams, SearchParams
-from .records import DOCUMENT, LINE, Chunk, encode, view_records
-from .summaries import LIST
-from .traversal import (
-    BLOCKS_SCORED,
-    BLOCKS_SKIPPED,
-    DOCUMENTS_SCORED,
-    POSTINGS_SCORED,
-    search_queries,
-)
-from .vocabulary import Vocabulary, number_table
+from .records import view_records
+from .search import search_queries
+from .traversal import BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED
+from .vocabulary import number_table
 from .workspace import WorkspacePool
-
-KIND = "seismic-index"
-DOCUMENTS_LIMIT = 1 << 31
-SEED_LIMIT = 1 << 31
 
 
 class SeismicIndex:
@@ -47,7 +38,7 @@ class SeismicIndex:
 
     def __init__(
         self,
-        arrays: dict[str, NDArray[Any]],
+        arrays: Arrays,
         n_documents: int,
         dim: int,
         params: BuildParams,
@@ -62,8 +53,9 @@ class SeismicIndex:
         self.params = params
         self.seed = seed
         components = arrays["components"]
-        narrow = components.size <= 1 << 16
-        records = view_records(arrays["documents"], arrays["records"], narrow, params.value_type)
+        records = view_records(
+            arrays["documents"], arrays["records"], components.size, params.value_type
+        )
         self._kernel_arrays = (
             components,
             number_table(components),
@@ -99,6 +91,8 @@ class SeismicIndex:
             ParameterError: a value is negative, NaN or infinite; n_threads or seed is out of its
                 range.
         """
+        from .builder import SeismicBuilder  # which imports this module
+
         return SeismicBuilder(params).add(vectors).finish(n_threads=n_threads, seed=seed)
 
     @property
@@ -145,7 +139,10 @@ class SeismicIndex:
             ParameterError: an argument is out of its range.
         """
         batch = as_vectors(queries, name="queries")
-        return self._search(batch.indices, batch.data, batch.indptr, k, params, n_threads, allowed)
+        n_terms = int(np.diff(batch.indptr).max(initial=0))
+        return self._search(
+            batch.indices, batch.data, batch.indptr, n_terms, k, params, n_threads, allowed
+        )
 
     def search_one(
         self,
@@ -158,29 +155,30 @@ class SeismicIndex:
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
         ids, weights = as_vector(components, values, name="query")
-        return self._search(ids, weights, np.array([0, ids.size]), k, params, 1, allowed)
+        indptr = np.array([0, ids.size])
+        return self._search(ids, weights, indptr, ids.size, k, params, 1, allowed)
 
     def _search(
         self,
         components: NDArray[np.integer[Any]],
         values: Float32s,
         indptr: NDArray[np.integer[Any]],
+        n_terms: int,
         k: int,
         params: SearchParams | None,
         n_threads: int,
         allowed: ArrayLike | None,
     ) -> TopK:
+        """Search with canonical queries, the longest of which has `n_terms` components."""
         check_k(k)
         chosen = params or SearchParams()
+        query_cut = min(chosen.query_cut, n_terms)
         mask = _frozen(as_mask(allowed, self.n_documents), np.bool_)
         ids, weights = _frozen(components, np.int32), _frozen(values, np.float32)
         ends = _frozen(indptr, np.int64)
-        n_queries = indptr.size - 1
-        n_terms = int(np.diff(indptr).max(initial=0))
-        query_cut = min(chosen.query_cut, n_terms)
-        scores, ordinals = empty_results(n_queries, k)
+        scores, ordinals = empty_results(ends.size - 1, k)
 
-        def run(first: int, last: int) -> Int64s:
+        def run(first: int, last: int) -> Counters:
             counts = np.zeros(4, dtype=np.int64)
             with self._workspaces.lend(query_cut, n_terms) as workspace:
                 search_queries(
@@ -196,18 +194,18 @@ class SeismicIndex:
                     ordinals[first:last],
                     counts,
                 )
-            return counts
+            return _counters(counts)
 
-        counts = np.sum(in_threads(run, n_queries, n_threads), axis=0)
-        return TopK(scores, ordinals, _counters(counts))
+        shares = in_threads(run, ends.size - 1, n_threads)
+        return TopK(scores, ordinals, sum(shares[1:], shares[0]))
 
     def write(self, file: BinarySink) -> None:
         """Write the index into an open file."""
-        write_arrays(file, KIND, self._stored(), self._meta())
+        write_arrays(file, KIND, stored(self._arrays), self._meta())
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the index to one file, atomically."""
-        save_arrays(path, KIND, self._stored(), self._meta())
+        save_arrays(path, KIND, stored(self._arrays), self._meta())
 
     @classmethod
     def open(cls, path: str | PathLike[str], memory: Literal["map", "load"] = "map") -> Self:
@@ -216,35 +214,22 @@ class SeismicIndex:
         Raises:
             CorruptFile, UnsupportedVersion: the file cannot be used.
         """
-        arrays, meta = load_arrays(path, KIND, memory)
-        return cls.restore(arrays, meta, str(path))
+        return cls.restore(*load_arrays(path, KIND, memory), str(path))
 
     @classmethod
-    def restore(cls, arrays: dict[str, NDArray[Any]], meta: dict[str, Any], where: str) -> Self:
-        """The index that `write` wrote, from its file's arrays and meta.
+    def restore(cls, arrays: Arrays, meta: dict[str, Any], where: str) -> Self:
+        """The index whose file holds these arrays and this meta; `where` is for messages.
 
         Raises:
-            CorruptFile: the arrays do not belong together; names `where` and the array.
+            CorruptFile: they are not what `write` wrote.
         """
         try:
-            restored = {
-                **arrays,
-                "documents": arrays["documents"].view(DOCUMENT).reshape(-1),
-                "lists": arrays["lists"].view(LIST).reshape(-1),
-            }
-            _check_sizes(restored, int(meta["n_documents"]))
             params = BuildParams(**meta["params"])
-            return cls(restored, meta["n_documents"], meta["dim"], params, meta["seed"])
-        except (KeyError, ValueError, TypeError, IndexError) as error:
-            raise CorruptFile(f"{where}: not a complete {KIND} ({error}); build it again") from None
-
-    def _stored(self) -> dict[str, NDArray[Any]]:
-        """The arrays as files hold them: rows as plain uint32 words."""
-        words = {
-            name: self._arrays[name].view(np.uint32).reshape(self._arrays[name].size, -1)
-            for name in ("documents", "lists")
-        }
-        return {**self._arrays, **words}
+            n_documents, dim, seed = (int(meta[name]) for name in ("n_documents", "dim", "seed"))
+        except (KeyError, TypeError, ParameterError) as error:
+            raise CorruptFile(f"{where}: not a whole {KIND}: {error}; build it again") from None
+        whole = restored(arrays, n_documents, params.value_type, where)
+        return cls(whole, n_documents, dim, params, seed)
 
     def _meta(self) -> dict[str, Any]:
         return {
@@ -253,82 +238,6 @@ class SeismicIndex:
             "seed": self.seed,
             "params": asdict(self.params),
         }
-
-
-class SeismicBuilder:
-    """Takes documents in batches of any size, then makes one index of them.
-
-        index = SeismicBuilder(params).add(first_vectors).add(more_vectors).finish()
-
-    What is given to `add` is encoded at once and not kept: about 4 bytes an entry.
-    """
-
-    def __init__(self, params: BuildParams | None = None) -> None:
-        """Start without documents; `params` None stands for BuildParams()."""
-        self.params = params or BuildParams()
-        self._empty()
-
-    def _empty(self) -> None:
-        self.n_documents = 0
-        self._dim = 0
-        self._vocabulary = Vocabulary()
-        self._chunks: list[Chunk] = []
-
-    def add(self, vectors: Vectors) -> Self:
-        """Append documents, a csr_array (n, dim); their ordinals go on from those before.
-
-        Raises:
-            ParameterError: a value is negative, NaN or infinite; there are more than 2**31
-                documents.
-        """
-        batch = as_vectors(vectors)
-        if self.n_documents + batch.shape[0] > DOCUMENTS_LIMIT:
-            raise ParameterError(
-                f"{self.n_documents + batch.shape[0]:,} documents; an index holds "
-                f"{DOCUMENTS_LIMIT:,}: make several"
-            )
-        numbers = self._vocabulary.number(batch.indices)
-        indptr = batch.indptr.astype(np.int64)
-        self._chunks.append(encode(numbers, batch.data, indptr, self.params.value_type))
-        self.n_documents += batch.shape[0]
-        self._dim = max(self._dim, batch.shape[1])
-        return self
-
-    def finish(self, *, n_threads: int = 1, seed: int = 0) -> SeismicIndex:
-        """Make the index; the builder is empty afterwards.
-
-        Args:
-            n_threads: threads over documents and lists.
-            seed: from 0 to 2**31 - 1; what centroids are drawn with.
-
-        Raises:
-            ParameterError: n_threads or seed is out of its range; the documents are more than one
-                index can hold.
-        """
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < SEED_LIMIT:
-            raise ParameterError(f"seed: {seed!r}; expected an integer from 0 to {SEED_LIMIT - 1}")
-        arrays = assemble(self._vocabulary, self._chunks, self.params, n_threads, seed)
-        index = SeismicIndex(arrays, self.n_documents, self._dim, self.params, seed)
-        self._empty()
-        return index
-
-
-def _check_sizes(arrays: dict[str, NDArray[Any]], n_documents: int) -> None:
-    """Raise ValueError unless the arrays' lengths agree with what they say of one another."""
-    last_list, starts = arrays["lists"][-1], arrays["block_starts"]
-    expected = {
-        "documents": n_documents,
-        "records": -(-arrays["records"].size // LINE) * LINE,
-        "lists": arrays["components"].size + 1,
-        "block_starts": int(last_list["block"]) + 1,
-        "impacts": int(last_list["block"]),
-        "ordinals": int(starts[-1]),
-        "buckets": int(last_list["bucket"]) + 1,
-        "entries": int(arrays["buckets"][-1]),
-    }
-    for name, size in expected.items():
-        if arrays[name].size != size:
-            raise ValueError(f"{name}: {arrays[name].size} elements, expected {size}")
 
 
 def _frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

@@ -4,21 +4,15 @@ A summary is the coordinate-wise maximum of a block's documents, cut to its larg
 until they hold `summary_energy` of their sum (Seismic, arXiv 2404.18812). An estimate is the
 summary's inner product with the query, and no bound: what was cut off is missing in it.
 
-Summaries are stored by component: a list's coordinates are *entries* of 32 bits,
-
-    component (16 bits) | block (b bits) | code (16 - b bits),  b = bits of the list's block numbers
-
-scattered over the list's 2**bits *buckets* by a hash of the component and ascending within each,
-so that a query term finds its entries in one or two cache lines; on average a bucket holds 4 to
-8. One scale serves a whole list. Differences from Seismic: there each summary has a scale and an
-offset of its own, and components are found by merging; the maximum of the list's own component,
-which every query that comes here has, is always kept, as a byte a block. Components are taken
-modulo 65,536: where a vocabulary is larger, estimates err upward now and then.
+Differences from Seismic: one scale serves a whole list, where there each summary has a scale and an
+offset of its own; coordinates are found through buckets (buckets.py), there by merging; and the
+maximum of the list's own component, which every query that comes here has, is always kept, as a
+byte a block outside of the summary.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +22,10 @@ from lexidex.errors import ParameterError
 from ..batch import in_threads
 from ..jit import kernel, strict_kernel
 from ..vectors import Float32s, Int64s
+from .blocks import Blocks
+from .buckets import FOLD, Entries, bits_below, bits_of_buckets, fill_buckets
 from .pruning import Ordinals, even_shares
 from .records import LINE, Bytes, Numbers, Records, Rows, place_of
-
-Entries: TypeAlias = NDArray[np.uint32]
 
 LIST = np.dtype(
     [
@@ -45,14 +39,10 @@ LIST = np.dtype(
 )
 """A row of the lists table: first block, first bucket, the value of one step of a code."""
 
-FOLD = 1 << 16
-"""Entries hold components modulo this."""
-
 IMPACT_UNIT = 1 / 255
 """The value of one step of an impact, of the list's largest value."""
 
 _LEVELS = 256
-_PER_BUCKET = 8
 
 
 class Summaries(NamedTuple):
@@ -65,16 +55,6 @@ class Summaries(NamedTuple):
     buckets: Ordinals
     """uint32 (n_buckets + 1,), where each bucket begins in `entries`."""
     entries: Entries
-
-
-class Blocks(NamedTuple):
-    """Posting lists in blocks: block b is ordinals[starts[b]:starts[b + 1]]."""
-
-    first: Int64s
-    """int64 (n_components + 1,), each list's first block."""
-    starts: Ordinals
-    """uint32 (n_blocks + 1,)."""
-    ordinals: Ordinals
 
 
 def summarise(records: Records, blocks: Blocks, energy: float, n_threads: int) -> Summaries:
@@ -175,9 +155,7 @@ def summarise_lists(
                 levels,
                 staged[n_staged:],
             )
-        bucket_bits = 0
-        while bucket_bits < 16 and n_staged > _PER_BUCKET << bucket_bits:
-            bucket_bits += 1
+        bucket_bits = bits_of_buckets(n_staged)
         entries = grown(entries, n_entries + n_staged)
         sizes = grown(sizes, n_buckets + (1 << bucket_bits))
         fill_buckets(
@@ -202,21 +180,6 @@ def grown(array: Entries, size: int) -> Entries:
     larger = np.empty(max(size, 2 * array.size), np.uint32)
     larger[: array.size] = array
     return larger
-
-
-@strict_kernel
-def bits_below(limit: int) -> int:
-    """Bits of the numbers in [0, limit)."""
-    bits = 0
-    while 1 << bits < limit:
-        bits += 1
-    return bits
-
-
-@strict_kernel
-def bucket_of(component: int, bits: int) -> np.int64:
-    """The bucket of a component among 2**bits: Fibonacci hashing of its lower 16 bits."""
-    return np.int64(component) % FOLD * 40503 % FOLD >> (16 - bits)
 
 
 @strict_kernel
@@ -304,26 +267,3 @@ def cut_summary(
         staged[n_staged] = (component % FOLD << 16) | (block << code_bits) | code
         n_staged += 1
     return n_staged
-
-
-@strict_kernel
-def fill_buckets(staged: Entries, bits: int, sizes: Ordinals, entries: Entries) -> None:
-    """Counting sort of a list's entries by bucket; ascending within each.
-
-    Args:
-        sizes: uint32 (2**bits,), filled with the buckets' sizes.
-    """
-    ends = np.zeros(sizes.size, np.int64)
-    for entry in staged:
-        ends[bucket_of(entry >> 16, bits)] += 1
-    place = 0
-    for bucket in range(sizes.size):
-        sizes[bucket] = ends[bucket]
-        ends[bucket] = place
-        place += sizes[bucket]
-    for entry in staged:
-        home = bucket_of(entry >> 16, bits)
-        entries[ends[home]] = entry
-        ends[home] += 1
-    for bucket in range(sizes.size):
-        entries[ends[bucket] - sizes[bucket] : ends[bucket]].sort()

@@ -87,19 +87,21 @@ def bench(
         )
         record = Record(facts(workload, others, n_threads))
         variants = [*own_variants(), *others]
-        if part == Part.search:
-            comparisons, trials = run_search(
-                workload, variants, n_threads=n_threads, record=record, say=say
-            )
-            tables = _comparison_tables(comparisons)
-            if plot:
-                _plot(plot, trials, documents)
-        elif part == Part.build:
-            tables = [_build_table(run_build(workload, variants, n_threads, record, say))]
-        else:
-            tables = [_exact_table(run_exact(workload, others, record=record, say=say))]
-    if to:
-        record.write(to)
+        try:
+            if part == Part.search:
+                comparisons, trials = run_search(
+                    workload, variants, n_threads=n_threads, record=record, say=say
+                )
+                tables = _comparison_tables(comparisons)
+                if plot:
+                    _plot(plot, trials, documents)
+            elif part == Part.build:
+                tables = [_build_table(run_build(workload, variants, n_threads, record, say))]
+            else:
+                tables = [_exact_table(run_exact(workload, others, record=record, say=say))]
+        finally:
+            if to:  # what was measured before an error took long, too
+                record.write(to)
     if as_json:
         sys.stdout.writelines(record.json_lines())
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from .output import AsJson, out, print_json
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SNIPPET = 160
 _SHOWN_TERMS = 6
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the collection.")]
 
@@ -71,7 +73,7 @@ def explain(
     for term in explanation.terms:
         share = term.product / explanation.score if explanation.score else 0.0
         numbers = (f"{x:.4f}" for x in (term.query, term.document, term.product))
-        table.add_row(escape(term.term), *numbers, f"{share:.0%}")
+        table.add_row(_text(term.term), *numbers, f"{share:.0%}")
     out.print(table)
     out.print(f"score {explanation.score:.4f}", highlight=False)
     _show_ignored(explanation.ignored_terms)
@@ -80,18 +82,15 @@ def explain(
 def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
     """Print hits for people: rank, score, id, title, the beginning of the text, and terms."""
     for rank, hit in enumerate(result, start=1):
-        out.print(
-            f"[bold]{rank:>2}[/] [green]{hit.score:8.4f}[/] [bold]{escape(hit.doc_id)}[/] "
-            f"{escape(_title(hit))}",
-            highlight=False,
-        )
+        score = Text(f"{hit.score:8.4f}", "green")
+        out.print(Text(f"{rank:>2}", "bold"), score, _text(hit.doc_id, "bold"), _text(_title(hit)))
         snippet = " ".join((hit.text or "").split())[:_SNIPPET]
         if snippet:
-            out.print(f"            {escape(snippet)}", style="dim", highlight=False)
+            out.print(_text(f"            {snippet}", "dim"))
         if explained:
             terms = explained[rank - 1].terms[:_SHOWN_TERMS]
-            shown = "  ".join(f"{escape(t.term)} {t.product:.3f}" for t in terms)
-            out.print(f"            [cyan]{shown}[/]", highlight=False)
+            shown = "  ".join(f"{t.term} {t.product:.3f}" for t in terms)
+            out.print(_text(f"            {shown}", "cyan"))
     if not result.hits:
         out.print("no document matches")
     _show_ignored(result.ignored_terms)
@@ -106,7 +105,12 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
 
 def _show_ignored(terms: list[str]) -> None:
     if terms:
-        out.print(f"in no document: {escape(', '.join(terms))}", style="yellow", highlight=False)
+        out.print(_text(f"in no document: {', '.join(terms)}", "yellow"))
+
+
+def _text(content: str, style: str = "") -> Text:
+    """Text of documents and queries: no markup in it, nor anything that a terminal obeys."""
+    return Text(_CONTROL.sub(" ", content), style)
 
 
 def _title(hit: Hit) -> str:

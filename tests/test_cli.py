@@ -1,0 +1,764 @@
+"""The command line: what it prints and where, its JSON, its exit status, what it leaves behind."""
+
+import gzip
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pytest
+
+import lexidex
+from lexidex import Collection
+from lexidex.cli import main
+from lexidex.index.storage.files import FileStorage
+
+HEAVY = ["faiss", "numba", "numpy", "pyarrow", "scipy", "torch", "transformers"]
+
+ANIMALS = """\
+{"id": "fox", "title": "Foxes", "text": "The red fox jumps.", "metadata": {"legs": 4}}
+{"id": "dog", "text": "A lazy dog sleeps, the dog."}
+{"_id": 3, "text": "Sleeping foxes and dogs", "lang": "en"}
+"""
+
+QRELS = "query-id\tcorpus-id\tscore\nq1\tfox\t1\nq1\t3\t1\ndog\tdog\t1\ndog\t3\t2\nq3\tfox\t1\n"
+QUERIES = """\
+{"_id": "q1", "text": "red fox"}
+{"_id": "dog", "text": "sleeping dog"}
+{"_id": "q3", "text": "zebra"}
+"""
+
+
+@dataclass
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        assert self.out.count("\n") == 1
+        return json.loads(self.out, parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line in this process."""
+
+    def run_here(*arguments):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["lexidex", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return Done(ended.value.code or 0, captured.out, captured.err)
+
+    return run_here
+
+
+def start(*arguments, **options):
+    """Start a command line in a process of its own, where an interrupt is not ignored."""
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from lexidex.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **options)
+
+
+def run_apart(*arguments, **options):
+    with start(*arguments, **options) as process:
+        out, err = process.communicate(timeout=60)
+    return Done(process.returncode, out, err)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "animals.jsonl"
+    path.write_text(ANIMALS, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def animals(tmp_path, run, source):
+    """A collection of three animals; generation 2."""
+    assert run("index", source, "--to", tmp_path / "animals").code == 0
+    return tmp_path / "animals"
+
+
+@pytest.fixture
+def beir(tmp_path):
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "queries.jsonl").write_text(QUERIES, encoding="utf-8")
+    (folder / "qrels" / "test.tsv").write_text(QRELS, encoding="utf-8")
+    return folder
+
+
+def files_of(folder):
+    """Every file that a collection consists of: name -> bytes."""
+    found = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {path: data for path, data in found.items() if path.name != "write.lock"}
+
+
+def ids(done):
+    return [hit["id"] for hit in done.json["hits"]]
+
+
+# Start and help
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("module", ["lexidex", "lexidex.cli"])
+def test_imports_are_light(module):
+    program = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
+
+
+@pytest.mark.smoke
+def test_help_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "lexidex", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in ("index", "search", "explain", "eval", "check", "serve", "demo"):
+        assert re.search(rf"^\W+{command} ", done.stdout, re.M), command
+
+
+@pytest.mark.parametrize("command", ["index", "search", "explain", "eval", "check"])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_command_has_help(run, command, option):
+    done = run(command, option)
+    assert (done.code, done.err) == (0, "")
+    assert "--json" in done.out
+
+
+def test_version(run):
+    assert run("--version") == Done(0, f"lexidex {lexidex.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["index"], "Missing argument 'SOURCES"),
+        (["index", "x.jsonl"], "Missing option '--to'"),
+        (["index", "x.jsonl", "--to", "y", "--on-duplicate", "first"], "--on-duplicate"),
+        (["search"], "Missing argument 'DIR'"),
+        (["search", "x", "fox", "-k", "0"], "-k"),
+        (["search", "x", "fox", "--frobnicate"], "No such option"),
+        (["explain", "x", "fox"], "Missing argument 'ID'"),
+        (["eval", "x"], "Missing option '--data'"),
+        (["eval", "x", "--data", "y", "--threads", "0"], "--threads"),
+        (["check"], "Missing argument 'DIR'"),
+    ],
+)
+def test_wrong_usage_is_2(run, arguments, message):
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert message.lower() in done.err.lower()
+    assert "Traceback" not in done.err
+
+
+def test_without_a_command_the_help_is_shown(run):
+    done = run()
+    assert done.code == 2
+    assert "Usage: " in done.out + done.err
+
+
+# index
+
+
+@pytest.mark.smoke
+def test_index_and_search(run, tmp_path, source):
+    done = run("index", source, "--to", tmp_path / "c", "--json")
+    assert (done.code, done.err) == (0, "")
+    seconds = done.json["seconds"]
+    assert 0 <= seconds < 60
+    assert done.json == {
+        "collection": str(tmp_path / "c"),
+        "upserted": 3,
+        "failed": [],
+        "documents": 3,
+        "generation": 2,
+        "seconds": seconds,
+    }
+    assert ids(run("search", tmp_path / "c", "a sleepy dog", "--json")) == ["dog", "3"]
+
+
+def test_index_says_what_it_did(run, tmp_path, source):
+    done = run("index", source, "--to", tmp_path / "c")
+    assert (done.code, done.err) == (0, "")
+    expected = rf"3 documents indexed in \d+\.\d s \([\d,]+/s\); {tmp_path / 'c'} holds 3\n"
+    assert re.fullmatch(expected, done.out)
+
+
+def test_index_over_a_collection_adds_and_replaces(run, tmp_path, animals):
+    more = tmp_path / "more.tsv"
+    more.write_text("cat\tthe cat\nfox\tan arctic fox\n", encoding="utf-8")
+    done = run("index", more, "--to", animals, "--json")
+    assert (done.json["upserted"], done.json["documents"], done.json["generation"]) == (2, 4, 3)
+    assert ids(run("search", animals, "red", "--json")) == []
+    assert ids(run("search", animals, "arctic cat", "--json")) == ["cat", "fox"]
+
+
+def test_replace_puts_the_new_in_place_of_the_old(run, tmp_path, animals):
+    more = tmp_path / "more.tsv"
+    more.write_text("cat\tthe cat\n", encoding="utf-8")
+    done = run("index", more, "--to", animals, "--replace", "--json")
+    assert (done.json["upserted"], done.json["documents"], done.json["generation"]) == (1, 1, 3)
+    assert ids(run("search", animals, "fox dog cat", "--json")) == ["cat"]
+
+
+def test_several_sources_of_several_kinds(run, tmp_path, source):
+    folder = tmp_path / "folder"
+    (folder / "notes").mkdir(parents=True)
+    (folder / "notes" / "a.md").write_text("# Owls\nowls hoot", encoding="utf-8")
+    (folder / "b.csv.gz").write_bytes(gzip.compress(b"id,text\nnewt,newts swim\n"))
+    done = run("index", source, folder, "--to", tmp_path / "c", "--json")
+    assert done.json["documents"] == 5
+    assert ids(run("search", tmp_path / "c", "hoot", "--json")) == ["notes/a.md"]
+    assert ids(run("search", tmp_path / "c", "swim", "--json")) == ["newt"]
+
+
+BAD = ANIMALS + '{"id": "bad"}\nnonsense\n' + '{"id": "last", "text": "at last"}\n'
+
+
+def test_records_left_out_are_reported_and_the_status_is_4(tmp_path):
+    """In a process of its own: data on stdout, messages on stderr."""
+    path = tmp_path / "bad.jsonl"
+    path.write_text(BAD, encoding="utf-8")
+    done = run_apart("index", path, "--to", tmp_path / "c")
+    assert done.code == 4
+    assert re.fullmatch(r"4 documents indexed in .* holds 4\n", done.out)
+    assert done.err == (
+        f"left out: {path}:4: field 'text' is missing\n"
+        f"left out: {path}:5: not JSON: Expecting value: line 1 column 1 (char 0)\n"
+    )
+
+
+def test_records_left_out_as_json_and_in_a_file(run, tmp_path):
+    path, errors = tmp_path / "bad.jsonl", tmp_path / "errors.jsonl"
+    path.write_text(BAD, encoding="utf-8")
+    done = run("index", path, "--to", tmp_path / "c", "--json", "--errors", errors)
+    expected = [
+        {"file": str(path), "line": 4, "reason": "field 'text' is missing"},
+        {
+            "file": str(path),
+            "line": 5,
+            "reason": "not JSON: Expecting value: line 1 column 1 (char 0)",
+        },
+    ]
+    assert done.code == 4
+    assert done.json["failed"] == expected
+    assert done.json["documents"] == 4
+    assert [*map(json.loads, errors.read_text(encoding="utf-8").splitlines())] == expected
+
+
+def test_an_errors_file_without_errors_is_empty(run, tmp_path, source):
+    errors = tmp_path / "errors.jsonl"
+    errors.write_text("of an earlier run", encoding="utf-8")
+    assert run("index", source, "--to", tmp_path / "c", "--errors", errors).code == 0
+    assert errors.read_text(encoding="utf-8") == ""
+
+
+def test_an_errors_file_that_cannot_be_written_stops_before_anything_is_done(run, tmp_path, source):
+    errors = tmp_path / "gone" / "errors.jsonl"
+    done = run("index", source, "--to", tmp_path / "c", "--errors", errors)
+    assert done == Done(1, "", f"error: {errors}: cannot be written: No such file or directory\n")
+    assert not (tmp_path / "c").exists()
+
+
+def test_many_records_left_out_are_not_all_shown(run, tmp_path):
+    path = tmp_path / "bad.jsonl"
+    path.write_text("{}\n" * 1500, encoding="utf-8")
+    done = run("index", path, "--to", tmp_path / "c")
+    lines = done.err.splitlines()
+    assert done.code == 4
+    assert len(lines) == 11
+    assert lines[9] == f"left out: {path}:10: field 'text' is missing"
+    assert lines[10] == "... and 1,490 more; --errors FILE lists them all"
+
+
+def test_documents_that_the_encoder_cannot_take_are_named_by_id(run, tmp_path, source):
+    done = run("index", source, "--to", tmp_path / "c", "--encoder", "vectors", "--json")
+    reason = "field 'vector' is missing; this collection has no text encoder"
+    assert done.code == 4
+    assert done.json["failed"] == [{"id": i, "reason": reason} for i in ("fox", "dog", "3")]
+    assert done.json["documents"] == 0
+
+
+def test_vectors_are_indexed_and_searched(run, tmp_path):
+    path = tmp_path / "v.jsonl"
+    lines = [{"id": "a", "vector": {"x": 1, "é": 2}}, {"id": "b", "vector": {"x": 3}}]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert run("index", path, "--to", tmp_path / "c", "--encoder", "vectors").code == 0
+    done = run("search", tmp_path / "c", "--sparse", '{"x": 1, "é": 0.5, "no": 1}', "--json")
+    assert [(hit["id"], hit["score"]) for hit in done.json["hits"]] == [("b", 3.0), ("a", 2.0)]
+    assert done.json["ignored_terms"] == ["no"]
+    done = run("search", tmp_path / "c", "x")
+    assert done.code == 2
+    assert done.err == (
+        "error: this collection has no text encoder: query it with a sparse vector, or create "
+        "the collection with an encoder\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.jsonl", "{path}: no such file or folder"),
+        ("a.pdf", "{path}: files of type .pdf are not read; known are .jsonl, "),
+        ("empty", "{path}: no file of a known type in it (.jsonl, "),
+    ],
+)
+def test_a_source_that_cannot_be_read_makes_no_collection(run, tmp_path, name, message):
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    (tmp_path / "empty").mkdir()
+    done = run("index", tmp_path / name, "--to", tmp_path / "c")
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith("error: " + message.format(path=tmp_path / name))
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize("replace", [[], ["--replace"]])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl.gz", gzip.compress(ANIMALS.encode())[:-9], "cannot be read: Compressed file"),
+        ("a.csv", b'id,text\nnew,new\nx,"unclosed\n', "not CSV: unexpected end of data"),
+        ("a.tsv", b"new\tnew\nnew\tagain\n", "id 'new' stands already at "),
+    ],
+)
+def test_a_source_that_breaks_off_leaves_the_collection_as_it_was(
+    run, tmp_path, animals, replace, name, content, message
+):
+    before = files_of(animals)
+    (tmp_path / name).write_bytes(content)
+    done = run("index", tmp_path / name, "--to", animals, *replace)
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith(f"error: {tmp_path / name}:")
+    assert message in done.err
+    assert files_of(animals) == before
+
+
+def test_the_last_of_an_id_wins_when_asked_for(run, tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("1\told\n2\tother\n1\tnew\n", encoding="utf-8")
+    done = run("index", path, "--to", tmp_path / "c", "--on-duplicate", "last", "--json")
+    assert (done.code, done.json["documents"]) == (0, 2)
+    assert ids(run("search", tmp_path / "c", "old", "--json")) == []
+    assert ids(run("search", tmp_path / "c", "new", "--json")) == ["1"]
+
+
+@pytest.mark.smoke
+def test_another_encoder_is_a_mismatch(run, animals, source):
+    before = files_of(animals)
+    done = run("index", source, "--to", animals, "--encoder", "vectors")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: {animals}: made with encoder bm25 {{'k1': 0.9, 'b': 0.4, 'language': 'english', "
+        "'stop_words': None}, not vectors {}; leave --encoder out, or use --replace\n"
+    )
+    assert files_of(animals) == before
+    assert run("index", source, "--to", animals, "--encoder", "bm25").code == 0
+
+
+def test_replace_may_change_the_encoder(run, tmp_path, animals):
+    path = tmp_path / "v.jsonl"
+    path.write_text('{"id": "a", "vector": {"x": 1}}', encoding="utf-8")
+    done = run("index", path, "--to", animals, "--encoder", "vectors", "--replace", "--json")
+    assert (done.code, done.json["documents"]) == (0, 1)
+    assert Collection.open(animals).encoder.kind == "vectors"
+
+
+def test_an_unknown_encoder_is_3_and_makes_no_collection(run, tmp_path, source):
+    done = run("index", source, "--to", tmp_path / "c", "--encoder", "nothing")
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("error: encoder 'nothing': not one of bm25, ")
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_folder_with_other_files_is_not_taken(run, source):
+    done = run("index", source, "--to", source.parent)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"error: {source.parent}: the folder holds other files ({source.name}); choose a new one\n"
+    )
+
+
+# search and explain
+
+
+def test_search_as_json(run, animals):
+    done = run("search", animals, "red zebra foxes", "-k", "1", "--json")
+    assert (done.code, done.err) == (0, "")
+    answer = done.json
+    assert {"hits", "timings", "generation", "ignored_terms", "counters"} <= set(answer)
+    [hit] = answer["hits"]
+    score = hit.pop("score")
+    assert 0 < score < 2
+    expected = {
+        "id": "fox",
+        "title": "Foxes",
+        "text": "The red fox jumps.",
+        "metadata": {"legs": 4},
+        "passage": 0,
+    }
+    assert {name: hit[name] for name in expected} == expected
+    assert answer["ignored_terms"] == ["zebra"]
+    assert answer["generation"] == 2
+    assert {"encode_us", "search_us", "fetch_us"} <= set(answer["timings"])
+    assert score == pytest.approx(Collection.open(animals).search("red zebra foxes").hits[0].score)
+
+
+def test_terms_of_an_explained_search_add_up(run, animals):
+    for hit in run("search", animals, "sleeping red dogs", "--explain", "--json").json["hits"]:
+        for term in hit["terms"]:
+            assert term["product"] == pytest.approx(term["query"] * term["document"])
+        total = sum(term["product"] for term in hit["terms"])
+        assert total == pytest.approx(hit["score"], rel=1e-5)
+
+
+def test_search_for_people(run, animals):
+    done = run("search", animals, "red zebra", "--explain")
+    score = Collection.open(animals).search("red").hits[0].score
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["1", f"{score:.4f}", "fox", "Foxes"]
+    assert lines[1].strip() == "The red fox jumps."
+    assert lines[2].strip() == f"red {score:.3f}"
+    assert lines[3] == "in no document: zebra"
+    assert re.match(r"encode [\d,]+ us, search [\d,]+ us, ", lines[4])
+    assert len(lines) == 5
+
+
+def test_a_search_without_a_hit(run, animals):
+    done = run("search", animals, "zebra")
+    assert done.code == 0
+    assert done.out.splitlines()[:2] == ["no document matches", "in no document: zebra"]
+    assert run("search", animals, "", "--json").json["hits"] == []
+
+
+def test_documents_are_shown_as_they_are(run, tmp_path):
+    """Neither Rich's markup nor its emoji codes may change an id, a title or a term."""
+    path = tmp_path / "a.jsonl"
+    document = {"id": "[b]:key:", "title": "[red]:fox_face:", "text": ":fire: [/] \x1b[1mfox \\"}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    run("index", path, "--to", tmp_path / "c:key:")
+    done = run("search", tmp_path / "c:key:", "fox [i]:dog: fire", "--explain")
+    assert "[b]:key: [red]:fox_face:\n" in done.out
+    assert ":fire: [/]  [1mfox \\\n" in done.out
+    assert run("explain", tmp_path / "c:key:", "fox", "[b]:key:").code == 0
+    done = run("explain", tmp_path / "c:key:", "fox", "[x]:key:")
+    expected = f"error: {tmp_path / 'c:key:'}: no document with id '[x]:key:'\n"
+    assert done == Done(3, "", expected)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "cp1252"])
+def test_json_is_json_in_every_encoding(run, monkeypatch, tmp_path, encoding):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "日", "text": "café fox"}', encoding="utf-8")
+    run("index", path, "--to", tmp_path / "c")
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    done = run("search", tmp_path / "c", "fox", "--json")
+    sys.stdout.flush()
+    assert (done.code, done.err) == (0, "")
+    [hit] = json.loads(raw.getvalue().decode(encoding))["hits"]
+    assert (hit["id"], hit["text"]) == ("日", "café fox")
+    assert ("café".encode() in raw.getvalue()) is (encoding == "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a query, or a vector by --sparse, and not both"),
+        (["fox", "--sparse", "{}"], "give a query, or a vector by --sparse, and not both"),
+        (["--sparse", "{"], "--sparse: not JSON: Expecting property name enclosed in double "),
+        (["--sparse", "[1]"], "sparse: vector: [1]; expected {term: weight} or "),
+        (["--sparse", '{"fox": -1}'], "sparse: vector: weight -1 of term 'fox'; weights must "),
+        (["--sparse", '{"fox": NaN}'], "sparse: vector: weight nan of term 'fox'; weights must "),
+        (["fox", "-k", "1000001"], "k: 1000001; expected an integer from 1 to 1,000,000"),
+    ],
+)
+def test_a_search_that_cannot_be_done(run, animals, arguments, message):
+    done = run("search", animals, *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {message}")
+    assert done.err.count("\n") == 1
+
+
+def test_a_sparse_query_by_terms(run, animals):
+    done = run("search", animals, "--sparse", '{"fox": 2, "nothing": 1}', "--json", "--explain")
+    assert done.json["ignored_terms"] == ["nothing"]
+    assert {hit["id"] for hit in done.json["hits"]} == {"fox", "3"}
+    assert done.json["hits"][0]["terms"][0]["query"] == 2
+    assert run("search", animals, "--sparse", "{}", "--json").json["hits"] == []
+
+
+@pytest.mark.parametrize("command", [["search", "fox"], ["explain", "fox", "1"], ["check"]])
+def test_no_collection_is_3(run, tmp_path, command):
+    name, *rest = command
+    done = run(name, tmp_path / "gone", *rest)
+    assert done == Done(
+        3,
+        "",
+        f"error: {tmp_path / 'gone'}: no collection here; make one with 'lexidex index' or "
+        "Collection.create\n",
+    )
+
+
+def test_explain(run, animals):
+    hit = run("search", animals, "sleeping red dogs", "--json").json["hits"][0]
+    done = run("explain", animals, "sleeping red zebra dogs", hit["id"], "--json")
+    answer = done.json
+    assert (answer["id"], answer["passage"], answer["ignored_terms"]) == ("dog", 0, ["zebra"])
+    assert answer["score"] == pytest.approx(hit["score"], rel=1e-5)
+    assert [term["term"] for term in answer["terms"]] == ["dog", "sleep"]
+    lines = run("explain", animals, "sleeping red zebra dogs", "dog").out.splitlines()
+    assert lines[0].split() == ["term", "query", "document", "product", "share"]
+    first = answer["terms"][0]
+    numbers = [f"{first[name]:.4f}" for name in ("query", "document", "product")]
+    share = f"{first['product'] / answer['score']:.0%}"
+    assert lines[1].split() == ["dog", *numbers, share]
+    assert lines[3] == f"score {answer['score']:.4f}"
+    assert lines[4] == "in no document: zebra"
+
+
+def test_a_document_that_shares_no_term(run, animals):
+    answer = run("explain", animals, "red", "dog", "--json").json
+    assert (answer["score"], answer["terms"]) == (0, [])
+    assert run("explain", animals, "red", "dog").out.splitlines()[-1] == "score 0.0000"
+
+
+# eval
+
+
+def test_eval(run, tmp_path, animals, beir):
+    """q1 finds both of its two documents, dog's own is left out, q3 finds nothing."""
+    done = run("eval", animals, "--data", beir, "--measures", "RR@10 R@10,P@1", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json == {
+        "measures": {"RR@10": 0.66667, "R@10": 0.5, "P@1": 0.66667},
+        "queries": 3,
+        "data": str(beir),
+        "split": "test",
+    }
+    kept = run("eval", animals, "--data", beir, "--measures", "R@10", "--keep-self", "--json")
+    assert kept.json["measures"] == {"R@10": 0.66667}
+
+
+def test_eval_for_people(run, animals, beir):
+    done = run("eval", animals, "--data", beir, "--measures", "RR@10 R@10")
+    lines = [line.split() for line in done.out.splitlines()]
+    assert lines == [["RR@10", "R@10", "queries"], ["0.6667", "0.5000", "3"]]
+
+
+def test_a_run_that_is_written_measures_the_same(run, tmp_path, animals, beir):
+    trec, values = tmp_path / "run.trec", tmp_path / "values.tsv"
+    options = ["--data", beir, "--measures", "nDCG@10 AP", "--json"]
+    done = run("eval", animals, *options, "--run", trec, "--per-query", values)
+    again = run("eval", *options, "--from-run", trec)
+    assert done.json["measures"] == again.json["measures"]
+    lines = [line.split() for line in trec.read_text(encoding="utf-8").splitlines()]
+    assert [line[:4] for line in lines] == [
+        ["q1", "Q0", "fox", "1"],
+        ["q1", "Q0", "3", "2"],
+        ["dog", "Q0", "3", "1"],
+    ]
+    assert all(line[5] == "lexidex" for line in lines)
+    rows = [line.split("\t") for line in values.read_text(encoding="utf-8").splitlines()]
+    assert rows[0] == ["query_id", "nDCG@10", "AP"]
+    assert [row[0] for row in rows[1:]] == ["q1", "dog", "q3"]
+    mean = sum(float(row[2]) for row in rows[1:]) / 3
+    assert mean == pytest.approx(done.json["measures"]["AP"], abs=1e-5)
+
+
+def test_depth_cuts_the_results(run, tmp_path, animals, beir):
+    trec = tmp_path / "run.trec"
+    run("eval", animals, "--data", beir, "--depth", "1", "--run", trec)
+    assert [line.split()[0] for line in trec.read_text().splitlines()] == ["q1", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "give a collection to search, or a run by --from-run, and not both"),
+        (["{c}", "--from-run", "x"], 2, "give a collection to search, or a run by --from-run, "),
+        (["{c}", "--measures", "foo"], 2, "measure 'foo' is not known (measure not found: foo)"),
+        (["{c}", "--measures", "nDCG@0"], 2, "measure 'nDCG@0' is not known (its cutoff must "),
+        (["{c}", "--split", "dev"], 4, "{beir}: no split 'dev' in qrels/; there is test"),
+        (["--from-run", "{beir}/gone"], 4, "{beir}/gone: cannot be read: "),
+        (["{beir}/gone"], 3, "{beir}/gone: no collection here; "),
+        (["{c}", "--run", "{beir}/no/x"], 1, "{beir}/no/x: cannot be written: No such file"),
+        (["{c}", "--per-query", "{beir}"], 1, "{beir}: cannot be written: Is a directory"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_done(run, animals, beir, arguments, code, message):
+    places = {"c": animals, "beir": beir}
+    done = run("eval", "--data", beir, *(a.format(**places) for a in arguments))
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(f"error: {message.format(**places)}")
+    assert done.err.count("\n") == 1
+
+
+def test_data_that_is_no_beir_folder(run, animals, tmp_path):
+    done = run("eval", animals, "--data", tmp_path / "gone")
+    expected = f"error: {tmp_path / 'gone'}: no queries.jsonl in it; expected a BEIR folder\n"
+    assert done == Done(4, "", expected)
+
+
+# check
+
+
+@pytest.fixture
+def changed(run, tmp_path, animals):
+    """A collection with every kind of file: two segments, deletions, a vocabulary."""
+    more = tmp_path / "more.tsv"
+    more.write_text("cat\tthe cat\nfox\tan arctic fox\n", encoding="utf-8")
+    assert run("index", more, "--to", animals).code == 0
+    return animals
+
+
+def test_check_of_a_sound_collection(run, changed):
+    files = files_of(changed)
+    counted = {path: data for path, data in files.items() if "manifest" not in path.name}
+    n_bytes = sum(map(len, counted.values()))
+    done = run("check", changed, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert done.json == {
+        "generation": 3,
+        "n_files": len(counted),
+        "n_bytes": n_bytes,
+        "problems": [],
+    }
+    people = run("check", changed)
+    assert people == Done(
+        0, f"generation 3: {len(counted)} files, {n_bytes:,} bytes, all intact\n", ""
+    )
+
+
+def test_check_finds_a_flipped_byte_in_any_file(run, changed):
+    names = set()
+    for path, data in files_of(changed).items():
+        names.add(path.name.split("-")[0])
+        for place in {0, 9, len(data) // 3, len(data) // 2, len(data) - 20, len(data) - 1}:
+            altered = bytearray(data)
+            altered[place] ^= 0x41
+            path.write_bytes(altered)
+            done = run("check", changed, "--json")
+            assert done.code == 5, (path, place)
+            if path.name.startswith("manifest"):
+                assert done.err.startswith(f"error: {path}: ")
+            else:
+                assert len(done.json["problems"]) == 1
+                assert done.json["problems"][0].startswith(f"{path}: ")
+        path.write_bytes(data)
+    assert run("check", changed).code == 0
+    known = {"manifest", "vocabulary", "documents.arrow", "documents.lxd", "vectors.lxd"}
+    assert known | {"exact.lxd", "deleted"} <= names
+
+
+@pytest.mark.parametrize("kept", [0, 10, -1])
+def test_check_finds_a_file_that_is_cut_or_missing(run, changed, kept):
+    for path, data in files_of(changed).items():
+        path.write_bytes(data[:kept])
+        assert run("check", changed).code == 5, path
+        path.unlink()
+        if not path.name.startswith("manifest"):
+            done = run("check", changed, "--json")
+            assert (done.code, done.json["problems"]) == (5, [f"{path}: the file is missing"])
+        path.write_bytes(data)
+    assert run("check", changed).code == 0
+
+
+def test_check_shows_problems_to_people(run, changed):
+    path = next(changed.rglob("vectors.lxd"))
+    path.write_bytes(path.read_bytes()[:-1])
+    done = run("check", changed)
+    size = path.stat().st_size
+    assert done.code == 5
+    assert done.out.endswith(" bytes, 1 problems\n")
+    assert done.err == f"{path}: {size} bytes, the manifest says {size + 1}\n"
+
+
+def test_a_damaged_collection_is_5_for_every_command(run, changed, beir, source):
+    path = next(changed.rglob("vectors.lxd"))
+    path.write_bytes(path.read_bytes()[:-1])
+    for command in (
+        ["search", changed, "fox"],
+        ["explain", changed, "fox", "fox"],
+        ["eval", changed, "--data", beir],
+        ["index", source, "--to", changed],
+    ):
+        done = run(*command)
+        assert (done.code, done.out) == (5, ""), command
+        assert done.err.startswith(f"error: {path}: ")
+
+
+# Several at once, and interrupts
+
+
+def test_while_another_writes_it_is_75(run, animals, source):
+    before = files_of(animals)
+    with FileStorage(animals).lock():
+        done = run("index", source, "--to", animals)
+        assert ids(run("search", animals, "fox", "--json")) == ["fox", "3"]
+    assert (done.code, done.out) == (75, "")
+    assert done.err.startswith(f"error: {animals}: process {os.getpid()} on ")
+    assert done.err.endswith("; wait for it, then try again\n")
+    assert files_of(animals) == before
+    assert run("index", source, "--to", animals).code == 0
+
+
+def open_when_read(path, process):
+    """Open a named pipe for writing as soon as the process reads it."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.02)
+            continue
+        os.set_blocking(descriptor, True)
+        return open(descriptor, "w", encoding="utf-8")
+    raise AssertionError(process.communicate())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("replace", [[], ["--replace"]])
+def test_an_interrupted_index_is_130_and_leaves_the_collection_as_it_was(
+    run, tmp_path, animals, source, replace
+):
+    before = files_of(animals)
+    pipe = tmp_path / "endless.jsonl"
+    os.mkfifo(pipe)
+    with (
+        start("index", pipe, "--to", animals, *replace) as process,
+        open_when_read(pipe, process) as writer,
+    ):
+        for number in range(1000):
+            writer.write(json.dumps({"id": f"new {number}", "text": "a new fox"}) + "\n")
+        writer.flush()
+        done = run("index", source, "--to", animals)
+        assert done.code == 75
+        assert f"process {process.pid} on " in done.err
+        assert ids(run("search", animals, "fox", "--json")) == ["fox", "3"]
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+    assert files_of(animals) == before
+    assert run("check", animals).code == 0
+    assert run("index", source, "--to", animals).code == 0
