@@ -63,3 +63,7 @@ def main() -> None:
     except LexidexError as error:
         err.print(f"[red]error:[/] {escape(str(error))}", highlight=False)
         sys.exit(error.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        err.print(f"[red]error:[/] {escape(where)}{error.strerror or error}", highlight=False)
+        sys.exit(LexidexError.exit_code)

@@ -143,9 +143,8 @@ class Collection:
 
     def delete(self, ids: Iterable[str]) -> WriteResult:
         """Remove the documents with these ids; ids that are not there are passed over."""
-        if isinstance(ids, str):
-            raise ParameterError(f"ids: {ids!r}; expected a list of ids")
-        return self._write(lambda write: write.delete(ids))
+        named = _check_ids(ids)
+        return self._write(lambda write: write.delete(named))
 
     def replace(
         self,
@@ -235,7 +234,7 @@ class Collection:
         Raises:
             DocumentNotFound: there is none.
         """
-        place = self._snapshot.find(doc_id)
+        place = self._snapshot.find(_check_ids([doc_id])[0])
         if place is None:
             raise self._unknown(doc_id)
         found = self._snapshot.segments[place[0]].documents.fetch(place[1], ALL_FIELDS)
@@ -310,7 +309,7 @@ class Collection:
                 write.abandon()
                 raise
             self._snapshot = Snapshot(
-                self._storage, manifest, encoder or self.encoder, self._memory
+                self._storage, manifest, encoder or self.encoder, self._memory, self._snapshot
             )
         return WriteResult(write.upserted, write.deleted, write.failed, manifest.generation)
 
@@ -328,7 +327,7 @@ class Collection:
         encoder = self._encoder_of(manifest, current)
         if encoder.vocabulary is not None:
             encoder.use_vocabulary(read_vocabulary(self._storage, manifest))
-        return Snapshot(self._storage, manifest, encoder, self._memory)
+        return Snapshot(self._storage, manifest, encoder, self._memory, current)
 
     def _encoder_of(self, manifest: Manifest, current: Snapshot | None) -> Encoder:
         """The encoder that a generation was made with; a loaded model is kept."""
@@ -378,6 +377,16 @@ def _refuse_occupied(storage: Storage) -> None:
         raise CollectionExists(
             f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"
         )
+
+
+def _check_ids(ids: Iterable[str]) -> list[str]:
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise ParameterError(f"ids: {ids!r}; expected a list of ids")
+    named = list(ids)
+    for doc_id in named:
+        if not isinstance(doc_id, str):
+            raise ParameterError(f"ids: {doc_id!r}; an id is a string")
+    return named
 
 
 def _check_fields(fields: Sequence[str]) -> None:

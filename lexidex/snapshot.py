@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.errors import CorruptFile
 from lexidex.index import Counters, SearchParams, TopK
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.files import Memory, Storage
-from lexidex.index.storage.manifest import Manifest
+from lexidex.index.storage.manifest import Manifest, check_file
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors, build_vectors
 
@@ -47,15 +46,26 @@ class Snapshot:
     """The segments of one generation and the encoder, weighing by their statistics."""
 
     def __init__(
-        self, storage: Storage, manifest: Manifest, encoder: Encoder, memory: Memory = "map"
+        self,
+        storage: Storage,
+        manifest: Manifest,
+        encoder: Encoder,
+        memory: Memory = "map",
+        former: Snapshot | None = None,
     ) -> None:
         """Open every segment that the manifest names.
+
+        Args:
+            former: a snapshot whose segments are kept where they have not changed.
 
         Raises:
             CorruptFile, UnsupportedVersion: a file cannot be used.
         """
         self.manifest = manifest
-        self.segments = [Segment(storage, entry, memory) for entry in manifest.segments]
+        known = {segment.entry: segment for segment in former.segments} if former else {}
+        self.segments: list[Segment] = [
+            known.get(entry) or Segment(storage, entry, memory) for entry in manifest.segments
+        ]
         self._live = [segment.live_passages() for segment in self.segments]
         self._dead_terms = [_terms_of_deleted(segment) for segment in self.segments]
         self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
@@ -174,13 +184,8 @@ def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
     """The terms of a collection whose encoder's vocabulary grows."""
     if manifest.vocabulary is None:
         return Vocabulary()
-    name = manifest.vocabulary.name
-    data = storage.view(name)
-    if len(data) != manifest.vocabulary.size:
-        raise CorruptFile(
-            f"{storage.location}/{name}: {len(data)} bytes, the manifest says "
-            f"{manifest.vocabulary.size}"
-        )
+    data = storage.view(manifest.vocabulary.name)
+    check_file(storage, manifest.vocabulary, data)
     table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
     return Vocabulary(table.column("term").to_pylist())
 

@@ -182,7 +182,7 @@ class Write:
         passages = writer.n_documents + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
         entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
-        ids = Segment(self._storage, entry).documents.ids()
+        ids = Segment(self._storage, entry, verify=False).documents.ids()
         self._delete_before(len(self._segments), ids)
         self._segments.append(entry)
 
@@ -190,7 +190,7 @@ class Write:
         """Mark documents with these ids in the first `end` segments; how many there were."""
         n_deleted = 0
         for place, entry in enumerate(self._segments[:end]):
-            segment = Segment(self._storage, entry)
+            segment = Segment(self._storage, entry, verify=False)
             named = segment.passages_with_ids(ids)
             if named.any():
                 n_deleted += int(named.sum())

@@ -12,6 +12,7 @@ from lexidex.errors import (
     CollectionNotFound,
     DocumentNotFound,
     EncoderNotFound,
+    FormatError,
     ParameterError,
 )
 from lexidex.index import SearchParams
@@ -92,6 +93,26 @@ def test_deleting_takes_documents_away(collection):
         collection.get("shark")
     collection.upsert([{"id": "shark", "text": "back in the sea"}])
     assert collection.get("shark").text == "back in the sea"
+
+
+@pytest.mark.parametrize("given", ["shark", None, 5, [1], [None]])
+def test_ids_that_are_none_are_refused(collection, given):
+    with pytest.raises(ParameterError, match="ids: "):
+        collection.delete(given)
+
+
+def test_any_flipped_byte_of_a_small_collection_is_named_on_opening(collection):
+    """What opening reads through: every file of up to 64 MiB."""
+    files = dict(collection._storage.files)
+    rng = np.random.default_rng(0)
+    for name in files:
+        for _ in range(8):
+            damaged = bytearray(files[name])
+            damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
+            storage = MemoryStorage()
+            storage.files = {**files, name: bytes(damaged)}
+            with pytest.raises(FormatError, match=name):
+                Collection.open(storage)
 
 
 def test_a_bad_document_is_left_out_and_named(collection):

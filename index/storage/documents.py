@@ -96,10 +96,11 @@ class DocumentReader:
         """
         try:
             self._file = pa.ipc.open_file(pa.py_buffer(data))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, OSError) as error:
             raise CorruptFile(f"{where}: {error}") from None
         if self._file.num_record_batches != batch_starts.size - 1:
             raise CorruptFile(f"{where}: {self._file.num_record_batches} batches, expected others")
+        self._where = where
         self._batch_starts = batch_starts
         self._id_order = id_order
         self._batches: dict[int, pa.RecordBatch] = {}
@@ -139,7 +140,12 @@ class DocumentReader:
 
     def _batch(self, number: int) -> pa.RecordBatch:
         if number not in self._batches:
-            self._batches[number] = self._file.get_batch(number)
+            try:
+                batch = self._file.get_batch(number)
+                batch.validate(full=True)
+            except (pa.ArrowException, OSError) as error:
+                raise CorruptFile(f"{self._where}: batch {number}: {error}") from None
+            self._batches[number] = batch
         return self._batches[number]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lexidex.errors import Locked
+from lexidex.errors import LexidexError, Locked
 
 from . import layout
 
@@ -20,7 +20,10 @@ from . import layout
 @contextmanager
 def write_lock(root: Path) -> Iterator[None]:
     """Hold the write lock of the collection at `root`; Locked names who holds it instead."""
-    root.mkdir(parents=True, exist_ok=True)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LexidexError(f"{root}: cannot hold a collection: {error.strerror}") from None
     lock = FileLock(root / layout.LOCK, timeout=0, thread_local=False)
     holder = root / layout.LOCK_HOLDER
     try:

@@ -102,6 +102,23 @@ def counted(storage: Storage, name: str) -> Iterator[CountedFile]:
         yield CountedFile(file)
 
 
+def check_file(storage: Storage, file: FileEntry, data: memoryview | None = None) -> None:
+    """Raise CorruptFile unless a file has the length that the manifest says.
+
+    Args:
+        data: its bytes; compared with the checksum as well when they are given.
+    """
+    where = f"{storage.location}/{file.name}"
+    size = storage.size(file.name)
+    if size != file.size:
+        raise CorruptFile(
+            f"{where}: {size} bytes, the manifest says {file.size}; restore it from a backup or "
+            "index again"
+        )
+    if data is not None and zlib.crc32(data) != file.crc32:
+        raise CorruptFile(f"{where}: does not match its checksum; 'lexidex check' tells more")
+
+
 def newest_generation(storage: Storage) -> int | None:
     """The highest generation that has a manifest, or None."""
     found = map(layout.generation_of, storage.list())

@@ -17,8 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lexidex.errors import CorruptFile
-
 from .. import planner
 from ..exact import ExactIndex
 from ..seismic import SeismicIndex
@@ -34,7 +32,10 @@ from .documents import (
     sort_ids,
 )
 from .files import Memory, Storage
-from .manifest import FileEntry, SegmentEntry, counted
+from .manifest import FileEntry, SegmentEntry, check_file, counted
+
+VERIFIED_AT_OPEN = 1 << 26
+"""Bytes of a file that opening it may read through: some 50 milliseconds."""
 
 _VECTORS_KIND = "vectors"
 _MAP_KIND = "document-map"
@@ -171,18 +172,20 @@ class SegmentWriter:
 class Segment:
     """A committed segment, memory-mapped."""
 
-    def __init__(self, storage: Storage, entry: SegmentEntry, memory: Memory = "map") -> None:
+    def __init__(
+        self, storage: Storage, entry: SegmentEntry, memory: Memory = "map", verify: bool = True
+    ) -> None:
         """Open the segment that a manifest describes.
 
+        Args:
+            verify: compare files of up to 64 MiB with their checksums, and not only their lengths.
+
         Raises:
-            CorruptFile: a file is missing, of another length, or its head is damaged.
+            CorruptFile: a file is missing, of another length, or damaged.
         """
         for file in entry.files + ((entry.deletions,) if entry.deletions else ()):
-            if storage.size(file.name) != file.size:
-                raise CorruptFile(
-                    f"{storage.location}/{file.name}: {storage.size(file.name)} bytes, "
-                    f"the manifest says {file.size}; restore it from a backup or index again"
-                )
+            small = verify and file.size <= VERIFIED_AT_OPEN
+            check_file(storage, file, storage.view(file.name) if small else None)
         self.entry = entry
         self._storage = storage
         data, where = self._view(layout.DOCUMENT_MAP, "map")

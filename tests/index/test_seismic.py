@@ -179,6 +179,7 @@ def test_accuracy_has_a_floor(topical, build, floor):
     assert accuracy(found, exact) >= floor, f"accuracy@10 {accuracy(found, exact)} < {floor}"
 
 
+@pytest.mark.compiled_only
 def test_accuracy_on_real_vectors_is_at_least_95_percent(data_folder):
     with gzip.open(data_folder / "vectors/nfcorpus.splade-v3.docs.jsonl.gz", "rt") as lines:
         documents = [json.loads(line)["vector"] for line in lines]
