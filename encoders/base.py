@@ -106,6 +106,10 @@ class Encoder(ABC):
         """This encoder with query weights taken from `statistics`; itself if it needs none."""
         return self
 
+    def warm_up(self) -> None:
+        """Do now what would make a first query slow: load the model that encodes it."""
+        self.encode_queries(["warm up"])
+
     def ignored_terms(self, text: str) -> list[str]:
         """Terms of a query that stand for no component and so cannot match anything."""
         return []

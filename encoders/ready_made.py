@@ -45,6 +45,9 @@ class ReadyMadeEncoder(Encoder):
     def component(self, term: str) -> int | None:
         return self.vocabulary.find(term)
 
+    def warm_up(self) -> None:
+        """Nothing to do: there is no model."""
+
     def encode_documents(self, texts: Texts) -> NoReturn:
         raise ParameterError(
             'this collection has no text encoder: give each document its own "vector", or create '

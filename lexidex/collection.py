@@ -115,7 +115,8 @@ class Collection:
         return self.generation
 
     def warm_up(self) -> None:
-        """Compile the kernels, or fetch them from their cache, so that no search waits for it."""
+        """Load what searches need, so that none waits for it: the query's encoder, the kernels."""
+        self.encoder.warm_up()
         self._snapshot.warm_up()
 
     def upsert(

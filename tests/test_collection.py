@@ -115,6 +115,20 @@ def test_any_flipped_byte_of_a_small_collection_is_named_on_opening(collection):
                 Collection.open(storage)
 
 
+def test_warming_up_loads_the_query_s_encoder(collection, monkeypatch):
+    seen = []
+    encode = type(collection.encoder).encode_queries
+
+    def recorded(encoder, texts):
+        seen.extend(texts)
+        return encode(encoder, texts)
+
+    monkeypatch.setattr(type(collection.encoder), "encode_queries", recorded)
+    collection.warm_up()
+    assert len(seen) == 1
+    Collection.create(MemoryStorage(), encoder="vectors").warm_up()
+
+
 def test_a_bad_document_is_left_out_and_named(collection):
     result = collection.upsert(
         [{"id": "ok", "text": "fine"}, {"id": "x"}, {"text": "no id"}, {"id": "y", "txt": "typo"}]

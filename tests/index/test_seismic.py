@@ -56,8 +56,8 @@ def topical():
     """A collection with topics, queries to it, and their exact results."""
     rng = np.random.default_rng(11)
     topics = [rng.choice(300, 60, False) for _ in range(12)]
-    documents = topical_batch(rng, topics, 900)
-    queries = topical_batch(rng, topics, 40, size=24)
+    documents = topical_batch(rng, topics, 500)
+    queries = topical_batch(rng, topics, 25, size=24)
     return documents, queries, ExactIndex.build(documents).search(queries, 10)
 
 
