@@ -29,9 +29,9 @@ def assemble(
     """The arrays that SeismicIndex wraps; `chunks` is emptied on the way.
 
     Raises:
-        ParameterError: there is more than one index can hold.
+        ParameterError: there is more than one index can hold; n_threads is no number of threads.
     """
-    records = lay_out(chunks, vocabulary.ranks(), params.value_type)
+    records = lay_out(chunks, vocabulary.ranks(), params.value_type, n_threads)
     components = vocabulary.components
     n_postings = max(params.n_postings, round(params.posting_fraction * records.documents.size))
     lists = prune(

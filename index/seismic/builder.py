@@ -18,6 +18,9 @@ from .vocabulary import Vocabulary
 _DOCUMENTS_LIMIT = 1 << 31
 _SEED_LIMIT = 1 << 31
 
+_CHUNK = 1 << 16
+"""Documents that are encoded at once."""
+
 
 class SeismicBuilder:
     """Takes documents in batches of any size, then makes one index of them.
@@ -51,9 +54,12 @@ class SeismicBuilder:
                 f"{self.n_documents + batch.shape[0]:,} documents; an index holds "
                 f"{_DOCUMENTS_LIMIT:,}: make several"
             )
-        numbers = self._vocabulary.number(batch.indices)
-        indptr = batch.indptr.astype(np.int64)
-        self._chunks.append(encode(numbers, batch.data, indptr, self.params.value_type))
+        for first in range(0, batch.shape[0], _CHUNK):
+            indptr = batch.indptr[first : first + _CHUNK + 1].astype(np.int64)
+            entries = slice(indptr[0], indptr[-1])
+            numbers = self._vocabulary.number(batch.indices[entries])
+            values = batch.data[entries]
+            self._chunks.append(encode(numbers, values, indptr - indptr[0], self.params.value_type))
         self.n_documents += batch.shape[0]
         self._dim = max(self._dim, batch.shape[1])
         return self

@@ -128,7 +128,7 @@ class BuildParams:
     @classmethod
     def accurate(cls) -> Self:
         """Parameters for an accuracy of .98 and above: twice the postings, larger summaries."""
-        return cls(n_postings=128, posting_fraction=9e-4, summary_energy=0.45)
+        return cls(n_postings=128, posting_fraction=9e-4, summary_energy=0.4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from lexidex.errors import ParameterError
 
+from ..batch import in_threads
 from ..jit import kernel, strict_kernel
 from ..vectors import Float32s, Int64s
 from .params import ValueType
@@ -78,6 +79,15 @@ class Chunk(NamedTuple):
     """float32 (n_documents,)."""
 
 
+_NO_CHUNK = Chunk(
+    np.empty(0, np.uint16),
+    np.empty(0, np.uint16),
+    np.empty(0, np.float32),
+    np.zeros(1, np.int64),
+    np.empty(0, np.float32),
+)
+
+
 def encode(
     components: NDArray[np.int32], values: Float32s, indptr: Int64s, value_type: ValueType
 ) -> Chunk:
@@ -120,14 +130,17 @@ def encode_values(
             codes[i] = min(max(code, np.int64(step)), np.int64(255 * STEPS))
 
 
-def lay_out(chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType) -> Records:
+def lay_out(
+    chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType, n_threads: int
+) -> Records:
     """Write the chunks' documents into records, in order; the list is emptied on the way.
 
     Args:
         ranks: final numbers of components by their arrival numbers.
 
     Raises:
-        ParameterError: the records take more than 2**32 lines of 64 bytes.
+        ParameterError: the records take more than 2**32 lines of 64 bytes; n_threads is no number
+            of threads. The chunks are as they were.
     """
     sizes = np.concatenate([np.diff(chunk.indptr) for chunk in chunks] or [np.empty(0, np.int64)])
     lines = -(-record_bytes(sizes, number_type(ranks.size), value_type) // LINE)
@@ -140,13 +153,17 @@ def lay_out(chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType
     documents["line"] = np.cumsum(lines) - lines
     documents["size"] = sizes
     records = view_records(documents, _aligned(n_lines * LINE), ranks.size, value_type)
-    first = 0
-    while chunks:
-        chunk = chunks.pop(0)
-        rows = documents[first : first + chunk.scales.size]
-        rows["scale"] = chunk.scales
-        write_records(rows, *chunk[:4], ranks, *records[1:5])
-        first += chunk.scales.size
+    ends = np.cumsum([chunk.scales.size for chunk in chunks], dtype=np.int64)
+
+    def write(first: int, last: int) -> None:
+        for number in range(first, last):
+            chunk, chunks[number] = chunks[number], _NO_CHUNK
+            rows = documents[ends[number] - chunk.scales.size : ends[number]]
+            rows["scale"] = chunk.scales
+            write_records(rows, *chunk[:4], ranks, *records[1:5])
+
+    in_threads(write, len(chunks), n_threads)
+    chunks.clear()
     return records
 
 

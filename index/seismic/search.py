@@ -22,6 +22,9 @@ from .vocabulary import number_of
 _HALF_STEP = 0.51
 """The most that a code is off, in steps, with room for rounding."""
 
+_ROUNDING = 1.2e-7
+"""The most that two float32 sums differ, as a fraction, for each number that is added."""
+
 
 @kernel
 def search_queries(
@@ -122,6 +125,7 @@ def search_queries(
             codes,
             query,
             np.float32(steps) * mass,
+            np.float32(_ROUNDING * (n_terms + 2)),
             visited,
             seen,
             batches,
@@ -147,6 +151,17 @@ def search_queries(
         )
         for term in range(n_terms):
             query[terms[term]] = 0.0
+
+
+@strict_kernel
+def is_canonical(components: Components, values: Float32s) -> bool:
+    """Whether components ascend strictly from 0 and values are positive and finite."""
+    last = -1
+    for i in range(components.size):
+        if components[i] <= last or not 0.0 < values[i] < np.inf:
+            return False
+        last = components[i]
+    return True
 
 
 @strict_kernel

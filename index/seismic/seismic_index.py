@@ -18,12 +18,12 @@ from lexidex.errors import CorruptFile, ParameterError
 from ..batch import as_mask, check_k, in_threads
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from ..topk import Counters, TopK, empty_results
-from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
+from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
 from .format import KIND as KIND
 from .format import Arrays, restored, stored
 from .params import BuildParams, SearchParams
 from .records import view_records
-from .search import search_queries
+from .search import is_canonical, search_queries
 from .traversal import BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED
 from .vocabulary import number_table
 from .workspace import WorkspacePool
@@ -154,7 +154,7 @@ class SeismicIndex:
         allowed: ArrayLike | None = None,
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
-        ids, weights = as_vector(components, values, name="query")
+        ids, weights = _as_query(components, values)
         indptr = np.array([0, ids.size])
         return self._search(ids, weights, indptr, ids.size, k, params, 1, allowed)
 
@@ -238,6 +238,22 @@ class SeismicIndex:
             "seed": self.seed,
             "params": asdict(self.params),
         }
+
+
+def _as_query(components: ArrayLike, values: ArrayLike) -> tuple[Components, Float32s]:
+    """`as_vector`, without its 7 microseconds where the arrays are canonical already."""
+    if (
+        isinstance(components, np.ndarray)
+        and isinstance(values, np.ndarray)
+        and components.dtype == np.int32
+        and values.dtype == np.float32
+        and components.ndim == 1
+        and components.shape == values.shape
+    ):
+        ids, weights = _frozen(components, np.int32), _frozen(values, np.float32)
+        if is_canonical(ids, weights):
+            return ids, weights
+    return as_vector(components, values, name="query")
 
 
 def _frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:

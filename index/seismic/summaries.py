@@ -119,7 +119,7 @@ def summarise_lists(
     """Summarise the lists [first, last): their entries, and the sizes of their buckets.
 
     Args:
-        lists: LIST rows; scale and bits of these lists are filled.
+        lists: LIST rows; unit and bits of these lists are filled.
         impacts: uint8 (n_blocks,); those of these lists' blocks are filled.
     """
     maxima = np.zeros(first_blocks.size - 1, np.float32)

@@ -34,9 +34,6 @@ BATCH = 16
 BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED = 0, 1, 2, 3
 """Places in a row of `counts`."""
 
-_ROUNDING = 1e-5
-"""The most that a sum of float32 is off, of its value."""
-
 
 @kernel
 def visit_blocks(
@@ -51,6 +48,7 @@ def visit_blocks(
     codes: Bytes,
     query: Float32s,
     slack: np.float32,
+    rounding: np.float32,
     visited: Words,
     seen: Ordinals,
     batches: Int64s,
@@ -63,7 +61,8 @@ def visit_blocks(
     """Rate the documents of blocks that come best first; the number of candidates.
 
     Args:
-        slack: the most that a rating is off, in units of a document's scale.
+        slack, rounding: the most that a rating is off, in units of a document's scale and as a
+            fraction of itself.
         candidates, upper_bounds: (n_documents,), begin on return with every document whose score
             may be among the k best, and an upper bound of it.
         top_scores, top_ordinals: (k,), a heap of the best lower bounds on return.
@@ -85,6 +84,7 @@ def visit_blocks(
             codes,
             query,
             slack,
+            rounding,
             size,
             n_candidates,
             candidates,
@@ -162,6 +162,7 @@ def rate_batch(
     codes: Bytes,
     query: Float32s,
     slack: np.float32,
+    rounding: np.float32,
     size: int,
     n_candidates: int,
     candidates: Ordinals,
@@ -180,7 +181,7 @@ def rate_batch(
         scale = np.float32(documents[ordinal]["scale"])
         code = start + length * components.itemsize
         rating = rate(components, codes, query, place_of(start, components), code, length)
-        margin = rating * np.float32(_ROUNDING) + slack
+        margin = rating * rounding + slack
         upper = scale * (rating + margin)
         lower = scale * (rating - margin)
         counts[POSTINGS_SCORED] += length

@@ -1,4 +1,4 @@
-"""What a search writes on: allocated once a thread, kept between queries."""
+"""What a search writes on, 12 bytes a document and more: made once a thread, kept for the next."""
 
 from __future__ import annotations
 
