@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from lexidex.errors import (
 )
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
+from lexidex.index.filters import Expression, FacetCount, parse_filter
 from lexidex.index.storage import integrity
 from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import (
@@ -45,11 +46,17 @@ from lexidex.results import (
     Timings,
     WriteResult,
 )
-from lexidex.snapshot import Located, Snapshot, read_vocabulary
+from lexidex.snapshot import EVERYTHING, Located, Snapshot, read_vocabulary
 from lexidex.sparse_input import resolve
 from lexidex.write import Progress, Write, describe
 
 ALL_FIELDS = ("title", "text", "metadata")
+
+Filter: TypeAlias = Mapping[str, Any]
+"""Conditions on metadata, such as {"year": {"gte": 2000}}; docs/FILTERS.md has the language."""
+
+FACET_VALUES = 10
+"""Values of each facet, unless asked for otherwise."""
 
 
 class Collection:
@@ -142,10 +149,25 @@ class Collection:
         """
         return self._write(lambda write: write.upsert(documents, progress))
 
-    def delete(self, ids: Iterable[str]) -> WriteResult:
-        """Remove the documents with these ids; ids that are not there are passed over."""
-        named = _check_ids(ids)
-        return self._write(lambda write: write.delete(named))
+    def delete(
+        self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
+    ) -> WriteResult:
+        """Remove the documents with these ids, or those that pass a filter: one of the two.
+
+        Ids that are not there are passed over. A filter without any condition is refused.
+        """
+        if (ids is None) == (filter is None):
+            raise ParameterError("ids: give a list of ids or a filter, one of the two")
+        if ids is not None:
+            named = _check_ids(ids)
+            return self._write(lambda write: write.delete(named))
+        expression = parse_filter(filter)
+        if expression == EVERYTHING:
+            raise ParameterError(
+                "filter: no condition, which would delete every document; replace([]) does that"
+            )
+        # Evaluated when the lock is held, on what other processes have written before.
+        return self._write(lambda write: write.delete(self._snapshot.ids(expression)))
 
     def replace(
         self,
@@ -174,6 +196,8 @@ class Collection:
         exact: bool = False,
         params: SearchParams | None = None,
         fields: Sequence[str] = ALL_FIELDS,
+        filter: Filter | None = None,
+        facets: Sequence[str] = (),
     ) -> SearchResult:
         """The k best documents for a text, or for a sparse vector instead.
 
@@ -187,9 +211,14 @@ class Collection:
             exact: approximate nothing.
             params: how approximate search is done; None takes the defaults.
             fields: what to fetch of each hit, among title, text and metadata.
+            filter: conditions on metadata that documents must meet, such as
+                {"year": {"gte": 2000}}.
+            facets: metadata fields whose most frequent values to count, over all documents that
+                pass the filter.
         """
         texts = [query] if sparse is None else None
-        return self._search(texts, sparse, k, fields, exact=exact, params=params)[0]
+        options: dict[str, Any] = {"exact": exact, "params": params, "facets": facets}
+        return self._search(texts, sparse, k, fields, _expression(filter), **options)[0]
 
     def search_batch(
         self,
@@ -200,13 +229,36 @@ class Collection:
         params: SearchParams | None = None,
         n_threads: int = 1,
         fields: Sequence[str] = (),
+        filter: Filter | None = None,
     ) -> list[SearchResult]:
         """`search` for many texts at once.
 
         Every result shares the timings and counters of the whole batch.
         """
-        options = {"exact": exact, "params": params, "n_threads": n_threads}
-        return self._search(list(queries), None, k, fields, **options)
+        options: dict[str, Any] = {"exact": exact, "params": params, "n_threads": n_threads}
+        return self._search(list(queries), None, k, fields, _expression(filter), **options)
+
+    def count(self, filter: Filter | None = None) -> int:
+        """How many documents pass a filter; all of them without one."""
+        return self._snapshot.count(_expression(filter) or EVERYTHING)
+
+    def facets(
+        self, fields: Sequence[str], filter: Filter | None = None, n: int = FACET_VALUES
+    ) -> dict[str, list[FacetCount]]:
+        """The most frequent values of metadata fields, over the documents that pass a filter.
+
+        Args:
+            fields: names of fields, as filters name them.
+            n: values of each field at most; of equally frequent ones the lower first.
+
+        Returns:
+            For each field its values with their counts, most frequent first. A document counts
+            once for each of its values.
+        """
+        expression = _expression(filter) or EVERYTHING
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ParameterError(f"n: {n!r}; expected an integer of at least 1")
+        return self._snapshot.facets(_check_facets(fields), expression, n)
 
     def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
         """Which terms give a document its score for a query: the best passage's inner product.
@@ -254,10 +306,13 @@ class Collection:
         sparse: SparseInput | None,
         k: int,
         fields: Sequence[str],
+        expression: Expression | None,
+        facets: Sequence[str] = (),
         **options: Any,
     ) -> list[SearchResult]:
         check_k(k)
         _check_fields(fields)
+        _check_facets(facets)
         snapshot = self._snapshot
         clock = [time.perf_counter()]
         if texts is None:
@@ -266,13 +321,14 @@ class Collection:
         else:
             vectors, ignored = self._encode_queries(snapshot, texts)
         clock.append(time.perf_counter())
-        found, plans, counters = snapshot.search(vectors, k, **options)
+        found, plans, counters = snapshot.search(vectors, k, expression=expression, **options)
         clock.append(time.perf_counter())
         hits = [[_hit(snapshot, located, fields) for located in one] for one in found]
+        counted = snapshot.facets(facets, expression or EVERYTHING, FACET_VALUES) if facets else {}
         clock.append(time.perf_counter())
         timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
         return [
-            SearchResult(one, timings, snapshot.generation, counters, plan, terms)
+            SearchResult(one, timings, snapshot.generation, counters, plan, terms, counted)
             for one, plan, terms in zip(hits, plans, ignored, strict=True)
         ]
 
@@ -394,6 +450,16 @@ def _check_fields(fields: Sequence[str]) -> None:
     for name in fields:
         if name not in ALL_FIELDS:
             raise ParameterError(f"fields: {name!r}; choose among {', '.join(ALL_FIELDS)}")
+
+
+def _check_facets(fields: Sequence[str]) -> Sequence[str]:
+    if isinstance(fields, str) or not all(isinstance(name, str) for name in fields):
+        raise ParameterError(f"facets: {fields!r}; expected a list of names of metadata fields")
+    return fields
+
+
+def _expression(given: Filter | None) -> Expression | None:
+    return None if given is None else parse_filter(given)
 
 
 def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:

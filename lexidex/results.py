@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lexidex.index import Counters
+from lexidex.index.filters import FacetCount
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,12 @@ class SearchResult:
 
     Attributes:
         generation: the collection's generation that was searched.
-        plan: how each segment was searched, "exact" or "seismic", oldest segment first.
+        plan: how each segment was searched, "exact" or "seismic", oldest segment first; "skipped"
+            where no document passes the filter.
         ignored_terms: terms of the query that no document can match.
         counters: work done; equal on every machine.
+        facets: for each field asked for, its most frequent values among all documents that pass
+            the filter, whether they are hits or not.
     """
 
     hits: list[Hit]
@@ -47,6 +51,7 @@ class SearchResult:
     counters: Counters
     plan: tuple[str, ...] = ()
     ignored_terms: list[str] = field(default_factory=list)
+    facets: Mapping[str, list[FacetCount]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)

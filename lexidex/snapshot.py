@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
@@ -13,15 +14,23 @@ from numpy.typing import NDArray
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.index import Counters, SearchParams, TopK
+from lexidex.index.filters import Expression, FacetCount, FacetCounts, MaskCache, Selection
+from lexidex.index.filters.expression import And
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.files import Memory, Storage
 from lexidex.index.storage.manifest import Manifest, check_file
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors, build_vectors
 
-Method: TypeAlias = Literal["exact", "seismic"]
+Method: TypeAlias = Literal["exact", "seismic", "skipped"]
 Plan: TypeAlias = tuple[Method, ...]
-"""How each segment was searched, oldest first."""
+"""How each segment was searched, oldest first; those of which a filter leaves nothing are not."""
+
+EVERYTHING = And(())
+"""The filter that lets every live document through."""
+
+NOTHING = np.zeros(0, dtype=np.bool_)
+"""Stands for the mask of a segment of which a filter leaves no document."""
 
 
 class Searcher(Protocol):
@@ -67,6 +76,7 @@ class Snapshot:
             known.get(entry) or Segment(storage, entry, memory) for entry in manifest.segments
         ]
         self._live = [segment.live_passages() for segment in self.segments]
+        self._selections: MaskCache = former._selections if former else MaskCache()
         self._dead_terms = [_terms_of_deleted(segment) for segment in self.segments]
         self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
 
@@ -96,12 +106,14 @@ class Snapshot:
         exact: bool = False,
         params: SearchParams | None = None,
         n_threads: int = 1,
+        expression: Expression | None = None,
     ) -> tuple[list[list[Located]], list[Plan], Counters]:
         """The k best documents of each query, scored by their best passage.
 
         Args:
             exact: search every segment exactly; otherwise the planner chooses.
             params: for segments that are searched approximately.
+            expression: a filter that documents must pass.
 
         Returns:
             Hits and plan of each query, and the work done.
@@ -110,12 +122,17 @@ class Snapshot:
         merged: list[list[Located]] = [[] for _ in range(queries.shape[0])]
         plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
+            allowed = self._allowed(number, expression)
+            if allowed is NOTHING:
+                for plan in plans:
+                    plan.append("skipped")
+                continue
             methods = self._methods(segment, queries, exact, params or SearchParams())
             for method in dict.fromkeys(methods):
                 rows = [row for row, chosen in enumerate(methods) if chosen == method]
                 some = queries if len(rows) == len(methods) else queries[rows]
                 search = _searcher(segment, method, params)
-                found, work = self._search_segment(number, search, some, k, n_threads)
+                found, work = self._search_segment(number, search, some, k, n_threads, allowed)
                 counters += work
                 for row, more in zip(rows, found, strict=True):
                     merged[row] += more
@@ -125,6 +142,35 @@ class Snapshot:
             hits.sort(key=lambda hit: -hit.score)
             del hits[k:]
         return merged, [tuple(plan) for plan in plans], counters
+
+    def select(self, number: int, expression: Expression) -> Selection:
+        """The live documents of one segment that a filter lets through; kept for the next time."""
+        segment = self.segments[number]
+        return self._selections.get((segment.entry, expression), lambda: segment.select(expression))
+
+    def count(self, expression: Expression) -> int:
+        """How many live documents a filter lets through."""
+        numbers = range(len(self.segments))
+        return sum(self.select(number, expression).n_documents for number in numbers)
+
+    def ids(self, expression: Expression) -> list[str]:
+        """Ids of the live documents that a filter lets through."""
+        found: list[str] = []
+        for number, segment in enumerate(self.segments):
+            mask = pa.array(self.select(number, expression).documents)
+            found += segment.documents.ids().filter(mask).to_pylist()
+        return found
+
+    def facets(
+        self, fields: Sequence[str], expression: Expression, n: int
+    ) -> dict[str, list[FacetCount]]:
+        """The `n` most frequent values of each field, over live documents that pass a filter."""
+        counts = {field: FacetCounts(field) for field in fields}
+        for number, segment in enumerate(self.segments):
+            selection = self.select(number, expression)
+            for one in counts.values() if selection.n_documents else ():
+                one.add(segment.metadata, selection.documents)
+        return {field: one.most_frequent(n) for field, one in counts.items()}
 
     def warm_up(self) -> None:
         """Call every kernel that a search may need."""
@@ -157,13 +203,29 @@ class Snapshot:
         cheap = prefers_exact(postings, lists, segment.entry.n_passages, params.query_cut)
         return ["exact" if one else "seismic" for one in cheap.tolist()]
 
+    def _allowed(self, number: int, expression: Expression | None) -> NDArray[np.bool_] | None:
+        """The passages of a segment that a search may find: None for all, NOTHING for none.
+
+        The one place where filters and deletions are handed to the indexes.
+        """
+        if expression is None:
+            return self._live[number]
+        selection = self.select(number, expression)
+        return selection.passages if selection.n_documents else NOTHING
+
     def _search_segment(
-        self, number: int, search: Searcher, queries: Vectors, k: int, n_threads: int
+        self,
+        number: int,
+        search: Searcher,
+        queries: Vectors,
+        k: int,
+        n_threads: int,
+        allowed: NDArray[np.bool_] | None,
     ) -> tuple[list[list[Located]], Counters]:
         """Fetch passages until each query has k documents of the segment, or all that match."""
         segment, depth, work = self.segments[number], k, Counters()
         while True:
-            top = search(queries, depth, n_threads=n_threads, allowed=self._live[number])
+            top = search(queries, depth, n_threads=n_threads, allowed=allowed)
             work += top.counters
             found = [_documents(number, segment, top, row, k) for row in range(queries.shape[0])]
             short = any(

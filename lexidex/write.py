@@ -34,6 +34,9 @@ ENCODE_BATCH = 512
 SEGMENT_POSTINGS = 1 << 27
 """A segment is completed when it has this many postings: 1 GiB of vectors held meanwhile."""
 
+SEGMENT_METADATA = 1 << 28
+"""Or when the strings in its metadata have this many characters, which are held as well."""
+
 Progress = Callable[[int], None]
 """Called with the number of documents taken in so far."""
 
@@ -147,7 +150,8 @@ class Write:
             self._next_segment += 1
         self._current.add(kept, vectors)
         self.upserted += len(kept)
-        if self._current.n_postings >= SEGMENT_POSTINGS:
+        full = self._current.n_postings >= SEGMENT_POSTINGS
+        if full or self._current.n_metadata_characters >= SEGMENT_METADATA:
             self._complete_segment()
 
     def _encode(self, batch: list[Document]) -> tuple[list[Document], Vectors]:

@@ -66,6 +66,7 @@ def _check_segment(segment: Segment) -> Iterator[str]:
     entry = segment.entry
     counts = {
         "documents": (len(segment.documents.ids()), entry.n_documents),
+        "documents with metadata": (segment.metadata.n_documents, entry.n_documents),
         "passages": (segment.vectors.shape[0], entry.n_passages),
         "postings": (int(segment.vectors.nnz), entry.n_postings),
         "postings by component": (segment.exact.n_postings, entry.n_postings),

@@ -5,6 +5,7 @@ vocabulary-0000000007.arrow   terms by component, where the encoder's vocabulary
 segments/s000003/             one segment: immutable but for deletions
     documents.arrow           id, title, text, metadata
     documents.lxd             order of the ids, batches, first passage of each document
+    metadata.arrow            the metadata's values, by field and kind
     vectors.lxd               document vectors, by document
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
@@ -22,6 +23,7 @@ LOCK_HOLDER = "writer.json"
 
 DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
+METADATA = "metadata.arrow"
 VECTORS = "vectors.lxd"
 EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lexidex.errors import UnsupportedVersion
+
 from .. import planner
 from ..exact import ExactIndex
+from ..filters import Columns, ColumnsWriter, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
 from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
@@ -52,6 +56,7 @@ class SegmentWriter:
         self._open = ExitStack()
         self._file = self._open.enter_context(counted(storage, self._path(layout.DOCUMENTS)))
         self._documents = DocumentWriter(self._file)
+        self._metadata = ColumnsWriter()
         self._passage_counts: list[int] = []
         self._ids: list[str] = []
         self._drafts: list[Vectors] = []
@@ -61,6 +66,11 @@ class SegmentWriter:
     def n_documents(self) -> int:
         """Documents added so far."""
         return len(self._ids)
+
+    @property
+    def n_metadata_characters(self) -> int:
+        """Characters of the distinct strings in the metadata, which are held until `finish`."""
+        return self._metadata.n_characters
 
     @property
     def total_length(self) -> float:
@@ -81,6 +91,7 @@ class SegmentWriter:
         """
         for document in documents:
             self._documents.add(document)
+            self._metadata.add(document.metadata)
             self._ids.append(document.id)
         self._passage_counts += passage_counts or [1] * len(documents)
         self._drafts.append(vectors)
@@ -94,7 +105,7 @@ class SegmentWriter:
         total_length = self.total_length
         batch_starts = self._documents.finish()
         self._open.close()
-        files = [self._file.entry(self._path(layout.DOCUMENTS))]
+        files = [self._file.entry(self._path(layout.DOCUMENTS)), self._write_metadata()]
         ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
         id_order = sort_ids(ids)
         passage_starts = np.zeros(len(self._ids) + 1, dtype=np.int64)
@@ -149,6 +160,12 @@ class SegmentWriter:
         with counted(self._storage, self._path(file)) as target:
             write_arrays(target, kind, arrays, meta or {})
         return target.entry(self._path(file))
+
+    def _write_metadata(self) -> FileEntry:
+        with counted(self._storage, self._path(layout.METADATA)) as target:
+            self._metadata.write(target)
+        self._metadata = ColumnsWriter()
+        return target.entry(self._path(layout.METADATA))
 
     def _write_vectors(self, batches: list[Vectors]) -> FileEntry:
         dim = max((batch.shape[1] for batch in batches), default=0)
@@ -225,6 +242,31 @@ class Segment:
             return None
         live: NDArray[np.bool_] = np.repeat(~self.deleted, np.diff(self.passage_starts))
         return live
+
+    @cached_property
+    def metadata(self) -> Columns:
+        """The metadata's values, by field.
+
+        Raises:
+            CorruptFile: the file cannot be used.
+            UnsupportedVersion: the segment was written before there were such files.
+        """
+        if not any(file.name.endswith(f"/{layout.METADATA}") for file in self.entry.files):
+            raise UnsupportedVersion(
+                f"{self._storage.location}: segment {self.entry.name} has no {layout.METADATA}, "
+                "which filters need; index the documents anew"
+            )
+        return Columns(*self._view(layout.METADATA, "map"))
+
+    def select(self, expression: Expression) -> Selection:
+        """The live documents that a filter lets through."""
+        documents = evaluate(expression, self.metadata)
+        if self.deleted is not None:
+            documents &= ~self.deleted
+        passages = documents
+        if self.entry.n_passages != self.entry.n_documents:
+            passages = np.repeat(documents, np.diff(self.passage_starts))
+        return Selection(documents, passages, int(np.count_nonzero(documents)))
 
     def passages_with_ids(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
         """bool (n_documents,): live documents whose id is among `ids`."""

@@ -1,12 +1,13 @@
 """Segments: what a writer was given is what a reader finds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from lexidex.errors import CorruptFile
+from lexidex.errors import CorruptFile, UnsupportedVersion
+from lexidex.index.filters import parse_filter
 from lexidex.index.storage import layout
 from lexidex.index.storage.files import MemoryStorage
 from lexidex.index.storage.segment import Segment, SegmentWriter, mark_deleted
@@ -73,8 +74,31 @@ def test_deleted_documents_are_neither_found_nor_named():
     assert again.tolist() == [False, False, True, False]
 
 
+def test_a_selection_is_of_live_documents_and_all_their_passages():
+    vectors = random_batch(np.random.default_rng(4), 6, 5)
+    storage = MemoryStorage()
+    writer = SegmentWriter(storage, "s000000")
+    documents = [Doc(name, metadata={"n": n}) for n, name in enumerate("abca")]
+    writer.add(documents, vectors, [2, 1, 2, 1])
+    segment = Segment(storage, writer.finish(lambda drafts: drafts))
+    found = segment.select(parse_filter({"n": {"lte": 2}}))  # the first "a" is replaced
+    assert found.documents.tolist() == [False, True, True, False]
+    assert found.passages.tolist() == [False, False, True, True, True, False]
+    assert found.n_documents == 2
+
+
+def test_a_segment_without_metadata_columns_says_that_filters_need_them():
+    storage, entry = segment_of(["a"], random_batch(np.random.default_rng(5), 1, 5))
+    entry = replace(entry, files=tuple(f for f in entry.files if layout.METADATA not in f.name))
+    segment = Segment(storage, entry)
+    assert segment.find("a") == 0
+    with pytest.raises(UnsupportedVersion, match=r"s000000 has no metadata\.arrow"):
+        segment.select(parse_filter({"x": 1}))
+
+
 @pytest.mark.parametrize(
-    "file", [layout.DOCUMENTS, layout.DOCUMENT_MAP, layout.VECTORS, layout.EXACT]
+    "file",
+    [layout.DOCUMENTS, layout.DOCUMENT_MAP, layout.METADATA, layout.VECTORS, layout.EXACT],
 )
 def test_a_file_of_another_length_is_named(file):
     storage, entry = segment_of(["a"], random_batch(np.random.default_rng(4), 1, 5))
