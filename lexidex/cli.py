@@ -16,6 +16,7 @@ from rich.markup import escape
 from lexidex import __version__
 from lexidex.commands.bench import bench
 from lexidex.commands.check import check
+from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(index)
 app.command()(search)
 app.command()(explain)
+app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
 app.command()(serve)

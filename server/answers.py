@@ -13,7 +13,8 @@ from typing_extensions import TypedDict
 
 from lexidex.collection import Collection
 from lexidex.documents import Document
-from lexidex.results import Explanation, Hit, SearchResult, TermContribution
+from lexidex.index.filters import FacetCount
+from lexidex.results import Explanation, Hit, SearchResult, TermContribution, WriteResult
 
 from .backend import Encoded, Found
 from .highlights import Highlight
@@ -75,7 +76,10 @@ class TimingsAnswer(TypedDict):
 class SearchAnswer(TypedDict):
     """Hits, best first, and how they came about.
 
-    `plan`: how each segment was searched, "exact" or "seismic", oldest segment first.
+    `plan`: how each segment was searched, "exact", "seismic" or, where no document passes the
+    filter, "skipped"; oldest segment first.
+    `facets`: for each field asked for, its most frequent values among all documents that pass the
+    filter, with their numbers of documents.
     `ignored_terms`: terms of the query that no document can match.
     """
 
@@ -84,6 +88,7 @@ class SearchAnswer(TypedDict):
     generation: int
     plan: Sequence[str]
     ignored_terms: list[str]
+    facets: NotRequired[Mapping[str, list[FacetCount]]]
     request_id: str
 
 
@@ -100,6 +105,14 @@ class BatchAnswer(TypedDict):
 
     results: list[BatchResult]
     timings: TimingsAnswer
+    generation: int
+    request_id: str
+
+
+class DeleteAnswer(TypedDict):
+    """How many documents were removed, and the generation from which on they are gone."""
+
+    deleted: int
     generation: int
     request_id: str
 
@@ -164,16 +177,16 @@ def search_answer(
 ) -> SearchAnswer:
     """The hits of one search; `with_terms` puts the explanations in."""
     result = found.result
-    hits = [_hit(hit, fields) for hit in result.hits]
+    hits = [_hit(one, fields) for one in result.hits]
     timings = _timings(result)
     if with_terms:
-        for answer, explanation in zip(hits, found.explanations, strict=True):
-            answer["terms"] = explanation.terms
-    for answer, highlights in zip(hits, found.highlights, strict=False):
-        answer["highlights"] = highlights
+        for hit, explanation in zip(hits, found.explanations, strict=True):
+            hit["terms"] = explanation.terms
+    for hit, highlights in zip(hits, found.highlights, strict=False):
+        hit["highlights"] = highlights
     if found.explain_us is not None:
         timings["explain_us"] = found.explain_us
-    return {
+    answer: SearchAnswer = {
         "hits": hits,
         "timings": timings,
         "generation": result.generation,
@@ -181,6 +194,9 @@ def search_answer(
         "ignored_terms": result.ignored_terms,
         "request_id": request_id,
     }
+    if result.facets:
+        answer["facets"] = result.facets
+    return answer
 
 
 def batch_answer(
@@ -198,6 +214,15 @@ def batch_answer(
         ],
         "timings": _timings(results[0]),
         "generation": results[0].generation,
+        "request_id": request_id,
+    }
+
+
+def delete_answer(result: WriteResult, request_id: str) -> DeleteAnswer:
+    """One deletion."""
+    return {
+        "deleted": result.deleted,
+        "generation": result.generation,
         "request_id": request_id,
     }
 

@@ -14,10 +14,10 @@ from lexidex.collection import Collection, exists
 from lexidex.documents import Document, SparseInput
 from lexidex.encoders import Encoder
 from lexidex.errors import CollectionNotFound, DocumentNotFound
-from lexidex.results import Explanation, SearchResult
+from lexidex.results import Explanation, SearchResult, WriteResult
 
 from .highlights import Highlight, highlights
-from .schemas import Asked, BatchRequest, ExplainRequest, SearchRequest
+from .schemas import Asked, BatchRequest, DeleteRequest, ExplainRequest, SearchRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,8 @@ class Backend:
                 sparse=request.vector,
                 exact=request.exact,
                 fields=request.fields,
+                filter=request.filter,
+                facets=request.facets,
             )
             if request.offset:
                 result = replace(result, hits=result.hits[request.offset :])
@@ -122,8 +124,16 @@ class Backend:
     def search_batch(self, name: str, request: BatchRequest) -> list[SearchResult]:
         """Hits of many texts, in order of the texts."""
         return self.collection(name).search_batch(
-            request.queries, request.k, exact=request.exact, fields=request.fields
+            request.queries,
+            request.k,
+            exact=request.exact,
+            fields=request.fields,
+            filter=request.filter,
         )
+
+    def delete(self, name: str, request: DeleteRequest) -> WriteResult:
+        """Remove documents by their ids or by a filter."""
+        return self.collection(name).delete(request.ids, filter=request.filter)
 
     def explain(self, name: str, request: ExplainRequest) -> tuple[Explanation, int]:
         """Why a document has its score for a query, and in which generation."""

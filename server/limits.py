@@ -8,5 +8,8 @@ SPARSE_TERMS = 4096
 TERM_CHARACTERS = 1024
 WEIGHT_LIMIT = 1e15
 """Weights of a query; above it, sums of products could leave the range of a 32-bit float."""
+FACETS = 16
+"""Fields whose values one search may count."""
+DELETED_IDS = 10_000
 BATCH_QUERIES = 256
 BATCH_HITS = 100_000

@@ -12,11 +12,13 @@ from .answers import (
     BatchAnswer,
     CollectionAnswer,
     CollectionsAnswer,
+    DeleteAnswer,
     DocumentAnswer,
     EncodeAnswer,
     ExplainAnswer,
     SearchAnswer,
     batch_answer,
+    delete_answer,
     document_answer,
     encode_answer,
     explain_answer,
@@ -26,7 +28,7 @@ from .answers import (
 from .backend import Backend
 from .problems import declared
 from .request_ids import request_id
-from .schemas import BatchRequest, EncodeRequest, ExplainRequest, SearchRequest
+from .schemas import BatchRequest, DeleteRequest, EncodeRequest, ExplainRequest, SearchRequest
 from .threads import Threads
 
 _QUICK_DEPTH = 100
@@ -59,6 +61,13 @@ async def get_document(name: Name, doc_id: DocumentId, request: Request) -> Resp
     return _json(document_answer(document, request_id(request)))
 
 
+async def delete_documents(name: Name, body: DeleteRequest, request: Request) -> Response:
+    """Remove documents by their ids, or all that a filter lets through."""
+    backend = _backend(request)
+    result = await _threads(request).run(lambda: backend.delete(name, body))
+    return _json(delete_answer(result, request_id(request)))
+
+
 async def search(name: Name, body: SearchRequest, request: Request) -> Response:
     """The best documents for a text or a sparse vector."""
     backend, threads = _backend(request), _threads(request)
@@ -67,7 +76,9 @@ async def search(name: Name, body: SearchRequest, request: Request) -> Response:
         found = backend.search(name, body)
         return _encode_json(search_answer(found, body.fields, body.explain, request_id(request)))
 
-    if body.exact or body.explain or body.highlight or body.offset + body.k > _QUICK_DEPTH:
+    # A filter that is new takes far longer than one that is known.
+    slow = body.exact or body.explain or body.highlight or body.filter is not None or body.facets
+    if slow or body.offset + body.k > _QUICK_DEPTH:
         return _reply(await threads.run(work))
     return _reply(await threads.run_quick(name, work))
 
@@ -102,6 +113,7 @@ _ROUTES: tuple[tuple[str, str, Callable[..., Any], type], ...] = (
     ("POST", "/{collection}/search:batch", search_batch, BatchAnswer),
     ("POST", "/{collection}/explain", explain, ExplainAnswer),
     ("POST", "/{collection}/encode", encode, EncodeAnswer),
+    ("POST", "/{collection}/documents:delete", delete_documents, DeleteAnswer),
     ("GET", "/{collection}/documents/{id:path}", get_document, DocumentAnswer),
     ("GET", "/{collection}", get_collection, CollectionAnswer),
     ("GET", "", list_collections, CollectionsAnswer),

@@ -5,7 +5,7 @@ What does not exist is not offered: a field that is not here is an error, never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -23,6 +23,8 @@ from lexidex.index.vectors import DIM_LIMIT
 from .limits import (
     BATCH_HITS,
     BATCH_QUERIES,
+    DELETED_IDS,
+    FACETS,
     K_LIMIT,
     OFFSET_LIMIT,
     QUERY_CHARACTERS,
@@ -48,6 +50,14 @@ Component = Annotated[int, Field(ge=0, lt=DIM_LIMIT)]
 FieldName = Literal["title", "text", "metadata"]
 Count = Annotated[int, Field(ge=1, le=K_LIMIT, description="Hits at most.")]
 Exact = Annotated[bool, Field(description="Approximate nothing.")]
+Conditions = Annotated[
+    dict[str, Any],
+    Field(
+        description="Conditions on metadata that documents must meet: fields with a value or an "
+        "object of eq, ne, in, lt, lte, gt, gte, exists, prefix; and, or, not.",
+        examples=[{"year": {"gte": 2000, "lt": 2010}, "not": {"language": "fr"}}],
+    ),
+]
 
 
 class Body(BaseModel):
@@ -70,20 +80,31 @@ Sparse = Annotated[
 ]
 
 
-def _exactly_one(schema: dict[str, Any]) -> None:
-    """Say in the JSON schema what `Asked` checks: `query` or `sparse`, and no null."""
-    for name in ("query", "sparse"):
-        described = schema["properties"][name]
-        options = [option for option in described.pop("anyOf") if option != {"type": "null"}]
-        del described["default"]
-        described.update(options[0] if len(options) == 1 else {"anyOf": options})
-    schema["oneOf"] = [{"required": ["query"]}, {"required": ["sparse"]}]
+def _exactly_one(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Say in a JSON schema what `_check_one` checks."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        for name in names:
+            described = schema["properties"][name]
+            options = [option for option in described.pop("anyOf") if option != {"type": "null"}]
+            del described["default"]
+            described.update(options[0] if len(options) == 1 else {"anyOf": options})
+        schema["oneOf"] = [{"required": [name]} for name in names]
+
+    return extend
+
+
+def _check_one(body: Body, *names: str) -> None:
+    """Raise ValueError unless exactly one of the fields is given, and not as null."""
+    given = body.model_fields_set & set(names)
+    if len(given) != 1 or getattr(body, given.pop()) is None:
+        raise ValueError(f"give exactly one of {' and '.join(names)}, and no null")
 
 
 class Asked(Body):
     """A query: a text for the collection's encoder, or a sparse vector; exactly one of them."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one)
+    model_config = ConfigDict(json_schema_extra=_exactly_one("query", "sparse"))
 
     query: Annotated[Text | None, Field(description="A text.")] = None
     sparse: Annotated[
@@ -92,11 +113,8 @@ class Asked(Body):
     ] = None
 
     @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        if (self.query is None) == (self.sparse is None) or len(
-            self.model_fields_set & {"query", "sparse"}
-        ) != 1:
-            raise ValueError("give exactly one of query and sparse, and no null")
+    def _check_asked(self) -> Self:
+        _check_one(self, "query", "sparse")
         return self
 
     @property
@@ -124,6 +142,13 @@ class SearchRequest(Asked):
         max_length=3,
         description="What to give of each document.",
     )
+    filter: Conditions | None = None
+    facets: Sequence[Term] = Field(
+        (),
+        max_length=FACETS,
+        description="Metadata fields whose most frequent values to count, over all documents that "
+        "pass the filter.",
+    )
 
 
 class BatchRequest(Body):
@@ -135,6 +160,7 @@ class BatchRequest(Body):
     fields: Sequence[FieldName] = Field(
         (), max_length=3, description="What to give of each document, if anything."
     )
+    filter: Conditions | None = None
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
@@ -156,3 +182,20 @@ class EncodeRequest(Body):
     """Body of `encode`."""
 
     query: Annotated[Text, Field(description="A text, encoded as a query.")]
+
+
+class DeleteRequest(Body):
+    """Body of `documents:delete`: which documents, by their ids or by a filter; one of the two."""
+
+    model_config = ConfigDict(json_schema_extra=_exactly_one("ids", "filter"))
+
+    ids: Annotated[
+        list[Term] | None,
+        Field(max_length=DELETED_IDS, description="Ids; those that are not there are passed over."),
+    ] = None
+    filter: Conditions | None = None
+
+    @model_validator(mode="after")
+    def _check_chosen(self) -> Self:
+        _check_one(self, "ids", "filter")
+        return self

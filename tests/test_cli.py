@@ -132,11 +132,11 @@ def test_help_as_a_module():
         [sys.executable, "-m", "lexidex", "--help"], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    for command in ("index", "search", "explain", "eval", "check", "serve", "demo"):
+    for command in ("index", "search", "explain", "delete", "eval", "check", "serve", "demo"):
         assert re.search(rf"^\W+{command} ", done.stdout, re.M), command
 
 
-@pytest.mark.parametrize("command", ["index", "search", "explain", "eval", "check"])
+@pytest.mark.parametrize("command", ["index", "search", "explain", "delete", "eval", "check"])
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_command_has_help(run, command, option):
     done = run(command, option)
@@ -497,6 +497,47 @@ def test_a_search_that_cannot_be_done(run, animals, arguments, message):
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"error: {message}")
     assert done.err.count("\n") == 1
+
+
+def test_a_search_under_a_filter(run, animals):
+    assert sorted(ids(run("search", animals, "fox", "--json"))) == ["3", "fox"]
+    assert ids(run("search", animals, "fox", "--filter", '{"lang": "en"}', "--json")) == ["3"]
+    done = run("search", animals, "fox", "--filter", '{"lang": "de"}')
+    assert (done.code, done.out.splitlines()[0]) == (0, "no document matches")
+    assert "(skipped)" in done.out
+
+
+@pytest.mark.parametrize(
+    ("given_filter", "message"),
+    [
+        ("{", "--filter: not JSON: Expecting property name enclosed in double quotes"),
+        ("[" * 100_000, "--filter: not JSON: "),
+        ("3", "filter: expected an object of fields and conditions, got 3"),
+        ('{"a": {"gt": []}}', "filter.a.gt: expected a number, date-time or string, got []"),
+    ],
+)
+@pytest.mark.parametrize("command", [["search", "fox"], ["delete"]])
+def test_a_filter_that_is_none(run, animals, command, given_filter, message):
+    done = run(command[0], animals, *command[1:], "--filter", given_filter)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {message}")
+
+
+def test_deleting_by_ids_and_by_a_filter(run, animals):
+    done = run("delete", animals, "fox", "nothing", "--json")
+    counts = {"deleted": 1, "documents": 2, "generation": 3}
+    assert (done.code, done.json) == (0, {"collection": str(animals), **counts})
+    done = run("delete", animals, "--filter", '{"lang": {"exists": true}}')
+    assert done == Done(0, f"1 documents deleted; {animals} holds 1\n", "")
+    assert run("delete", animals, "--filter", '{"lang": "en"}').out.startswith("0 documents")
+    assert ids(run("search", animals, "fox dog", "--json")) == ["dog"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["fox", "--filter", '{"lang": "en"}']])
+def test_deleting_takes_ids_or_a_filter(run, animals, arguments):
+    done = run("delete", animals, *arguments)
+    message = "error: ids: give a list of ids or a filter, one of the two\n"
+    assert done == Done(2, "", message)
 
 
 def test_a_sparse_query_by_terms(run, animals):

@@ -23,6 +23,14 @@ _SHOWN_TERMS = 6
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the collection.")]
+FilterOption = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help='Only documents whose metadata meet this, such as {"year": {"gte": 2000}}.',
+    ),
+]
 
 
 def search(
@@ -33,6 +41,7 @@ def search(
         str | None,
         typer.Option(help='Sparse vector instead of a text, as JSON: {"term": weight, ...}.'),
     ] = None,
+    only: FilterOption = None,
     exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
     with_terms: Annotated[
         bool, typer.Option("--explain", help="Show what each word adds to each score.")
@@ -43,9 +52,10 @@ def search(
     from lexidex.collection import Collection
 
     vector = _sparse(query, sparse)
+    condition = None if only is None else parse_json("--filter", only)
     collection = Collection.open(directory)
     collection.warm_up()
-    result = collection.search(query, k, sparse=vector, exact=exact)
+    result = collection.search(query, k, sparse=vector, exact=exact, filter=condition)
     asked = query if vector is None else vector
     explained = (
         [collection.explain(asked or "", hit.doc_id) for hit in result] if with_terms else []
@@ -77,6 +87,16 @@ def explain(
     out.print(table)
     out.print(f"score {explanation.score:.4f}", highlight=False)
     _show_ignored(explanation.ignored_terms)
+
+
+def parse_json(option: str, text: str) -> Any:
+    """The value of an option that takes JSON; ParameterError when it is none."""
+    from lexidex.errors import ParameterError
+
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ParameterError(f"{option}: not JSON: {error}") from None
 
 
 def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
@@ -128,13 +148,7 @@ def _sparse(query: str | None, sparse: str | None) -> SparseInput | None:
 
     if (query is None) == (sparse is None):
         raise ParameterError("give a query, or a vector by --sparse, and not both")
-    if sparse is None:
-        return None
-    try:
-        vector: dict[str, Any] = json.loads(sparse)
-    except ValueError as error:
-        raise ParameterError(f"--sparse: not JSON: {error}") from None
-    return vector
+    return None if sparse is None else parse_json("--sparse", sparse)
 
 
 def _as_json(result: SearchResult, explained: list[Explanation]) -> dict[str, Any]:
