@@ -1,12 +1,13 @@
 """The documentation says what is: examples run, paths exist, every command and error is named."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/FORMAT.md"]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/FORMAT.md", "docs/FILTERS.md"]
 
 
 def test_the_readme_s_python_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
@@ -28,10 +29,26 @@ def test_paths_that_documents_name_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
+    folders += [ROOT / "index" / "filters", ROOT / "docs"]
     folders.append(ROOT / "eval" / "benchmarks")
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
         assert any((folder / path).exists() for folder in folders), f"{document}: {path}"
+
+
+def test_filters_are_described_with_their_operators_and_limits():
+    from lexidex.index.filters import masks, parse_filter, parsing
+
+    text = (ROOT / "docs" / "FILTERS.md").read_text(encoding="utf-8")
+    for name in (*parsing.OPERATORS, *parsing.CONNECTIVES):
+        assert re.search(rf'[`"]{name}[`"]', text), name
+    limits = (parsing.DEPTH_LIMIT, parsing.CLAUSE_LIMIT, parsing.VALUE_LIMIT)
+    for limit in (*limits, masks.CACHE_BYTES >> 20):
+        assert f" {limit:,} " in text, limit
+    examples = re.findall(r"^\| `({.*?})`", text, re.M)
+    assert len(examples) == 13
+    for example in examples:
+        parse_filter(json.loads(example))
 
 
 def test_every_command_is_in_the_readme():
