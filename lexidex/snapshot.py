@@ -211,6 +211,8 @@ class Snapshot:
         if expression is None:
             return self._live[number]
         selection = self.select(number, expression)
+        if selection.n_documents == self.segments[number].n_live:
+            return self._live[number]
         return selection.passages if selection.n_documents else NOTHING
 
     def _search_segment(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lexidex.errors import CorruptFile
 
 from .format import N_DOCUMENTS, SCHEMA
-from .values import Kind
+from .values import KINDS, Kind
 
 NOT_A_MOMENT = np.iinfo(np.int64).min
 """Stands in `Column.moments` for strings that are no date-times."""
@@ -104,6 +104,8 @@ class Columns:
     def _column(self, row: int) -> Column:
         rows = range(row, row + 1)
         kind: Kind = self._kinds[row].as_py()
+        if kind not in KINDS:
+            raise self._damaged(rows, f"values of kind {kind!r}")
         every = not self._batch.column("documents")[row].is_valid
         documents = None if every else self._ordinals(rows)
         name = "codes" if kind == "string" else f"{kind}s"

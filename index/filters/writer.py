@@ -48,7 +48,7 @@ class ColumnsWriter:
     """Collects the metadata of a segment's documents, in order; `write` makes a file of it."""
 
     def __init__(self) -> None:
-        """Start with no document."""
+        """Start with no document; `n_characters` are those of the distinct strings."""
         self._entries = {kind: _Entries(code) for kind, code in _TYPE_CODES.items()}
         self._strings: dict[str, int] = {}
         self.n_documents = 0
@@ -107,10 +107,10 @@ class ColumnsWriter:
 
     def _append(self, field: str, document: int, value: Scalar) -> None:
         if isinstance(value, str):
-            code = self._strings.setdefault(value, len(self._strings))
-            if code == len(self._strings) - 1:
+            if value not in self._strings:
+                self._strings[value] = len(self._strings)
                 self.n_characters += len(value)
-            self._entries["string"].append(field, document, code)
+            self._entries["string"].append(field, document, self._strings[value])
         elif isinstance(value, bool):
             self._entries["boolean"].append(field, document, value)
         else:

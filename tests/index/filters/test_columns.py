@@ -70,6 +70,13 @@ def test_strings_are_distinct_and_ascend_and_know_their_moments():
     assert column.moments is None
 
 
+def test_characters_are_those_of_the_distinct_strings():
+    writer = ColumnsWriter()
+    for value in ("abc", "abc", ["abc", "de"], {"x": "de"}):
+        writer.add({"x": value})
+    assert writer.n_characters == 5
+
+
 def test_keys_are_named_as_json_writes_them():
     given_metadata = {"x": {1: "one", False: "no", None: "nil", 0.5: "half"}}
     stored = json.loads(json.dumps(given_metadata))
@@ -107,6 +114,7 @@ DAMAGES = [
     ("documents", 0, [0, 3], "a document beyond 3"),
     ("integers", 0, [1], "1 values, not one a document"),
     ("moments", 1, [None], "1 moments of 2 strings"),
+    ("kind", 1, "text", "values of kind 'text'"),
 ]
 
 

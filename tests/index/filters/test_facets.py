@@ -41,4 +41,7 @@ def test_a_document_counts_once_for_each_of_its_values():
     counts = FacetCounts("tag")
     counts.add(columns_of([{"tag": ["a", "a", "b"]}, {"tag": "a"}, {}]), np.ones(3, dtype=np.bool_))
     assert counts.most_frequent(9) == [FacetCount("a", 2), FacetCount("b", 1)]
+    counts = FacetCounts("x")
+    counts.add(columns_of([{"x": [0.0, -0.0]}, {"x": -0.0}]), np.ones(2, dtype=np.bool_))
+    assert counts.most_frequent(9) == [FacetCount(0.0, 2)]
     assert FacetCounts("none").most_frequent(3) == []
