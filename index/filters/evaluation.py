@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from .columns import NOT_A_MOMENT, Column, Columns, as_text
 from .expression import And, Comparison, Exists, Expression, Matches, Not, Operand, Operator, Or
+from .values import Scalar
 
 Mask = NDArray[np.bool_]
 
@@ -62,8 +64,8 @@ def _satisfying(comparison: Comparison, column: Column) -> Mask:
     if column.kind == "string":
         return _of_strings(operator, operands, column)
     if column.kind == "boolean":
-        wanted = [operand.value for operand in operands if operand.kind == "boolean"]
-        return np.isin(column.values, np.array(wanted, dtype=np.bool_))
+        wanted = {operand.value for operand in operands if operand.kind == "boolean"}
+        return _equal(column.values, wanted)
     numbers = [_as_number(operand) for operand in operands if operand.kind == "number"]
     if operator == "in":
         return _among(column.values, numbers)
@@ -83,11 +85,16 @@ def _among(values: NDArray[Any], numbers: list[int | float]) -> Mask:
     convert = int if integers else float
     exact = [convert(one) for one in numbers if _is_exact(one, integers)]
     if len(exact) < _MANY:
-        equal = (values == one for one in exact)
-        return reduce(np.logical_or, equal, np.zeros(values.size, dtype=np.bool_))
+        return _equal(values, exact)
     wanted = pa.array(exact, pa.int64() if integers else pa.float64())
     found: Mask = pc.is_in(pa.array(values), value_set=wanted).to_numpy(zero_copy_only=False)
     return found
+
+
+def _equal(values: NDArray[Any], wanted: Iterable[Scalar]) -> Mask:
+    """bool (n,): values that equal one of a few."""
+    masks = (values == one for one in wanted)
+    return reduce(np.logical_or, masks, np.zeros(values.size, dtype=np.bool_))
 
 
 def _is_exact(number: float, integers: bool) -> bool:

@@ -1,7 +1,8 @@
 """A segment: documents, their vectors and an index over them. Writer -> files -> reader.
 
 The writer takes batches of any size in bounded memory: documents stream to disk, vectors and the
-metadata's values are held until the segment is complete. The reader never changes; what was deleted since is a mask beside it.
+metadata's values are held until the segment is complete. The reader never changes; what was deleted
+since is a mask beside it.
 """
 
 from __future__ import annotations
