@@ -54,7 +54,8 @@ def _matching(expression: Matches, columns: Columns) -> Mask:
         if column.documents is None:
             mask |= values
         else:
-            mask[column.documents[values]] = True
+            # np.compress and np.take do what indexing does, in a fraction of the time.
+            mask[np.compress(values, column.documents)] = True
     return mask
 
 
@@ -141,8 +142,7 @@ def _of_strings(operator: Operator, operands: tuple[Operand, ...], column: Colum
         else:
             satisfying = _ordered(operator, column.moments, moments[0])
             wanted |= satisfying & (column.moments != NOT_A_MOMENT)
-    chosen: Mask = wanted[codes]
-    return chosen
+    return np.take(wanted, codes)
 
 
 def _span(operator: Operator, strings: pa.LargeStringArray, text: str) -> tuple[int, int]:

@@ -57,8 +57,8 @@ class FacetCounts:
 
 def _count(column: Column, documents: NDArray[np.bool_]) -> pa.Table:
     """The distinct values of some documents, and how many of the documents have each."""
-    chosen = documents if column.documents is None else documents[column.documents]
-    values = column.values[chosen]
+    chosen = documents if column.documents is None else np.take(documents, column.documents)
+    values = np.compress(chosen, column.values)
     if column.kind == "string":
         counts = np.bincount(values, minlength=len(column.strings))
         present = np.flatnonzero(counts)
