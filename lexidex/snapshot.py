@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.index import Counters, SearchParams, TopK
+from lexidex.index import Allowed, Counters, SearchParams, TopK
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.files import Memory, Storage
 from lexidex.index.storage.manifest import Manifest, check_file
@@ -28,7 +28,7 @@ class Searcher(Protocol):
     """The search of an index, its parameters chosen."""
 
     def __call__(
-        self, queries: Vectors, k: int, *, n_threads: int, allowed: NDArray[np.bool_] | None
+        self, queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None
     ) -> TopK: ...
 
 
@@ -66,7 +66,7 @@ class Snapshot:
         self.segments: list[Segment] = [
             known.get(entry) or Segment(storage, entry, memory) for entry in manifest.segments
         ]
-        self._live = [segment.live_passages() for segment in self.segments]
+        self._live = [_live_passages(segment) for segment in self.segments]
         self._dead_terms = [_terms_of_deleted(segment) for segment in self.segments]
         self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
 
@@ -110,7 +110,7 @@ class Snapshot:
         merged: list[list[Located]] = [[] for _ in range(queries.shape[0])]
         plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
-            methods = self._methods(segment, queries, exact, params or SearchParams())
+            methods = self._methods(number, queries, k, exact, params or SearchParams())
             for method in dict.fromkeys(methods):
                 rows = [row for row, chosen in enumerate(methods) if chosen == method]
                 some = queries if len(rows) == len(methods) else queries[rows]
@@ -133,6 +133,7 @@ class Snapshot:
             segment.exact.search(nothing, 1)
             if segment.seismic is not None:
                 segment.seismic.search(nothing, 1)
+                segment.seismic.search(nothing, 1, allowed=np.zeros(0, dtype=np.int64))
 
     def find(self, doc_id: str) -> tuple[int, int] | None:
         """Segment number and document ordinal of a live document, or None."""
@@ -148,13 +149,16 @@ class Snapshot:
         return self.segments[segment].vectors[int(starts[document]) : int(starts[document + 1])]
 
     def _methods(
-        self, segment: Segment, queries: Vectors, exact: bool, params: SearchParams
+        self, number: int, queries: Vectors, k: int, exact: bool, params: SearchParams
     ) -> list[Method]:
         """How each query is searched in a segment."""
-        if exact or segment.seismic is None:
+        segment = self.segments[number]
+        # Of the two that miss nothing, exact search is the faster, and its values are float32.
+        if exact or params.rank_safe or segment.seismic is None:
             return ["exact"] * queries.shape[0]
         postings, lists = segment.exact.work(queries)
-        cheap = prefers_exact(postings, lists, segment.entry.n_passages, params.query_cut)
+        route = segment.seismic.route(params, k, self._live[number])
+        cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
         return ["exact" if one else "seismic" for one in cheap.tolist()]
 
     def _search_segment(
@@ -178,6 +182,11 @@ def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> 
     if method == "seismic" and segment.seismic is not None:
         return partial(segment.seismic.search, params=params)
     return segment.exact.search
+
+
+def _live_passages(segment: Segment) -> Allowed | None:
+    live = segment.live_passages()
+    return None if live is None else Allowed(live, live.size)
 
 
 def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
