@@ -1,4 +1,4 @@
-"""What every batch search shares: checks of k and mask, and threads over queries."""
+"""What every batch search shares: the check of k, and threads over queries."""
 
 from __future__ import annotations
 
@@ -7,34 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from lexidex.errors import ParameterError
 
 T = TypeVar("T")
 
 K_LIMIT = 1_000_000
-EVERY_DOCUMENT = np.zeros(0, dtype=np.bool_)
-"""The mask that allows everything; kernels know it by its size."""
 
 
 def check_k(k: int) -> None:
     """Raise ParameterError unless 1 <= k <= 1,000,000."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= K_LIMIT:
         raise ParameterError(f"k: {k!r}; expected an integer from 1 to {K_LIMIT:,}")
-
-
-def as_mask(allowed: ArrayLike | None, n_documents: int) -> NDArray[np.bool_]:
-    """The mask as kernels take it: bool (n_documents,), or empty when everything is allowed."""
-    if allowed is None:
-        return EVERY_DOCUMENT
-    mask = np.asarray(allowed)
-    if mask.dtype != np.bool_ or mask.shape != (n_documents,):
-        raise ParameterError(
-            f"allowed: {mask.dtype} array of shape {mask.shape}; "
-            f"expected a bool array of shape ({n_documents},)"
-        )
-    return np.ascontiguousarray(mask)
 
 
 def in_threads(run: Callable[[int, int], T], n_queries: int, n_threads: int) -> list[T]:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lexidex.errors import CorruptFile
 
-from .batch import as_mask, check_k, in_threads
+from .allowed import Allowed, as_allowed, words_of
+from .batch import check_k, in_threads
 from .exact_kernels import WINDOW, count_runs, invert, search_exact
 from .storage.arrays import BinarySink, load_arrays, read_arrays, save_arrays, write_arrays
 from .topk import Counters, TopK, empty_results
@@ -22,6 +23,9 @@ from .vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
 KIND = "exact-index"
 _ARRAYS = ("components", "run_offsets", "run_windows", "run_starts", "ordinals", "impacts")
 _DENSE_LIMIT = 1 << 24
+
+_POSTING_BYTES = 6
+"""Of an ordinal and an impact."""
 
 
 class ExactIndex:
@@ -98,7 +102,12 @@ class ExactIndex:
         return np.diff(postings[ends]), np.diff(ends)
 
     def search(
-        self, queries: Vectors, k: int = 10, *, n_threads: int = 1, allowed: ArrayLike | None = None
+        self,
+        queries: Vectors,
+        k: int = 10,
+        *,
+        n_threads: int = 1,
+        allowed: Allowed | ArrayLike | None = None,
     ) -> TopK:
         """The k best documents of each query, by inner product.
 
@@ -106,7 +115,8 @@ class ExactIndex:
             queries: csr_array (n_queries, dim); components that no document has add nothing.
             k: results a query, at least 1; a document without a common component is never one.
             n_threads: threads over queries.
-            allowed: bool (n_documents,); only documents marked True are returned.
+            allowed: only these documents are returned: bool (n_documents,), or ordinals, or an
+                `Allowed` made of either once for many searches.
 
         Returns:
             scores float32 (n_queries, k) and ordinals int64 (n_queries, k); empty places hold
@@ -122,7 +132,7 @@ class ExactIndex:
         components: ArrayLike,
         values: ArrayLike,
         k: int = 10,
-        allowed: ArrayLike | None = None,
+        allowed: Allowed | ArrayLike | None = None,
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
         ids, weights = as_vector(components, values, name="query")
@@ -135,10 +145,10 @@ class ExactIndex:
         indptr: Int64s,
         k: int,
         n_threads: int,
-        allowed: ArrayLike | None,
+        allowed: Allowed | ArrayLike | None,
     ) -> TopK:
         check_k(k)
-        mask = as_mask(allowed, self.n_documents)
+        words = words_of(as_allowed(allowed, self.n_documents))
         lists, weights, ends = self._known_terms(components, values, indptr)
         n_queries = indptr.size - 1
         scores, ordinals = empty_results(n_queries, min(k, max(self.n_documents, 1)))
@@ -154,14 +164,14 @@ class ExactIndex:
                 self._arrays["ordinals"],
                 self._arrays["impacts"],
                 self.n_documents,
-                mask,
+                words,
                 np.zeros(WINDOW, dtype=np.float32),
                 scores[first:last],
                 ordinals[first:last],
             )
 
         postings = sum(in_threads(run, n_queries, n_threads))
-        return TopK(*_widen(scores, ordinals, k), Counters(postings_scored=postings))
+        return TopK(*_widen(scores, ordinals, k), _counters(postings))
 
     def _known_terms(
         self, components: NDArray[np.integer[Any]], values: Float32s, indptr: Int64s
@@ -239,3 +249,7 @@ def _widen(scores: Float32s, ordinals: Int64s, k: int) -> tuple[Float32s, Int64s
     wide_scores[:, : scores.shape[1]] = scores
     wide_ordinals[:, : ordinals.shape[1]] = ordinals
     return wide_scores, wide_ordinals
+
+
+def _counters(postings: int) -> Counters:
+    return Counters(postings_scored=postings, bytes_touched=_POSTING_BYTES * postings)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from .allowed import Words, is_allowed
 from .jit import strict_kernel
 from .topk import heap_push, heap_sort
 from .vectors import Components, Float32s, Int64s
@@ -22,7 +23,7 @@ WINDOW = 1 << 16
 """Documents a window; a local ordinal is a uint16."""
 
 CHUNK = 64
-"""Accumulators looked at together in the scan; divides WINDOW."""
+"""Accumulators looked at together in the scan: those of one word of a filter."""
 
 
 @strict_kernel
@@ -89,7 +90,7 @@ def scan_window(
     accumulators: Float32s,
     width: int,
     first: int,
-    allowed: NDArray[np.bool_],
+    allowed: Words,
     scores: Float32s,
     ordinals: Int64s,
     size: int,
@@ -101,7 +102,7 @@ def scan_window(
 
     Args:
         first: ordinal of the window's first document.
-        allowed: bool (n,), or empty when every document is.
+        allowed: a bit a document, or empty when every document is.
     """
     k = scores.size
     for start in range(0, width, CHUNK):
@@ -110,10 +111,10 @@ def scan_window(
         above = np.int32(0)
         for i in range(CHUNK):  # no branch, so that it is compiled to vector comparisons
             above |= np.int32(chunk[i] > threshold)
-        if above:
+        if above and (allowed.size == 0 or allowed[(first + start) >> 6] != 0):
             for i in range(CHUNK):
                 ordinal = first + start + i
-                if chunk[i] > threshold and (allowed.size == 0 or allowed[ordinal]):
+                if chunk[i] > threshold and is_allowed(allowed, ordinal):
                     size = heap_push(scores, ordinals, size, chunk[i], ordinal)
                     if size == k:
                         threshold = scores[0]
@@ -133,7 +134,7 @@ def search_exact(
     ordinals: NDArray[np.uint16],
     impacts: Float32s,
     n_documents: int,
-    allowed: NDArray[np.bool_],
+    allowed: Words,
     accumulators: Float32s,
     top_scores: Float32s,
     top_ordinals: Int64s,

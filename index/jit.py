@@ -22,6 +22,8 @@ config: Any = numba_config  # its attributes are made at run time, unseen by typ
 
 R = TypeVar("R")
 
+_REASSOCIATED = {"reassoc", "contract", "nsz"}
+
 
 def _cache_folder() -> str | None:
     """A writable folder for this version of the kernels, or None."""
@@ -53,7 +55,16 @@ def kernel(function: Callable[..., R]) -> Callable[..., R]:
     Floating-point sums may be reassociated and contracted, nothing more: results of the compiled
     and the interpreted form agree to 1e-5, not bit for bit.
     """
-    return _compile(function, fastmath={"reassoc", "contract", "nsz"})
+    return _compile(function, fastmath=_REASSOCIATED)
+
+
+def lean_kernel(function: Callable[..., R]) -> Callable[..., R]:
+    """Like `kernel`, for functions that make no arrays: it counts no references.
+
+    A reference to an array is counted by two atomic operations wherever an array is taken out of a
+    tuple, and threads contend for them. Slices may be taken and passed on.
+    """
+    return _compile(function, fastmath=_REASSOCIATED, _nrt=False)
 
 
 def strict_kernel(function: Callable[..., R]) -> Callable[..., R]:
@@ -61,12 +72,12 @@ def strict_kernel(function: Callable[..., R]) -> Callable[..., R]:
     return _compile(function, fastmath=False)
 
 
-def _compile(function: Callable[..., R], fastmath: Any) -> Callable[..., R]:
+def _compile(function: Callable[..., R], **options: Any) -> Callable[..., R]:
     former = config.CACHE_DIR
     try:
         config.CACHE_DIR = CACHE_FOLDER or former
-        options = {"nogil": True, "cache": CACHE_FOLDER is not None, "fastmath": fastmath}
-        compiled: Callable[..., R] = numba.njit(**options)(function)
+        compile_ = numba.njit(nogil=True, cache=CACHE_FOLDER is not None, **options)
+        compiled: Callable[..., R] = compile_(function)
         return compiled
     finally:
         config.CACHE_DIR = former

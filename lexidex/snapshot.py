@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.index import Counters, SearchParams, TopK
+from lexidex.index import Allowed, Counters, SearchParams, TopK
 from lexidex.index.filters import Expression, FacetCount, FacetCounts, MaskCache, Selection
 from lexidex.index.filters.expression import And
 from lexidex.index.planner import prefers_exact
@@ -29,15 +29,12 @@ Plan: TypeAlias = tuple[Method, ...]
 EVERYTHING = And(())
 """The filter that lets every live document through."""
 
-NOTHING = np.zeros(0, dtype=np.bool_)
-"""Stands for the mask of a segment of which a filter leaves no document."""
-
 
 class Searcher(Protocol):
     """The search of an index, its parameters chosen."""
 
     def __call__(
-        self, queries: Vectors, k: int, *, n_threads: int, allowed: NDArray[np.bool_] | None
+        self, queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None
     ) -> TopK: ...
 
 
@@ -75,7 +72,7 @@ class Snapshot:
         self.segments: list[Segment] = [
             known.get(entry) or Segment(storage, entry, memory) for entry in manifest.segments
         ]
-        self._live = [segment.live_passages() for segment in self.segments]
+        self._live = [_live_passages(segment) for segment in self.segments]
         self._selections: MaskCache = former._selections if former else MaskCache()
         self._dead_terms = [_terms_of_deleted(segment) for segment in self.segments]
         self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
@@ -123,11 +120,11 @@ class Snapshot:
         plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
             allowed = self._allowed(number, expression)
-            if allowed is NOTHING:
+            if allowed and not allowed.count:
                 for plan in plans:
                     plan.append("skipped")
                 continue
-            methods = self._methods(segment, queries, exact, params or SearchParams())
+            methods = _methods(segment, queries, k, exact, params or SearchParams(), allowed)
             for method in dict.fromkeys(methods):
                 rows = [row for row, chosen in enumerate(methods) if chosen == method]
                 some = queries if len(rows) == len(methods) else queries[rows]
@@ -179,6 +176,7 @@ class Snapshot:
             segment.exact.search(nothing, 1)
             if segment.seismic is not None:
                 segment.seismic.search(nothing, 1)
+                segment.seismic.search(nothing, 1, allowed=np.zeros(0, dtype=np.int64))
 
     def find(self, doc_id: str) -> tuple[int, int] | None:
         """Segment number and document ordinal of a live document, or None."""
@@ -193,18 +191,8 @@ class Snapshot:
         starts = self.segments[segment].passage_starts
         return self.segments[segment].vectors[int(starts[document]) : int(starts[document + 1])]
 
-    def _methods(
-        self, segment: Segment, queries: Vectors, exact: bool, params: SearchParams
-    ) -> list[Method]:
-        """How each query is searched in a segment."""
-        if exact or segment.seismic is None:
-            return ["exact"] * queries.shape[0]
-        postings, lists = segment.exact.work(queries)
-        cheap = prefers_exact(postings, lists, segment.entry.n_passages, params.query_cut)
-        return ["exact" if one else "seismic" for one in cheap.tolist()]
-
-    def _allowed(self, number: int, expression: Expression | None) -> NDArray[np.bool_] | None:
-        """The passages of a segment that a search may find: None for all, NOTHING for none.
+    def _allowed(self, number: int, expression: Expression | None) -> Allowed | None:
+        """The passages of a segment that a search may find; None for all.
 
         The one place where filters and deletions are handed to the indexes.
         """
@@ -213,7 +201,7 @@ class Snapshot:
         selection = self.select(number, expression)
         if selection.n_documents == self.segments[number].n_live:
             return self._live[number]
-        return selection.passages if selection.n_documents else NOTHING
+        return selection.passages
 
     def _search_segment(
         self,
@@ -222,7 +210,7 @@ class Snapshot:
         queries: Vectors,
         k: int,
         n_threads: int,
-        allowed: NDArray[np.bool_] | None,
+        allowed: Allowed | None,
     ) -> tuple[list[list[Located]], Counters]:
         """Fetch passages until each query has k documents of the segment, or all that match."""
         segment, depth, work = self.segments[number], k, Counters()
@@ -238,10 +226,33 @@ class Snapshot:
             depth = min(2 * depth, segment.entry.n_passages)
 
 
+def _methods(
+    segment: Segment,
+    queries: Vectors,
+    k: int,
+    exact: bool,
+    params: SearchParams,
+    allowed: Allowed | None,
+) -> list[Method]:
+    """How each query is searched in a segment."""
+    # Of the two that miss nothing, exact search is the faster, and its values are float32.
+    if exact or params.rank_safe or segment.seismic is None:
+        return ["exact"] * queries.shape[0]
+    postings, lists = segment.exact.work(queries)
+    route = segment.seismic.route(params, k, allowed)
+    cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
+    return ["exact" if one else "seismic" for one in cheap.tolist()]
+
+
 def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
     if method == "seismic" and segment.seismic is not None:
         return partial(segment.seismic.search, params=params)
     return segment.exact.search
+
+
+def _live_passages(segment: Segment) -> Allowed | None:
+    live = segment.live_passages()
+    return None if live is None else Allowed(live, live.size)
 
 
 def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:

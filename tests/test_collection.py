@@ -312,7 +312,7 @@ def large(monkeypatch):
 
 def test_the_plan_is_told_and_exact_can_be_asked_for(large, monkeypatch):
     query = {"components": [3, 70, 200], "values": [3.0, 2.0, 1.0]}
-    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 0)
+    monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
     exact = large.search(sparse=query, exact=True)
     assert exact.plan == ("exact",)
     assert exact.counters.blocks_scored == 0
@@ -320,12 +320,14 @@ def test_the_plan_is_told_and_exact_can_be_asked_for(large, monkeypatch):
     approximate = large.search(sparse=query, params=thorough)
     assert approximate.plan == ("seismic",)
     assert approximate.counters.blocks_scored > 0
-    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 10**9)
+    assert approximate.counters.bytes_touched > 0
+    assert large.search(sparse=query, params=SearchParams(rank_safe=True)).plan == ("exact",)
+    monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 0)
     assert large.search(sparse=query).plan == ("exact",)
 
 
 def test_approximate_search_of_everything_finds_the_same(large, monkeypatch):
-    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 0)
+    monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
     everything = SearchParams(query_cut=10, heap_factor=0.0)
     reopened = Collection.open(large._storage)
     for seed in range(5):
@@ -337,7 +339,7 @@ def test_approximate_search_of_everything_finds_the_same(large, monkeypatch):
 
 
 def test_deleted_documents_stay_away_from_approximate_search(large, monkeypatch):
-    monkeypatch.setattr("lexidex.index.planner.SEISMIC_NS_PER_LIST", 0)
+    monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
     query = {"components": [3, 70, 200], "values": [3.0, 2.0, 1.0]}
     best = ids(large.search(sparse=query, k=5))
     large.delete(best)

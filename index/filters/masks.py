@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..allowed import Allowed
+
 CACHE_BYTES = 1 << 27
-"""Masks that one collection keeps: as many as 128 filters leave of a million documents."""
+"""Masks that one collection keeps: what some hundred filters leave of a million documents."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,19 +22,18 @@ class Selection:
 
     Attributes:
         documents: bool (n_documents,).
-        passages: bool (n_passages,), passages of those; the same array where it can be.
+        passages: passages of those, as the indexes take them.
         n_documents: how many documents there are in it.
     """
 
     documents: NDArray[np.bool_]
-    passages: NDArray[np.bool_]
+    passages: Allowed
     n_documents: int
 
     @property
     def n_bytes(self) -> int:
         """Memory that it takes."""
-        shared = self.passages is self.documents
-        return self.documents.nbytes + (0 if shared else self.passages.nbytes)
+        return self.documents.nbytes + self.passages.words.nbytes
 
 
 class MaskCache:

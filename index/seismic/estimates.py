@@ -4,66 +4,63 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import kernel, strict_kernel
+from ..jit import lean_kernel
 from ..vectors import Float32s, Int64s
-from .buckets import FOLD, Entries, bucket_of
+from .buckets import FOLD, bucket_of
 from .prefetch import prefetch
 from .pruning import Ordinals
-from .records import Bytes, Rows
-from .summaries import IMPACT_UNIT
-
-ORDER_BUCKETS = 512
-"""Steps of a summary score, from 0 to a query's highest, by which blocks are sorted."""
+from .records import Bytes
+from .summaries import IMPACT_UNIT, Summaries
+from .workspace import ENTRIES_READ, ORDER_BUCKETS, Workspace
 
 
-@kernel
+@lean_kernel
 def estimate_blocks(
-    chosen: Int64s,
-    chosen_values: Float32s,
-    query_components: Int64s,
-    query_values: Float32s,
-    lists: Rows,
-    impacts: Bytes,
-    buckets: Ordinals,
-    entries: Entries,
-    places: Int64s,
-    estimates: Float32s,
-    blocks: Ordinals,
+    n_chosen: int, n_terms: int, summaries: Summaries, work: Workspace, counts: Int64s
 ) -> np.int64:
     """Fill estimates and blocks with the summary score and the number of every block of the
     chosen lists, list by list; the number of blocks.
 
     Args:
-        chosen, chosen_values: lists that have blocks, and the query's value of each.
-        query_components, query_values: the whole query: all of it is compared with summaries.
-        places: int64 (2, terms), scratch.
+        work: chosen and chosen_values hold lists that have blocks and the query's value of each,
+            terms and values the whole query: all of it is compared with summaries.
     """
-    for component in chosen:
-        ask_for_buckets(lists[component], query_components, buckets)
+    lists, terms = summaries.lists, work.terms[:n_terms]
+    for component in work.chosen[:n_chosen]:
+        ask_for_buckets(lists[component], terms, summaries.buckets)
     n_blocks = np.int64(0)
-    for i in range(chosen.size + 1):
+    for i in range(n_chosen + 1):
         # One list's entries are on their way while those of the list before are added up.
-        if i < chosen.size:
-            ask_for_entries(lists[chosen[i]], query_components, buckets, entries, places[i % 2])
+        if i < n_chosen:
+            ask_for_entries(lists[work.chosen[i]], terms, summaries, work.places[i % 2])
         if i == 0:
             continue
-        row = lists[chosen[i - 1]]
-        first = np.int64(row["block"])
-        size = np.int64(lists[chosen[i - 1] + 1]["block"]) - first
-        scores = estimates[n_blocks : n_blocks + size]
-        codes = (1 << 16 - np.int64(row["block_bits"])) - 1
-        unit = chosen_values[i - 1] * np.float32(row["unit"]) * np.float32(codes * IMPACT_UNIT)
+        component = work.chosen[i - 1]
+        first = np.int64(lists[component]["block"])
+        size = np.int64(lists[component + 1]["block"]) - first
+        scores = work.estimates[n_blocks : n_blocks + size]
+        rate_impacts(lists[component], work.chosen_values[i - 1], summaries.impacts, scores)
         for j in range(size):
-            scores[j] = unit * np.float32(impacts[first + j])
-            blocks[n_blocks + j] = first + j
-        add_entries(
-            row, query_components, query_values, buckets, entries, places[(i - 1) % 2], scores
+            work.blocks[n_blocks + j] = first + j
+        places = work.places[(i - 1) % 2]
+        counts[ENTRIES_READ] += add_entries(
+            lists[component], terms, work.values, summaries, places, scores
         )
         n_blocks += size
     return n_blocks
 
 
-@kernel
+@lean_kernel
+def rate_impacts(row: np.void, value: np.float32, impacts: Bytes, scores: Float32s) -> None:
+    """Fill scores with what a list's own component adds to its blocks' estimates."""
+    first = np.int64(row["block"])
+    codes = (1 << 16 - np.int64(row["block_bits"])) - 1
+    unit = value * np.float32(row["unit"]) * np.float32(codes * IMPACT_UNIT)
+    for j in range(scores.size):
+        scores[j] = unit * np.float32(impacts[first + j])
+
+
+@lean_kernel
 def ask_for_buckets(row: np.void, query_components: Int64s, buckets: Ordinals) -> None:
     """Prefetch where the query's buckets of a list begin."""
     first = np.int64(row["bucket"])
@@ -72,30 +69,34 @@ def ask_for_buckets(row: np.void, query_components: Int64s, buckets: Ordinals) -
         prefetch(buckets, first + bucket_of(component, bits))
 
 
-@kernel
+@lean_kernel
 def ask_for_entries(
-    row: np.void, query_components: Int64s, buckets: Ordinals, entries: Entries, places: Int64s
+    row: np.void, query_components: Int64s, summaries: Summaries, places: Int64s
 ) -> None:
     """Note in `places` where the query's buckets of a list begin, and prefetch their entries."""
     first = np.int64(row["bucket"])
     bits = np.int64(row["bucket_bits"])
     for term in range(query_components.size):
-        place = np.int64(buckets[first + bucket_of(query_components[term], bits)])
+        place = np.int64(summaries.buckets[first + bucket_of(query_components[term], bits)])
         places[term] = place
-        prefetch(entries, place)
+        prefetch(summaries.entries, place)
 
 
-@kernel
+@lean_kernel
 def add_entries(
     row: np.void,
     query_components: Int64s,
     query_values: Float32s,
-    buckets: Ordinals,
-    entries: Entries,
+    summaries: Summaries,
     places: Int64s,
     scores: Float32s,
-) -> None:
-    """Add the query's inner products with a list's summaries to scores (n_blocks,)."""
+) -> int:
+    """Add the query's inner products with a list's summaries to scores (n_blocks,).
+
+    Returns how many entries the query's buckets hold.
+    """
+    buckets, entries = summaries.buckets, summaries.entries
+    n_entries = 0
     first = np.int64(row["bucket"])
     bits = np.int64(row["bucket_bits"])
     code_bits = 16 - np.int64(row["block_bits"])
@@ -113,21 +114,14 @@ def add_entries(
                 scores[(entry & 65535) >> code_bits] += value * np.float32(entry & codes)
             elif owner > component:
                 break
+        n_entries += np.int64(end) - places[term]
+    return n_entries
 
 
-@strict_kernel
-def order_blocks(
-    estimates: Float32s,
-    blocks: Ordinals,
-    ends: Int64s,
-    sorted_estimates: Float32s,
-    sorted_blocks: Ordinals,
-) -> None:
-    """Sort blocks by estimate, the best first, to within 1/512 of the highest estimate.
-
-    Args:
-        ends: int64 (ORDER_BUCKETS,), scratch.
-    """
+@lean_kernel
+def order_blocks(n_blocks: np.int64, work: Workspace) -> None:
+    """Sort blocks by estimate, the best first, to within 1/512 of the highest estimate."""
+    estimates, ends = work.estimates[:n_blocks], work.order_ends
     highest = np.float32(0.0)
     for score in estimates:
         highest = max(highest, score)
@@ -142,9 +136,23 @@ def order_blocks(
         size = ends[bucket]
         ends[bucket] = place
         place += size
-    for i in range(estimates.size):
+    for i in range(n_blocks):
         home = ORDER_BUCKETS - 1 - np.int64(estimates[i] * to_bucket)
         place = ends[home]
-        sorted_estimates[place] = estimates[i]
-        sorted_blocks[place] = blocks[i]
+        work.sorted_estimates[place] = estimates[i]
+        work.sorted_blocks[place] = work.blocks[i]
         ends[home] = place + 1
+
+
+@lean_kernel
+def list_blocks(n_chosen: int, summaries: Summaries, work: Workspace) -> np.int64:
+    """Put the blocks of the chosen lists where `order_blocks` does, without estimates: in order of
+    lists, rated 0. Returns their number."""
+    n_blocks = np.int64(0)
+    for component in work.chosen[:n_chosen]:
+        first = np.int64(summaries.lists[component]["block"])
+        for block in range(first, np.int64(summaries.lists[component + 1]["block"])):
+            work.sorted_blocks[n_blocks] = block
+            work.sorted_estimates[n_blocks] = 0.0
+            n_blocks += 1
+    return n_blocks

@@ -40,7 +40,7 @@ class Range:
         return low if math.isinf(self.high) else f"{low}, at most {self.high:g}"
 
 
-def _parameter(default: object, range_: Range | tuple[str, ...], meaning: str) -> Any:
+def _parameter(default: object, range_: Range | tuple[object, ...], meaning: str) -> Any:
     return field(default=default, metadata={"range": range_, "meaning": meaning})
 
 
@@ -151,6 +151,13 @@ class SearchParams:
         "A block is skipped when its summary_score < heap_factor x threshold, the threshold being "
         "the k-th best score so far, less what 8-bit values may be off. Larger skips more; 0 "
         "skips none.",
+    )
+    rank_safe: bool = _parameter(
+        False,
+        (False, True),
+        "Score every allowed document, so that none of the k best is missed, at the precision of "
+        "the index's value type. Takes time in proportion to the documents; query_cut and "
+        "heap_factor then count for nothing.",
     )
 
     def __post_init__(self) -> None:

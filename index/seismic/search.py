@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..jit import kernel, strict_kernel
+from ..allowed import Words
+from ..jit import lean_kernel
 from ..topk import EMPTY_ORDINAL, heap_push, heap_sort, is_worse
 from ..vectors import Components, Float32s, Int64s
-from .blocks import Flags
-from .buckets import Entries
-from .estimates import estimate_blocks, order_blocks
+from .estimates import estimate_blocks, list_blocks, order_blocks
 from .prefetch import prefetch
 from .pruning import Ordinals
-from .records import LINE, Bytes, Numbers, Rows, first_residue, place_of, score
-from .traversal import Words, visit_blocks
-from .vocabulary import number_of
+from .records import LINE, Records, Rows, first_residue, place_of, score
+from .summaries import Summaries
+from .traversal import Margin, Postings, visit_blocks, visit_documents
+from .vocabulary import Numbering, number_of
+from .workspace import RESIDUES_READ, Workspace
 
 _HALF_STEP = 0.51
 """The most that a code is off, in steps, with room for rounding."""
@@ -26,134 +26,97 @@ _ROUNDING = 1.2e-7
 """The most that two float32 sums differ, as a fraction, for each number that is added."""
 
 
-@kernel
-def search_queries(
-    query_components: Components,
-    query_values: Float32s,
-    query_indptr: Int64s,
+class Queries(NamedTuple):
+    """A canonical batch of queries."""
+
+    components: Components
+    """int32 (nnz,), ascending within a query; unknown ones are left out of the search."""
+    values: Float32s
+    indptr: Int64s
+
+
+@lean_kernel
+def search_blocks(
+    queries: Queries,
     query_cut: int,
     heap_factor: float,
-    allowed: Flags,
-    known: Components,
-    numbers: Components,
-    lists: Rows,
-    impacts: Bytes,
-    buckets: Ordinals,
-    entries: Entries,
-    block_starts: Ordinals,
-    ordinals: Ordinals,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    query: Float32s,
-    terms: Int64s,
-    values: Float32s,
-    chosen: Int64s,
-    chosen_values: Float32s,
-    places: Int64s,
-    estimates: Float32s,
-    blocks: Ordinals,
-    sorted_estimates: Float32s,
-    sorted_blocks: Ordinals,
-    order_ends: Int64s,
-    visited: Words,
-    seen: Ordinals,
-    batches: Int64s,
-    candidates: Ordinals,
-    upper_bounds: Float32s,
+    allowed: Words,
+    numbering: Numbering,
+    summaries: Summaries,
+    postings: Postings,
+    records: Records,
+    work: Workspace,
     top_scores: Float32s,
     top_ordinals: Int64s,
     counts: Int64s,
 ) -> None:
-    """Fill top_scores and top_ordinals (n_queries, k) with each query's k best.
+    """Fill top_scores and top_ordinals (n_queries, k) with each query's k best of the documents
+    that its heaviest lists lead to.
 
     Args:
-        query_components: int32 (query nnz,), ascending within a query; unknown ones are left out.
-        allowed: bool (n_documents,), or empty when every document is.
-        query: float32 (n_components,), all zero; zero again on return.
-        terms, values: scratch for the longest query.
-        chosen, chosen_values: scratch for query_cut lists.
-        places: int64 (2, terms of the longest query), scratch.
-        estimates, blocks, sorted_...: scratch for the blocks of query_cut lists.
-        visited: uint64 (n_documents / 64,), a bit a document, all zero; zero again on return.
-        seen, candidates, upper_bounds: scratch for n_documents.
-        batches: int64 (2, BATCH), scratch.
+        allowed: bits of the documents that may be found, or empty when all may.
+        work: with room for query_cut lists and for the longest query.
         top_scores, top_ordinals: empty places hold -inf and -1 on return.
-        counts: int64 (4,), added to; see BLOCKS_SCORED.
+        counts: int64 (N_COUNTS,), added to; see BLOCKS_SCORED.
     """
-    for q in range(query_indptr.size - 1):
-        n_terms, mass = take_query(
-            query_components[query_indptr[q] : query_indptr[q + 1]],
-            query_values[query_indptr[q] : query_indptr[q + 1]],
-            known,
-            numbers,
-            query,
-            terms,
-            values,
-        )
+    for q in range(queries.indptr.size - 1):
+        n_terms, margin = take_query(q, queries, numbering, records, work)
         n_chosen = choose_lists(
-            terms[:n_terms], values, lists, chosen_values[:query_cut], chosen[:query_cut]
+            work.terms[:n_terms],
+            work.values,
+            summaries.lists,
+            work.chosen_values[:query_cut],
+            work.chosen[:query_cut],
         )
-        n_blocks = estimate_blocks(
-            chosen[:n_chosen],
-            chosen_values,
-            terms[:n_terms],
-            values,
-            lists,
-            impacts,
-            buckets,
-            entries,
-            places,
-            estimates,
-            blocks,
-        )
-        order_blocks(estimates[:n_blocks], blocks, order_ends, sorted_estimates, sorted_blocks)
-        # A value type without residues has no more to tell than its codes.
-        steps = _HALF_STEP if residue_offset > components.itemsize else 0.0
+        if heap_factor > 0.0:
+            n_blocks = estimate_blocks(n_chosen, n_terms, summaries, work, counts)
+            order_blocks(n_blocks, work)
+        else:  # nothing is skipped, whatever the estimates
+            n_blocks = list_blocks(n_chosen, summaries, work)
         n_candidates = visit_blocks(
-            sorted_estimates[:n_blocks],
-            sorted_blocks,
+            n_blocks,
             np.float32(heap_factor),
             allowed,
-            block_starts,
-            ordinals,
-            documents,
-            components,
-            codes,
-            query,
-            np.float32(steps) * mass,
-            np.float32(_ROUNDING * (n_terms + 2)),
-            visited,
-            seen,
-            batches,
-            candidates,
-            upper_bounds,
+            postings,
+            records,
+            work,
+            margin,
             top_scores[q],
             top_ordinals[q],
             counts,
         )
-        score_candidates(
-            candidates[:n_candidates],
-            upper_bounds,
-            top_scores[q, 0] if n_candidates >= top_scores.shape[1] else np.float32(0.0),
-            documents,
-            components,
-            codes,
-            residues,
-            residue_offset,
-            weights,
-            query,
-            top_scores[q],
-            top_ordinals[q],
+        score_candidates(n_candidates, records, work, top_scores[q], top_ordinals[q], counts)
+        clear_query(n_terms, work)
+
+
+@lean_kernel
+def search_documents(
+    queries: Queries,
+    ordinals: Ordinals,
+    n: int,
+    numbering: Numbering,
+    records: Records,
+    work: Workspace,
+    top_scores: Float32s,
+    top_ordinals: Int64s,
+    counts: Int64s,
+) -> None:
+    """Fill top_scores and top_ordinals (n_queries, k) with each query's k best of n documents.
+
+    Args:
+        ordinals: uint32 (n,), distinct; ALL_IN_ORDER for the first n documents.
+        work, top_scores, top_ordinals, counts: as for `search_blocks`.
+    """
+    for q in range(queries.indptr.size - 1):
+        n_terms, margin = take_query(q, queries, numbering, records, work)
+        n_candidates = visit_documents(
+            ordinals, n, records, work, margin, top_scores[q], top_ordinals[q], counts
         )
-        for term in range(n_terms):
-            query[terms[term]] = 0.0
+        score_candidates(n_candidates, records, work, top_scores[q], top_ordinals[q], counts)
+        clear_query(n_terms, work)
 
 
-@strict_kernel
+@lean_kernel
 def is_canonical(components: Components, values: Float32s) -> bool:
     """Whether components ascend strictly from 0 and values are positive and finite."""
     last = -1
@@ -164,34 +127,37 @@ def is_canonical(components: Components, values: Float32s) -> bool:
     return True
 
 
-@strict_kernel
+@lean_kernel
 def take_query(
-    components: Components,
-    weights: Float32s,
-    known: Components,
-    numbers: Components,
-    query: Float32s,
-    terms: Int64s,
-    values: Float32s,
-) -> tuple[int, np.float32]:
+    q: int, queries: Queries, numbering: Numbering, records: Records, work: Workspace
+) -> tuple[int, Margin]:
     """Fill terms and values with the components that documents have, and `query` by number.
 
-    Returns their number and the sum of their values.
+    Returns their number, and how far off ratings of this query are.
     """
     n_terms = 0
     mass = np.float32(0.0)
-    for i in range(components.size):
-        number = number_of(components[i], known, numbers)
+    for i in range(queries.indptr[q], queries.indptr[q + 1]):
+        number = number_of(queries.components[i], numbering.known, numbering.table)
         if number >= 0:
-            terms[n_terms] = number
-            values[n_terms] = weights[i]
-            query[number] = weights[i]
-            mass += weights[i]
+            work.terms[n_terms] = number
+            work.values[n_terms] = queries.values[i]
+            work.query[number] = queries.values[i]
+            mass += queries.values[i]
             n_terms += 1
-    return n_terms, mass
+    # A value type without residues has no more to tell than its codes.
+    steps = _HALF_STEP if records.residue_offset > records.components.itemsize else 0.0
+    return n_terms, Margin(np.float32(steps) * mass, np.float32(_ROUNDING * (n_terms + 2)))
 
 
-@strict_kernel
+@lean_kernel
+def clear_query(n_terms: int, work: Workspace) -> None:
+    """Make `query` zero again."""
+    for term in range(n_terms):
+        work.query[work.terms[term]] = 0.0
+
+
+@lean_kernel
 def choose_lists(
     terms: Int64s, values: Float32s, lists: Rows, chosen_values: Float32s, chosen: Int64s
 ) -> int:
@@ -209,51 +175,38 @@ def choose_lists(
     return size
 
 
-@kernel
+@lean_kernel
 def score_candidates(
-    candidates: Ordinals,
-    upper_bounds: Float32s,
-    threshold: np.float32,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    query: Float32s,
+    n_candidates: int,
+    records: Records,
+    work: Workspace,
     top_scores: Float32s,
     top_ordinals: Int64s,
+    counts: Int64s,
 ) -> None:
     """Fill top_scores and top_ordinals with the k best of the candidates, best first.
 
     Args:
-        candidates: rearranged.
-        threshold: candidates with a lower upper bound are none of the k best.
+        work: candidates are rearranged.
+        top_scores: a heap of the k best lower bounds, whose root no candidate may stay below.
     """
-    n_left = 0
-    for i in range(candidates.size):
-        if upper_bounds[i] >= threshold:
-            ordinal = candidates[i]
-            candidates[n_left] = ordinal
-            n_left += 1
-            start = np.int64(documents[ordinal]["line"]) * LINE
-            length = np.int64(documents[ordinal]["size"])
-            begin = start + length * residue_offset
-            for place in range(begin, begin + length * residues.itemsize + LINE, LINE):
-                prefetch(codes, place)
+    n_left = ask_for_residues(n_candidates, records, work, top_scores)
+    documents, components, codes = records.documents, records.components, records.codes
+    residues, weights = records.residues, records.weights
     size = 0
     for i in range(n_left):
-        ordinal = np.int64(candidates[i])
+        ordinal = np.int64(work.candidates[i])
         start = np.int64(documents[ordinal]["line"]) * LINE
         length = np.int64(documents[ordinal]["size"])
+        counts[RESIDUES_READ] += length
         total = score(
             components,
             codes,
             residues,
-            query,
+            work.query,
             place_of(start, components),
             start + length * components.itemsize,
-            first_residue(start, length, residue_offset, residues),
+            first_residue(start, length, records.residue_offset, residues),
             length,
             np.float32(documents[ordinal]["scale"]),
             weights,
@@ -265,3 +218,25 @@ def score_candidates(
     heap_sort(top_scores, top_ordinals, size)
     top_scores[size:] = -np.inf
     top_ordinals[size:] = EMPTY_ORDINAL
+
+
+@lean_kernel
+def ask_for_residues(
+    n_candidates: int, records: Records, work: Workspace, top_scores: Float32s
+) -> int:
+    """Keep the candidates that can still be among the best and prefetch what their codes leave
+    out; how many are left."""
+    threshold = top_scores[0] if n_candidates >= top_scores.size else np.float32(0.0)
+    itemsize = records.residues.itemsize
+    n_left = 0
+    for i in range(n_candidates):
+        if work.upper_bounds[i] >= threshold:
+            ordinal = work.candidates[i]
+            work.candidates[n_left] = ordinal
+            n_left += 1
+            start = np.int64(records.documents[ordinal]["line"]) * LINE
+            length = np.int64(records.documents[ordinal]["size"])
+            begin = start + length * records.residue_offset
+            for place in range(begin, begin + length * itemsize + LINE, LINE):
+                prefetch(records.codes, place)
+    return n_left

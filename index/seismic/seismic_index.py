@@ -15,18 +15,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from lexidex.errors import CorruptFile, ParameterError
 
-from ..batch import as_mask, check_k, in_threads
+from ..allowed import Allowed, as_allowed, words_of
+from ..batch import check_k, in_threads
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
-from ..topk import Counters, TopK, empty_results
-from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
+from ..topk import TopK
+from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
 from .format import KIND as KIND
 from .format import Arrays, restored, stored
 from .params import BuildParams, SearchParams
 from .records import view_records
-from .search import is_canonical, search_queries
-from .traversal import BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED
-from .vocabulary import number_table
-from .workspace import WorkspacePool
+from .route import Route, choose_route
+from .search import Queries, is_canonical, search_blocks, search_documents
+from .summaries import Summaries
+from .traversal import ALL_IN_ORDER, Postings
+from .vocabulary import Numbering, number_table
+from .workspace import N_COUNTS, WorkspacePool, counters
+
+_DEFAULTS = SearchParams()
 
 
 class SeismicIndex:
@@ -53,20 +58,16 @@ class SeismicIndex:
         self.params = params
         self.seed = seed
         components = arrays["components"]
-        records = view_records(
+        self._records = view_records(
             arrays["documents"], arrays["records"], components.size, params.value_type
         )
-        self._kernel_arrays = (
-            components,
-            number_table(components),
-            arrays["lists"],
-            arrays["impacts"],
-            arrays["buckets"],
-            arrays["entries"],
-            arrays["block_starts"],
-            arrays["ordinals"],
-            *records,
+        self._numbering = Numbering(components, number_table(components))
+        self._postings = Postings(arrays["block_starts"], arrays["ordinals"])
+        self._summaries = Summaries(
+            arrays["lists"], arrays["impacts"], arrays["buckets"], arrays["entries"]
         )
+        sizes = np.diff(arrays["block_starts"][arrays["lists"]["block"]].astype(np.int64))
+        self._longest_list = int(sizes.max(initial=0))
         self._workspaces = WorkspacePool(n_documents, arrays["lists"])
 
     @classmethod
@@ -117,7 +118,7 @@ class SeismicIndex:
         params: SearchParams | None = None,
         *,
         n_threads: int = 1,
-        allowed: ArrayLike | None = None,
+        allowed: Allowed | ArrayLike | None = None,
     ) -> TopK:
         """The k best documents of each query, by inner product; a few may be missed.
 
@@ -126,23 +127,26 @@ class SeismicIndex:
             k: results a query, at least 1; a document without a common component is never one.
             params: None stands for SearchParams().
             n_threads: threads over queries.
-            allowed: bool (n_documents,); only documents marked True are scored and returned.
+            allowed: only these documents are scored and returned: bool (n_documents,), or
+                ordinals in any order, or an `Allowed` made of either once for many searches. The
+                search is widened as they become fewer, and exact where they are few.
 
         Returns:
             scores float32 (n_queries, k), inner products at the precision of the index's value
             type, and ordinals int64 (n_queries, k); empty places hold -inf and -1. Equal scores:
-            lower ordinal first. Counters: blocks_scored, whose documents were looked at;
-            blocks_skipped, by their summaries; documents_scored; postings_scored, the entries of
-            these documents.
+            lower ordinal first.
 
         Raises:
             ParameterError: an argument is out of its range.
         """
         batch = as_vectors(queries, name="queries")
         n_terms = int(np.diff(batch.indptr).max(initial=0))
-        return self._search(
-            batch.indices, batch.data, batch.indptr, n_terms, k, params, n_threads, allowed
+        canonical = Queries(
+            _frozen(batch.indices, np.int32),
+            _frozen(batch.data, np.float32),
+            _frozen(batch.indptr, np.int64),
         )
+        return self._search(canonical, n_terms, k, params, n_threads, allowed)
 
     def search_one(
         self,
@@ -151,53 +155,80 @@ class SeismicIndex:
         k: int = 10,
         params: SearchParams | None = None,
         *,
-        allowed: ArrayLike | None = None,
+        allowed: Allowed | ArrayLike | None = None,
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
-        ids, weights = _as_query(components, values)
-        indptr = np.array([0, ids.size])
-        return self._search(ids, weights, indptr, ids.size, k, params, 1, allowed)
+        query = _as_query(components, values)
+        return self._search(query, query.values.size, k, params, 1, allowed)
 
     def _search(
         self,
-        components: NDArray[np.integer[Any]],
-        values: Float32s,
-        indptr: NDArray[np.integer[Any]],
+        queries: Queries,
         n_terms: int,
         k: int,
         params: SearchParams | None,
         n_threads: int,
-        allowed: ArrayLike | None,
+        allowed: Allowed | ArrayLike | None,
     ) -> TopK:
         """Search with canonical queries, the longest of which has `n_terms` components."""
         check_k(k)
-        chosen = params or SearchParams()
-        query_cut = min(chosen.query_cut, n_terms)
-        mask = _frozen(as_mask(allowed, self.n_documents), np.bool_)
-        ids, weights = _frozen(components, np.int32), _frozen(values, np.float32)
-        ends = _frozen(indptr, np.int64)
-        scores, ordinals = empty_results(ends.size - 1, k)
+        chosen = as_allowed(allowed, self.n_documents)
+        route = self.route(params, k, chosen)
+        n_queries = queries.indptr.size - 1
+        scores = np.empty((n_queries, k), dtype=np.float32)
+        ordinals = np.empty((n_queries, k), dtype=np.int64)
 
-        def run(first: int, last: int) -> Counters:
-            counts = np.zeros(4, dtype=np.int64)
-            with self._workspaces.lend(query_cut, n_terms) as workspace:
-                search_queries(
-                    ids,
-                    weights,
-                    ends[first : last + 1],
-                    query_cut,
-                    chosen.heap_factor,
-                    mask,
-                    *self._kernel_arrays,
-                    *workspace,
-                    scores[first:last],
-                    ordinals[first:last],
-                    counts,
-                )
-            return _counters(counts)
+        def run(first: int, last: int) -> Int64s:
+            share = Queries(queries.components, queries.values, queries.indptr[first : last + 1])
+            counts = np.zeros(N_COUNTS, dtype=np.int64)
+            results = scores[first:last], ordinals[first:last], counts
+            self._run(share, n_terms, route, chosen, results)
+            return counts
 
-        shares = in_threads(run, ends.size - 1, n_threads)
-        return TopK(scores, ordinals, sum(shares[1:], shares[0]))
+        shares = in_threads(run, n_queries, n_threads)
+        counts = shares[0] if len(shares) == 1 else np.sum(shares, axis=0)
+        return TopK(scores, ordinals, counters(counts, self._records))
+
+    def _run(
+        self,
+        queries: Queries,
+        n_terms: int,
+        route: Route,
+        allowed: Allowed | None,
+        results: tuple[Float32s, Int64s, Int64s],
+    ) -> None:
+        """Fill results: scores, ordinals and counts."""
+        query_cut = min(route.query_cut, n_terms)
+        workspace = self._workspaces.take(query_cut, n_terms)
+        if route.is_exact:
+            search_documents(
+                queries,
+                ALL_IN_ORDER if allowed is None else allowed.ordinals,
+                self.n_documents if allowed is None else allowed.count,
+                self._numbering,
+                self._records,
+                workspace,
+                *results,
+            )
+        else:
+            search_blocks(
+                queries,
+                query_cut,
+                route.heap_factor,
+                words_of(allowed),
+                self._numbering,
+                self._summaries,
+                self._postings,
+                self._records,
+                workspace,
+                *results,
+            )
+        self._workspaces.give_back(workspace)
+
+    def route(self, params: SearchParams | None, k: int, allowed: Allowed | None = None) -> Route:
+        """How a search with these arguments goes: see route.py."""
+        n_allowed = self.n_documents if allowed is None else allowed.count
+        return choose_route(params or _DEFAULTS, k, self._longest_list, self.n_documents, n_allowed)
 
     def write(self, file: BinarySink) -> None:
         """Write the index into an open file."""
@@ -240,8 +271,8 @@ class SeismicIndex:
         }
 
 
-def _as_query(components: ArrayLike, values: ArrayLike) -> tuple[Components, Float32s]:
-    """`as_vector`, without its 7 microseconds where the arrays are canonical already."""
+def _as_query(components: ArrayLike, values: ArrayLike) -> Queries:
+    """One query; without the 7 microseconds of `as_vector` where the arrays are canonical."""
     if (
         isinstance(components, np.ndarray)
         and isinstance(values, np.ndarray)
@@ -252,8 +283,15 @@ def _as_query(components: ArrayLike, values: ArrayLike) -> tuple[Components, Flo
     ):
         ids, weights = _frozen(components, np.int32), _frozen(values, np.float32)
         if is_canonical(ids, weights):
-            return ids, weights
-    return as_vector(components, values, name="query")
+            return Queries(ids, weights, _ends(ids.size))
+    ids, weights = as_vector(components, values, name="query")
+    return Queries(_frozen(ids, np.int32), _frozen(weights, np.float32), _ends(ids.size))
+
+
+def _ends(size: int) -> Int64s:
+    ends = np.array([0, size])
+    ends.flags.writeable = False
+    return ends
 
 
 def _frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
@@ -261,12 +299,3 @@ def _frozen(array: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
     frozen = np.ascontiguousarray(array, dtype).view()
     frozen.flags.writeable = False
     return frozen
-
-
-def _counters(counts: Int64s) -> Counters:
-    return Counters(
-        postings_scored=int(counts[POSTINGS_SCORED]),
-        documents_scored=int(counts[DOCUMENTS_SCORED]),
-        blocks_scored=int(counts[BLOCKS_SCORED]),
-        blocks_skipped=int(counts[BLOCKS_SKIPPED]),
-    )

@@ -1,4 +1,4 @@
-"""Visiting blocks, the best first, and rating their documents.
+"""Visiting blocks, the best first, or a list of documents, and rating the documents.
 
 Blocks of all lists are visited in the order of their estimates, where Seismic (arXiv 2404.18812)
 takes one list after the other: the threshold is high almost from the start. Documents pass through
@@ -13,166 +13,241 @@ the codes cost no accuracy.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..jit import kernel
+from ..allowed import Words, is_allowed
+from ..jit import lean_kernel
 from ..topk import heap_push
 from ..vectors import Float32s, Int64s
-from .blocks import Flags
 from .prefetch import prefetch
 from .pruning import Ordinals
-from .records import LINE, Bytes, Numbers, Rows, place_of, rate
+from .records import LINE, Records, Rows, place_of, rate
+from .workspace import (
+    BATCH,
+    BLOCKS_SCORED,
+    BLOCKS_SKIPPED,
+    DOCUMENTS_SCORED,
+    ORDINALS_READ,
+    POSTINGS_SCORED,
+    Workspace,
+)
 
-Words: TypeAlias = NDArray[np.uint64]
-
-BATCH = 16
-"""Documents in a stage: enough to keep memory busy, few enough that the threshold stays fresh."""
-
-BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED = 0, 1, 2, 3
-"""Places in a row of `counts`."""
+ALL_IN_ORDER: Ordinals = np.zeros(0, dtype=np.uint32)
+"""Stands for the ordinals of all documents."""
+ALL_IN_ORDER.flags.writeable = False
 
 
-@kernel
+class Postings(NamedTuple):
+    """The documents of blocks: block b has ordinals[starts[b]:starts[b + 1]]."""
+
+    starts: Ordinals
+    """uint32 (n_blocks + 1,)."""
+    ordinals: Ordinals
+    """uint32 (n_postings,)."""
+
+
+class Margin(NamedTuple):
+    """The most that a rating is off."""
+
+    slack: np.float32
+    """In units of a document's scale."""
+    rounding: np.float32
+    """As a fraction of the rating."""
+
+
+class Place(NamedTuple):
+    """How far the visit of blocks has come."""
+
+    block: np.int64
+    """The next block, in the order of visits."""
+    posting: np.int64
+    """The next posting of the block before."""
+    end: np.int64
+    """Where the postings of that block end."""
+    n_seen: np.int64
+    """Documents that were found."""
+
+
+@lean_kernel
 def visit_blocks(
-    estimates: Float32s,
-    blocks: Ordinals,
+    n_blocks: np.int64,
     heap_factor: np.float32,
-    allowed: Flags,
-    block_starts: Ordinals,
-    ordinals: Ordinals,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    query: Float32s,
-    slack: np.float32,
-    rounding: np.float32,
-    visited: Words,
-    seen: Ordinals,
-    batches: Int64s,
-    candidates: Ordinals,
-    upper_bounds: Float32s,
+    allowed: Words,
+    postings: Postings,
+    records: Records,
+    work: Workspace,
+    margin: Margin,
     top_scores: Float32s,
     top_ordinals: Int64s,
     counts: Int64s,
 ) -> int:
-    """Rate the documents of blocks that come best first; the number of candidates.
+    """Rate the allowed documents of blocks that come best first; the number of candidates.
 
     Args:
-        slack, rounding: the most that a rating is off, in units of a document's scale and as a
-            fraction of itself.
-        candidates, upper_bounds: (n_documents,), begin on return with every document whose score
-            may be among the k best, and an upper bound of it.
+        work: sorted_estimates and sorted_blocks hold the blocks. On return, candidates and
+            upper_bounds begin with every document whose score may be among the k best of those
+            visited, and an upper bound of it.
         top_scores, top_ordinals: (k,), a heap of the best lower bounds on return.
     """
     k = top_scores.size
-    size = 0
-    n_candidates = 0
-    n_seen = 0
-    n_found = 0
-    n_located = 0
-    block = 0
-    posting = np.int64(0)
-    end = np.int64(0)
+    size, n_candidates, n_found, n_located = 0, 0, 0, 0
+    zero = np.int64(0)
+    place = Place(zero, zero, zero, zero)
     while True:
         size, n_candidates = rate_batch(
-            batches[1, :n_located],
-            documents,
-            components,
-            codes,
-            query,
-            slack,
-            rounding,
+            work.batches[1, :n_located],
+            records,
+            work,
+            margin,
             size,
             n_candidates,
-            candidates,
-            upper_bounds,
             top_scores,
             top_ordinals,
             counts,
         )
-        threshold = top_scores[0] if size == k else np.float32(0.0)
-        n_located = locate_batch(batches[0, :n_found], documents, components, codes, batches[1])
+        bound = heap_factor * (top_scores[0] if size == k else np.float32(0.0))
+        n_located = locate_batch(work.batches[0, :n_found], records, work.batches[1])
         # Until there is a threshold, no document is taken that the heap may not have room for.
         room = BATCH if size == k else min(BATCH, k - size - n_located)
-        n_found = 0
-        while n_found < room:
-            if posting == end:
-                while block < estimates.size and estimates[block] < heap_factor * threshold:
-                    block += 1
-                    counts[BLOCKS_SKIPPED] += 1
-                if block == estimates.size:
-                    break
-                ask_for_postings(block, estimates.size, blocks, block_starts, ordinals)
-                posting = np.int64(block_starts[blocks[block]])
-                end = np.int64(block_starts[blocks[block] + 1])
-                block += 1
-                counts[BLOCKS_SCORED] += 1
-            ordinal = np.int64(ordinals[posting])
-            posting += 1
-            bit = np.uint64(1) << np.uint64(ordinal & 63)
-            if visited[ordinal >> 6] & bit != 0 or (allowed.size > 0 and not allowed[ordinal]):
-                continue
-            visited[ordinal >> 6] |= bit
-            seen[n_seen] = ordinal
-            n_seen += 1
-            batches[0, n_found] = ordinal
-            n_found += 1
-            prefetch(documents, ordinal)
-        if n_found + n_located == 0 and block == estimates.size and posting == end:
+        n_found, place = find_batch(
+            room, n_blocks, bound, allowed, postings, records.documents, work, place, counts
+        )
+        if n_found + n_located == 0:
             break
-    for i in range(n_seen):
-        visited[seen[i] >> 6] = 0
+    for i in range(place.n_seen):
+        work.visited[work.seen[i] >> 6] = 0
     return n_candidates
 
 
-@kernel
+@lean_kernel
+def visit_documents(
+    ordinals: Ordinals,
+    n: int,
+    records: Records,
+    work: Workspace,
+    margin: Margin,
+    top_scores: Float32s,
+    top_ordinals: Int64s,
+    counts: Int64s,
+) -> int:
+    """Rate n documents, those with the given ordinals; the number of candidates.
+
+    Args:
+        ordinals: uint32 (n,), distinct; ALL_IN_ORDER for the first n documents.
+        work, top_scores, top_ordinals: as `visit_blocks` leaves them.
+    """
+    size, n_candidates, n_found, n_located, first = 0, 0, 0, 0, 0
+    while True:
+        size, n_candidates = rate_batch(
+            work.batches[1, :n_located],
+            records,
+            work,
+            margin,
+            size,
+            n_candidates,
+            top_scores,
+            top_ordinals,
+            counts,
+        )
+        n_located = locate_batch(work.batches[0, :n_found], records, work.batches[1])
+        n_found = min(BATCH, n - first)
+        for i in range(n_found):
+            ordinal = np.int64(ordinals[first + i]) if ordinals.size > 0 else first + i
+            work.batches[0, i] = ordinal
+            prefetch(records.documents, ordinal)
+        first += n_found
+        if n_found + n_located == 0:
+            break
+    return n_candidates
+
+
+@lean_kernel
+def find_batch(
+    room: int,
+    n_blocks: np.int64,
+    bound: np.float32,
+    allowed: Words,
+    postings: Postings,
+    documents: Rows,
+    work: Workspace,
+    place: Place,
+    counts: Int64s,
+) -> tuple[int, Place]:
+    """Fill batches[0] with the next allowed documents, at most `room`, that were not found before.
+
+    Blocks whose estimate is below the bound are skipped. Returns the number of documents, fewer
+    than `room` only when no blocks are left, and the place to go on from.
+    """
+    block, posting, end, n_seen = place
+    n_found = 0
+    while n_found < room:
+        if posting == end:
+            while block < n_blocks and work.sorted_estimates[block] < bound:
+                block += 1
+                counts[BLOCKS_SKIPPED] += 1
+            if block == n_blocks:
+                break
+            ask_for_postings(block, n_blocks, work.sorted_blocks, postings)
+            posting = np.int64(postings.starts[work.sorted_blocks[block]])
+            end = np.int64(postings.starts[work.sorted_blocks[block] + 1])
+            block += 1
+            counts[BLOCKS_SCORED] += 1
+            counts[ORDINALS_READ] += end - posting
+        ordinal = np.int64(postings.ordinals[posting])
+        posting += 1
+        bit = np.uint64(1) << np.uint64(ordinal & 63)
+        if work.visited[ordinal >> 6] & bit != 0 or not is_allowed(allowed, ordinal):
+            continue
+        work.visited[ordinal >> 6] |= bit
+        work.seen[n_seen] = ordinal
+        n_seen += 1
+        work.batches[0, n_found] = ordinal
+        n_found += 1
+        prefetch(documents, ordinal)
+    return n_found, Place(block, posting, end, n_seen)
+
+
+@lean_kernel
 def ask_for_postings(
-    block: int, n_blocks: int, blocks: Ordinals, block_starts: Ordinals, ordinals: Ordinals
+    block: np.int64, n_blocks: np.int64, blocks: Ordinals, postings: Postings
 ) -> None:
     """Prefetch where the blocks after the next ones begin, and the next ones' postings."""
     if block + 8 < n_blocks:
-        prefetch(block_starts, np.int64(blocks[block + 8]))
+        prefetch(postings.starts, np.int64(blocks[block + 8]))
     if block + 4 < n_blocks:
-        prefetch(ordinals, np.int64(block_starts[blocks[block + 4]]))
+        prefetch(postings.ordinals, np.int64(postings.starts[blocks[block + 4]]))
 
 
-@kernel
-def locate_batch(
-    found: Int64s, documents: Rows, components: Numbers, codes: Bytes, located: Int64s
-) -> int:
+@lean_kernel
+def locate_batch(found: Int64s, records: Records, located: Int64s) -> int:
     """Prefetch the components and codes of the found documents, which become the located ones."""
     for i in range(found.size):
         ordinal = found[i]
-        start = np.int64(documents[ordinal]["line"]) * LINE
-        size = np.int64(documents[ordinal]["size"]) * (components.itemsize + 1)
+        start = np.int64(records.documents[ordinal]["line"]) * LINE
+        size = np.int64(records.documents[ordinal]["size"]) * (records.components.itemsize + 1)
         for place in range(start, start + size, LINE):
-            prefetch(codes, place)
+            prefetch(records.codes, place)
         located[i] = ordinal
     return found.size
 
 
-@kernel
+@lean_kernel
 def rate_batch(
     located: Int64s,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    query: Float32s,
-    slack: np.float32,
-    rounding: np.float32,
+    records: Records,
+    work: Workspace,
+    margin: Margin,
     size: int,
     n_candidates: int,
-    candidates: Ordinals,
-    upper_bounds: Float32s,
     top_scores: Float32s,
     top_ordinals: Int64s,
     counts: Int64s,
 ) -> tuple[int, int]:
     """Rate documents from their codes, push their lower bounds into the heap, and append those
     that may be among the best to the candidates; the new sizes of both."""
+    documents, components, codes = records.documents, records.components, records.codes
     threshold = top_scores[0] if size == top_scores.size else np.float32(0.0)
     for i in range(located.size):
         ordinal = located[i]
@@ -180,14 +255,14 @@ def rate_batch(
         length = np.int64(documents[ordinal]["size"])
         scale = np.float32(documents[ordinal]["scale"])
         code = start + length * components.itemsize
-        rating = rate(components, codes, query, place_of(start, components), code, length)
-        margin = rating * rounding + slack
-        upper = scale * (rating + margin)
-        lower = scale * (rating - margin)
+        rating = rate(components, codes, work.query, place_of(start, components), code, length)
+        distance = rating * margin.rounding + margin.slack
+        upper = scale * (rating + distance)
+        lower = scale * (rating - distance)
         counts[POSTINGS_SCORED] += length
         if upper >= threshold:
-            candidates[n_candidates] = ordinal
-            upper_bounds[n_candidates] = upper
+            work.candidates[n_candidates] = ordinal
+            work.upper_bounds[n_candidates] = upper
             n_candidates += 1
             if size < top_scores.size or lower > threshold:
                 size = heap_push(top_scores, top_ordinals, size, lower, ordinal)

@@ -6,12 +6,12 @@ hashed components up to 2**31 cost no more than consecutive ones.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import strict_kernel
+from ..jit import lean_kernel
 from ..vectors import Components, Int64s
 
 _TABLE_LIMIT = 1 << 24
@@ -78,6 +78,15 @@ def find(
     return places, found
 
 
+class Numbering(NamedTuple):
+    """The numbers of components, as kernels look them up."""
+
+    known: Components
+    """int32 (n_components,), ascending; a component's number is its place."""
+    table: NDArray[np.int32]
+    """`number_table(known)`."""
+
+
 def number_table(known: Components) -> NDArray[np.int32]:
     """The number of each component up to the highest, -1 for unknown ones; empty where the
     vocabulary is so sparse that searching it takes less memory."""
@@ -89,7 +98,7 @@ def number_table(known: Components) -> NDArray[np.int32]:
     return table
 
 
-@strict_kernel
+@lean_kernel
 def number_of(component: int, known: Components, table: NDArray[np.int32]) -> int:
     """The number of a component, or -1.
 

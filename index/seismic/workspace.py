@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
+from ..allowed import Words
+from ..topk import Counters
 from ..vectors import Float32s, Int64s
-from .estimates import ORDER_BUCKETS
 from .pruning import Ordinals
-from .records import Rows
-from .traversal import BATCH, Words
+from .records import DOCUMENT, Records, Rows
+
+BATCH = 16
+"""Documents in a stage: enough to keep memory busy, few enough that the threshold stays fresh."""
+
+ORDER_BUCKETS = 512
+"""Steps of a summary score, from 0 to a query's highest, by which blocks are sorted."""
+
+BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED = 0, 1, 2, 3
+ORDINALS_READ, ENTRIES_READ, RESIDUES_READ, N_COUNTS = 4, 5, 6, 7
+"""Places in the row of `counts` that a search adds to, and their number."""
 
 
 class Workspace(NamedTuple):
-    """Scratch arrays, in the order and of the types that `search_queries` takes them."""
+    """Scratch arrays of a search."""
 
     query: Float32s
+    """(n_components,), the query's values by component; all zero between searches."""
     terms: Int64s
     values: Float32s
+    """Of the query's components that documents have."""
     chosen: Int64s
     chosen_values: Float32s
+    """The lists that are visited, and the query's value of each."""
     places: Int64s
+    """(2, terms), where the query's buckets of a list begin, for two lists in turn."""
     estimates: Float32s
     blocks: Ordinals
+    """Blocks of the chosen lists."""
     sorted_estimates: Float32s
     sorted_blocks: Ordinals
     order_ends: Int64s
+    """(ORDER_BUCKETS,)."""
     visited: Words
+    """A bit a document; all zero between searches."""
     seen: Ordinals
+    """Documents whose bit is set."""
     batches: Int64s
+    """(2, BATCH), documents found and documents located."""
     candidates: Ordinals
     upper_bounds: Float32s
+    """Documents that may be among the best, and an upper bound of each score."""
 
 
 class WorkspacePool:
@@ -48,17 +66,18 @@ class WorkspacePool:
         self._most_blocks = np.concatenate(([0], np.cumsum(descending)))
         self._idle: deque[Workspace] = deque()
 
-    @contextmanager
-    def lend(self, query_cut: int, n_terms: int) -> Iterator[Workspace]:
+    def take(self, query_cut: int, n_terms: int) -> Workspace:
         """A workspace for queries of at most `n_terms` components, `query_cut` of them visited."""
         try:
             workspace = self._idle.pop()
         except IndexError:
-            workspace = self._made(query_cut, n_terms)
+            return self._made(query_cut, n_terms)
         if workspace.chosen.size < query_cut or workspace.terms.size < n_terms:
-            workspace = self._made(query_cut, n_terms)
-        yield workspace
-        # Not after an error: the tables might not be clear.
+            return self._made(query_cut, n_terms)
+        return workspace
+
+    def give_back(self, workspace: Workspace) -> None:
+        """Keep it for another search. Not after an error: its tables might not be clear."""
         self._idle.append(workspace)
 
     def _made(self, query_cut: int, n_terms: int) -> Workspace:
@@ -81,3 +100,20 @@ class WorkspacePool:
             candidates=np.empty(self._n_documents, dtype=np.uint32),
             upper_bounds=np.empty(self._n_documents, dtype=np.float32),
         )
+
+
+def counters(counts: Int64s, records: Records) -> Counters:
+    """What the `counts` of a search in these records come to."""
+    component_bytes = records.components.itemsize
+    has_residues = records.residue_offset > component_bytes
+    read = 4 * (counts[ORDINALS_READ] + counts[ENTRIES_READ])
+    read += DOCUMENT.itemsize * counts[DOCUMENTS_SCORED]
+    read += (component_bytes + 1) * counts[POSTINGS_SCORED]
+    read += records.residues.itemsize * has_residues * counts[RESIDUES_READ]
+    return Counters(
+        postings_scored=int(counts[POSTINGS_SCORED]),
+        documents_scored=int(counts[DOCUMENTS_SCORED]),
+        blocks_scored=int(counts[BLOCKS_SCORED]),
+        blocks_skipped=int(counts[BLOCKS_SKIPPED]),
+        bytes_touched=int(read),
+    )

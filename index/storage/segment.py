@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lexidex.errors import UnsupportedVersion
 
 from .. import planner
+from ..allowed import Allowed
 from ..exact import ExactIndex
 from ..filters import Columns, ColumnsWriter, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
@@ -267,7 +268,8 @@ class Segment:
         passages = documents
         if self.entry.n_passages != self.entry.n_documents:
             passages = np.repeat(documents, np.diff(self.passage_starts))
-        return Selection(documents, passages, int(np.count_nonzero(documents)))
+        n_documents = int(np.count_nonzero(documents))
+        return Selection(documents, Allowed(passages, passages.size), n_documents)
 
     def passages_with_ids(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
         """bool (n_documents,): live documents whose id is among `ids`."""

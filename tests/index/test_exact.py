@@ -102,7 +102,7 @@ def test_a_bad_k_is_refused(k):
         index.search_one([0], [1.0], k)
 
 
-@pytest.mark.parametrize("mask", [[True], [1, 0], np.ones((2, 1), bool)])
+@pytest.mark.parametrize("mask", [[True], [1.0, 0.0], [[0]], np.ones((2, 1), bool)])
 def test_a_bad_mask_is_refused(mask):
     index = ExactIndex.build(sparse.csr_array(np.eye(2, dtype=np.float32)))
     with pytest.raises(ParameterError, match=r"expected a bool array of shape \(2,\)"):

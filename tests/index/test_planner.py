@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from lexidex.index import SearchParams
 from lexidex.index.planner import prefers_exact
+from lexidex.index.seismic.route import choose_route
 
 
-def chosen(postings, lists, documents, query_cut=8):
-    return prefers_exact(np.array([postings]), np.array([lists]), documents, query_cut)[0]
+def chosen(postings, lists, documents, n_allowed=None):
+    allowed = documents if n_allowed is None else n_allowed
+    route = choose_route(SearchParams(), 10, int(1.35e-3 * documents), documents, allowed)
+    return prefers_exact(np.array([postings]), np.array([lists]), documents, route)[0]
 
 
 def test_large_segments_and_frequent_terms_go_to_approximate_search():
@@ -21,5 +25,17 @@ def test_more_work_never_turns_the_choice_to_exact():
 
 
 def test_each_query_has_its_own_choice():
-    picks = prefers_exact(np.array([10, 10**7]), np.array([5, 5]), 100_000, 8)
+    route = choose_route(SearchParams(), 10, 192, 100_000, 100_000)
+    picks = prefers_exact(np.array([10, 10**7]), np.array([5, 5]), 100_000, route)
     assert picks.tolist() == [True, False]
+
+
+def test_under_a_filter_exact_search_is_chosen_where_the_others_would_rate_too_many():
+    million = {"postings": 660_000, "lists": 43, "documents": 1_000_000}
+    assert not chosen(**million, n_allowed=999_000)  # by estimates
+    assert not chosen(**million, n_allowed=30_000)  # through all blocks of some lists
+    assert not chosen(**million, n_allowed=1_000)  # one by one
+    rare = {**million, "postings": 20_000}
+    assert chosen(**{**million, "documents": 100_000, "postings": 66_000}, n_allowed=4_000)
+    assert not chosen(**{**million, "documents": 100_000, "postings": 66_000}, n_allowed=700)
+    assert not chosen(**rare, n_allowed=1_000)

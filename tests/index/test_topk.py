@@ -24,4 +24,4 @@ def test_the_heap_keeps_the_best_in_order(values, k):
 
 
 def test_counters_add_up():
-    assert Counters(1, 2, 3, 4) + Counters(10, 20, 30, 40) == Counters(11, 22, 33, 44)
+    assert Counters(1, 2, 3, 4, 5) + Counters(10, 20, 30, 40, 50) == Counters(11, 22, 33, 44, 55)
