@@ -35,6 +35,7 @@ class Workload:
     n_documents: int
     n_queries: int
     seed: int
+    collection: str = "synthetic"
 
     def documents(self) -> Vectors:
         """The document vectors, loaded."""
