@@ -50,9 +50,15 @@ class Indexes:
     """
 
     def __init__(
-        self, workload: Workload, n_threads: int, record: Record, say: Say, *, keep: bool = False
+        self,
+        workload: Workload,
+        n_threads: int,
+        record: Record | None,
+        say: Say,
+        *,
+        keep: bool = False,
     ) -> None:
-        """Indexes under the workload's folder, built by n_threads threads."""
+        """Indexes under the workload's folder, built by n_threads threads; builds are recorded."""
         self._workload = workload
         self._n_threads = n_threads
         self._record = record
@@ -79,7 +85,7 @@ class Indexes:
         return self._root / f"{variant.slug}-{_digest(variant, self._n_threads)}"
 
     def build(self, variant: Variant) -> BuildFigures:
-        """Build the variant unless it is there; what that took, recorded too.
+        """Build the variant unless it is there; what that took.
 
         Raises:
             BenchmarkError: the engine failed.
@@ -93,7 +99,8 @@ class Indexes:
             shutil.rmtree(folder, ignore_errors=True)
             figures = build_index(self._workload, variant, folder, self._n_threads)
             complete.write_text(json.dumps(asdict(figures)), encoding="utf-8")
-        self._record.add(KIND, variant=variant.name, options=variant.options, figures=figures)
+        if self._record:
+            self._record.add(KIND, variant=variant.name, options=variant.options, figures=figures)
         return figures
 
     def remove(self, variant: Variant) -> None:

@@ -13,9 +13,10 @@ from lexidex.index.vectors import csr
 
 from .build import Indexes
 from .engines import Variant
-from .harness import Answers, BenchmarkError, EngineProcess, Latency, Say, accuracy, latency
+from .harness import Answers, BenchmarkError, EngineProcess, Say, accuracy
 from .record import Line, Record
 from .tables import LATENCY, Table, distinct, latency_cells, number
+from .timing import Latency, latency
 from .workload import Workload, save_vectors
 
 KIND = "exact"

@@ -1,4 +1,4 @@
-"""How benchmarks measure: engines in processes of their own, accuracy, and times.
+"""How benchmarks measure: engines in processes of their own, and accuracy.
 
 Times are CPU time of the engine's process, so that other work on the machine counts little. What
 is compared runs in turns, round after round, and medians over the rounds are reported.
@@ -43,19 +43,6 @@ class BenchmarkError(LexidexError):
     """An engine failed; says which, and what it said."""
 
     code = "benchmark_error"
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Time of one query in a call of its own, in microseconds of CPU time.
-
-    Each query counts with its median over the rounds.
-    """
-
-    mean: float
-    p50: float
-    p90: float
-    p99: float
 
 
 @dataclass(frozen=True)
@@ -192,13 +179,6 @@ def accuracy(found: Iterable[Sequence[int]], exact: NDArray[np.int64], k: int) -
         if true.size:
             shares.append(np.isin(true, ordinals[:k]).mean())
     return float(np.mean(shares)) if shares else 1.0
-
-
-def latency(rounds: Sequence[NDArray[np.int64]]) -> Latency:
-    """Figures over rounds of the same queries, each int64 (n_queries,) in nanoseconds."""
-    each = np.median(np.stack(rounds), axis=0) / 1000
-    p50, p90, p99 = (float(p) for p in np.percentile(each, [50, 90, 99]))
-    return Latency(float(each.mean()), p50, p90, p99)
 
 
 def usable(variants: Iterable[Variant], say: Say) -> list[Variant]:

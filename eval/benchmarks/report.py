@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from . import build, exact, search
+from . import build, exact, filters, opening, rank_safe, search
 from .engines import ACCURATE, DEFAULT
 from .peers import BASELINE
 from .plot import draw, frontiers
@@ -33,7 +33,10 @@ class Section:
 SECTIONS = (
     Section(search.KIND, "Search at equal accuracy", search.ABOUT, search.tables),
     Section(exact.KIND, "Exact search", exact.ABOUT, exact.tables),
+    Section(rank_safe.KIND, "Rank-safe search", rank_safe.ABOUT, rank_safe.tables),
+    Section(filters.KIND, "Filters", filters.ABOUT, filters.tables),
     Section(build.KIND, "Building", build.ABOUT, build.tables),
+    Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
 )
 
 INTRODUCTION = """# Benchmarks

@@ -13,15 +13,7 @@ from statistics import median
 
 from .build import BuildFigures, Indexes
 from .engines import Point, Variant
-from .harness import (
-    Answers,
-    BenchmarkError,
-    EngineProcess,
-    Latency,
-    Say,
-    accuracy,
-    latency,
-)
+from .harness import Answers, BenchmarkError, EngineProcess, Say, accuracy
 from .peers import BASELINE
 from .record import Line, Record
 from .sweep import LEVELS, TASKS, Task, Trial, fastest, frontier, sweep
@@ -35,6 +27,7 @@ from .tables import (
     number,
     point_cell,
 )
+from .timing import Latency, latency
 from .workload import Workload
 
 KIND, TRIAL = "comparison", "trial"

@@ -88,6 +88,34 @@ def exact(run: Run) -> None:
     run_exact(run.workload, run.variants, run.indexes, record=run.record, say=run.say)
 
 
+@bench.command("open")
+@benchmark()
+def open_(run: Run) -> None:
+    """Opening a file, cold and warm: the first answers, the usual speed, and memory."""
+    from lexidex.eval.benchmarks.opening import run_open
+
+    run.say("opening it in fresh processes")
+    run_open(run.workload, run.built_file(), run.record)
+
+
+@bench.command()
+@benchmark()
+def filters(run: Run) -> None:
+    """Accuracy and time where only some documents are allowed."""
+    from lexidex.eval.benchmarks.filters import run_filters
+
+    run_filters(run.workload, run.built_file(), run.record)
+
+
+@bench.command("rank-safe")
+@benchmark()
+def rank_safe(run: Run) -> None:
+    """What it costs to approximate nothing, next to the exact index."""
+    from lexidex.eval.benchmarks.rank_safe import run_rank_safe
+
+    run_rank_safe(run.workload, run.built_file(), run.record)
+
+
 @bench.command()
 def report(
     lines: Annotated[list[Path], typer.Argument(help="Files that --out has written.")],

@@ -20,7 +20,6 @@ from lexidex.eval.benchmarks.harness import (
     BenchmarkError,
     EngineProcess,
     accuracy,
-    latency,
     usable,
 )
 from lexidex.eval.benchmarks.peers import BASELINE, approximate_peers, exact_peers
@@ -29,6 +28,7 @@ from lexidex.eval.benchmarks.record import Record, facts, read_lines
 from lexidex.eval.benchmarks.report import page, snippet, tables_of
 from lexidex.eval.benchmarks.sweep import ENOUGH, LEVELS, TASKS, Trial, fastest, frontier
 from lexidex.eval.benchmarks.tables import Table
+from lexidex.eval.benchmarks.timing import latency
 from lexidex.eval.benchmarks.workload import QUERY_SETS, prepare_workload, rows
 from lexidex.index.vectors import build_vectors
 
