@@ -148,6 +148,8 @@ class Variant:
             one point, empty.
         module, package: what must be installed, as imported and as pip knows it.
         family: what it is one of several configurations of; comparisons name the best of each.
+        index: the name of the variant whose built index it searches; empty for its own.
+        own_kernels: whether it replaces kernels, so that its machine code must be kept apart.
     """
 
     name: str
@@ -158,6 +160,8 @@ class Variant:
     package: str = "lexidex"
     family: str = ""
     ours: bool = False
+    index: str = ""
+    own_kernels: bool = False
 
     @property
     def installed(self) -> bool:
@@ -174,8 +178,8 @@ class Variant:
 
     @property
     def slug(self) -> str:
-        """The name as a folder's name."""
-        return self.name.replace(" ", "-").replace("/", "-")
+        """The name of its index as a folder's name."""
+        return (self.index or self.name).replace(" ", "-").replace("/", "-")
 
 
 SEISMIC_SERIES: tuple[tuple[Point, ...], ...] = tuple(
@@ -185,8 +189,9 @@ SEISMIC_SERIES: tuple[tuple[Point, ...], ...] = tuple(
 """The sweep of everything that is a Seismic, ours and the peers' alike; the most promising series
 first, so that the others can end early."""
 
-DEFAULT, ACCURATE = "lexidex", "lexidex accurate"
-"""Our approximate index with its default parameters, and with those for high accuracy."""
+DEFAULT, ACCURATE, EXACT = "lexidex", "lexidex accurate", "lexidex exact"
+"""Our approximate index with its default parameters, with those for high accuracy, and the exact
+one."""
 
 
 def own_variants() -> list[Variant]:

@@ -12,7 +12,7 @@ import numpy as np
 from lexidex.index.vectors import csr
 
 from .build import Indexes
-from .engines import Variant
+from .engines import EXACT, Variant
 from .harness import Answers, BenchmarkError, EngineProcess, Say, accuracy
 from .record import Line, Record
 from .tables import LATENCY, Table, distinct, latency_cells, number
@@ -25,7 +25,7 @@ call and one thread, and of a query where all come in one call. Agreement is wit
 below 1 by ties, or by rounding."""
 
 K = 10
-OURS = Variant("lexidex exact", "lexidex-exact", family="lexidex exact", ours=True)
+OURS = Variant(EXACT, "lexidex-exact", family=EXACT, ours=True)
 
 TEST, UNIT = "test", "unit_test"
 """The test queries; and the short ones with all weights 1, for an engine that knows no others."""

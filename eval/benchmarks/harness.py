@@ -10,10 +10,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import IO, Any, Self
 
 import numpy as np
@@ -60,24 +60,19 @@ class EngineProcess:
     the process starts: see ALLOCATOR.
     """
 
-    def __init__(
-        self,
-        variant: Variant,
-        log: Path,
-        n_threads: int = 1,
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, variant: Variant, log: Path, n_threads: int = 1) -> None:
         """Start the process; what the library prints goes to the file `log`."""
         self.variant = variant
         self._log = log
-        surroundings = {
+        environment = {
             **os.environ,
             "RAYON_NUM_THREADS": str(n_threads),
             "NUMBA_NUM_THREADS": str(n_threads),
             "OMP_NUM_THREADS": str(n_threads),
             "GLIBC_TUNABLES": ALLOCATOR,
-            **environment,
         }
+        if variant.own_kernels:
+            environment["NUMBA_CACHE_DIR"] = str(log.parent / f"kernels-{variant.engine}")
         options = json.dumps(variant.options)
         with log.open("a", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
@@ -85,7 +80,7 @@ class EngineProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=surroundings,
+                env=environment,
                 text=True,
                 encoding="utf-8",
             )

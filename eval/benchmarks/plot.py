@@ -9,12 +9,12 @@ from xml.sax.saxutils import escape
 
 from .record import Line
 from .search import TRIAL
-from .sweep import frontier
+from .sweep import LOWEST, frontier
 
 WIDTH, HEIGHT = 860, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 250, 48, 56
-LOWEST, HIGHEST = 0.80, 0.999
-"""Accuracy at the foot of the picture and at its head, where anything higher is drawn too."""
+HIGHEST = 0.999
+"""Accuracy at the head of the picture, where anything higher is drawn too; LOWEST is its foot."""
 
 OUR_COLOURS = ("#0b5cad", "#3b8fd9")
 PEER_COLOURS = ("#c2410c", "#7c3aed", "#4d7c0f", "#be185d", "#0f766e", "#a16207", "#57534e")

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from . import build, exact, filters, opening, rank_safe, search
+from . import ablation, build, exact, filters, opening, rank_safe, search, statistics
 from .engines import ACCURATE, DEFAULT
 from .peers import BASELINE
 from .plot import draw, frontiers
 from .record import Line
 from .sweep import TASKS
 from .tables import Table, distinct, number
+from .workload import SYNTHETIC
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ SECTIONS = (
     Section(rank_safe.KIND, "Rank-safe search", rank_safe.ABOUT, rank_safe.tables),
     Section(filters.KIND, "Filters", filters.ABOUT, filters.tables),
     Section(build.KIND, "Building", build.ABOUT, build.tables),
+    Section(ablation.KIND, "What each technique gives", ablation.ABOUT, ablation.tables),
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
+    Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
 
 INTRODUCTION = """# Benchmarks
@@ -96,8 +99,12 @@ def drawing_of(run: Sequence[Line], task: str) -> str:
     return draw(frontiers(run, task), "Accuracy against time", subtitle)
 
 
-def snippet(lines: Sequence[Line]) -> str:
-    """The README's table: the first task of the largest collection; empty without such lines."""
+def snippet(lines: Sequence[Line], folder: str) -> str:
+    """The README's part: drawing and table of the first task of the largest collection.
+
+    Args:
+        folder: with the page's drawings, as the README finds it. No lines of search, no part.
+    """
     compared = [line for line in lines if line["kind"] == search.KIND]
     if not compared:
         return ""
@@ -119,8 +126,9 @@ def snippet(lines: Sequence[Line]) -> str:
         rows.append([f"{level:.2f}", *(number(us) or "never" for us in times), ratio])
     table = Table("", ("accuracy at 10", *families, "ratio"), rows)
     facts = run[0]["facts"]
+    drawing = f"![Accuracy against time]({folder}/{_drawing_name(facts, run[0]['task'])})"
     what = f"Microseconds of CPU time a query, {_subject(facts)}, {facts['cpu']}"
-    return f"{table.markdown()}\n\n{what}: `{facts['command']}`."
+    return f"{drawing}\n\n{table.markdown()}\n\n{what}: `{facts['command']}`."
 
 
 def _runs(lines: Sequence[Line]) -> list[list[Line]]:
@@ -135,17 +143,17 @@ def _runs(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def _drawings(run: Sequence[Line]) -> dict[str, str]:
-    facts, found = run[0]["facts"], {}
-    trials = [line for line in run if line["kind"] == search.TRIAL]
-    stem = "-".join(f"{facts['collection']} {facts['documents']}".lower().split())
-    for task in distinct(trials, "task"):
-        found[f"{stem}-{task}.svg"] = drawing_of(run, task)
-    return found
+    tasks = distinct([line for line in run if line["kind"] == search.TRIAL], "task")
+    return {_drawing_name(run[0]["facts"], task): drawing_of(run, task) for task in tasks}
+
+
+def _drawing_name(facts: dict[str, Any], task: str) -> str:
+    return f"{'-'.join(facts['collection'].lower().split())}-{facts['documents']}-{task}.svg"
 
 
 def _subject(facts: dict[str, Any]) -> str:
-    collection = "synthetic" if facts["collection"] == "synthetic" else f"{facts['collection']},"
-    return f"{collection} {facts['documents']:,} documents".replace("synthetic ", "")
+    named = "" if facts["collection"] == SYNTHETIC else f"{facts['collection']}, "
+    return f"{named}{facts['documents']:,} documents"
 
 
 def _source(facts: dict[str, Any]) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from .build import BuildFigures, Indexes
-from .engines import Point, Variant
+from .engines import EXACT, Point, Variant
 from .harness import Answers, BenchmarkError, EngineProcess, Say, accuracy
 from .peers import BASELINE
 from .record import Line, Record
-from .sweep import LEVELS, TASKS, Task, Trial, fastest, frontier, sweep
+from .sweep import LEVELS, LOWEST, TASKS, Task, Trial, fastest, frontier, sweep
 from .tables import (
     LATENCY,
     POINT_NOTE,
@@ -36,6 +36,10 @@ configurations and search parameters on tuning queries; the fastest that reaches
 on other, test queries, where `reached` is its accuracy. Microseconds are CPU time of one query in
 one call and one thread: each query counts with its median over the rounds, in which the families
 take turns. The ratio is to the mean time of {BASELINE} at the same level: below 1 is faster."""
+
+
+TOO_SMALL = """ The exact index is as fast: this collection is too small for approximate search to
+matter."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,8 @@ def run_search(
 ) -> None:
     """Build and sweep every variant, then compare the families level by level.
 
-    Records a `trial` for each point on the frontier of its variant, and a `comparison` for each
-    task, level and family.
+    Records a `trial` for each point on the frontier of its family, from LOWEST on, and a
+    `comparison` for each task, level and family.
 
     Args:
         n_threads: threads that batches are searched with, next to one thread; single queries are
@@ -127,13 +131,11 @@ def run_search(
         try:
             built[variant.name] = indexes.build(variant)
             say(f"searching {variant.name}")
-            found = sweep(workload, variant, indexes.folder(variant), tasks, trials)
+            trials += sweep(workload, variant, indexes.folder(variant), tasks, trials)
         except BenchmarkError as error:
             say(str(error))
-            continue
-        _record_frontier(found, record)
-        trials += found
     for task in tasks:
+        _record_frontiers(trials, task, record)
         say(f"comparing on the test queries, {task.title}")
         choices = choose(trials, task, levels)
         wanted = [choice.trial for choice in choices if choice.trial]
@@ -142,16 +144,17 @@ def run_search(
             record.add(KIND, **vars(comparison))
 
 
-def _record_frontier(trials: Sequence[Trial], record: Record) -> None:
-    for task in dict.fromkeys(trial.task for trial in trials):
-        points = {(t.us, t.accuracy): t for t in trials if t.task == task}
+def _record_frontiers(trials: Sequence[Trial], task: Task, record: Record) -> None:
+    for family in dict.fromkeys(trial.variant.family for trial in trials):
+        own = [t for t in trials if t.task == task and t.variant.family == family]
+        points = {(trial.us, trial.accuracy): trial for trial in own if trial.accuracy >= LOWEST}
         for us, reached in frontier(points):
             trial = points[us, reached]
             record.add(
                 TRIAL,
                 task=task.name,
                 variant=trial.variant.name,
-                family=trial.variant.family,
+                family=family,
                 ours=trial.variant.ours,
                 point=trial.point,
                 accuracy=reached,
@@ -246,13 +249,23 @@ def tables(lines: Sequence[Line]) -> list[Table]:
     for task in distinct(lines, "task"):
         chosen = [line for line in lines if line["task"] == task]
         title = titles.get(task, task)
-        found.append(Table(title, _SINGLE, [_single(line) for line in chosen], POINT_NOTE))
+        note = POINT_NOTE + (TOO_SMALL if _exact_is_as_fast(chosen) else "")
+        found.append(Table(title, _SINGLE, [_single(line) for line in chosen], note))
         together = [line for line in chosen if line["measured"] and line["measured"]["batch"]]
         if together:
             threads = f"wall us, {together[0]['facts']['threads']} threads"
             rows = [_together(line) for line in together]
             found.append(Table(f"{title}, in one call", (*_BATCH, threads, "speed-up"), rows))
     return found
+
+
+def _exact_is_as_fast(lines: Sequence[Line]) -> bool:
+    """Whether, of ours, the exact index takes no longer than an approximate one at some level."""
+    means: dict[bool, list[float]] = {True: [], False: []}
+    for line in lines:
+        if line["ours"] and line["measured"]:
+            means[line["family"] == EXACT].append(line["measured"]["latency"]["mean"])
+    return bool(means[True] and means[False]) and min(means[True]) <= max(means[False])
 
 
 _INDEX = ("ratio", "MB on disk", "build CPU s", "parameters")

@@ -11,8 +11,8 @@ from .harness import EngineProcess, accuracy
 from .workload import Workload
 
 LEVELS = (0.90, 0.95, 0.97, 0.98, 0.99)
-ENOUGH = 0.995
-"""Accuracy after which slower points are of no interest."""
+LOWEST, ENOUGH = 0.80, 0.995
+"""Accuracies below which no point is of interest, and after which slower ones are not."""
 
 _LEAST_GAIN = 0.0005
 _WARM_UP = 100

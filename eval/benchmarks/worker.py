@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import engines, peers
+from . import ablated, engines, peers
 from .engines import Engine
 from .memory import reset_peak, resident
 from .timing import one_by_one
@@ -26,6 +26,8 @@ from .workload import load_vectors, rows
 ENGINES: dict[str, type[Engine]] = {
     "lexidex-seismic": engines.LexidexSeismic,
     "lexidex-exact": engines.LexidexExact,
+    "lexidex-without-prefetch": ablated.WithoutPrefetch,
+    "lexidex-list-by-list": ablated.ListByList,
     "pyseismic-f16": peers.PySeismic,
     "pyseismic-dotvbyte": peers.PySeismicDotVByte,
     "kannolo": peers.Kannolo,

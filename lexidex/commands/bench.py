@@ -13,6 +13,9 @@ from lexidex.errors import LexidexError, ParameterError
 from .bench_run import Run, benchmark, chosen_names
 from .output import write_file
 
+_DRAWINGS = "benchmarks"
+"""The folder beside the page that holds its drawings, and in `docs` the recorded lines."""
+
 
 class SearchByDefault(TyperGroup):
     """A group of commands, whose command is `search` where none is named."""
@@ -100,6 +103,25 @@ def open_(run: Run) -> None:
 
 @bench.command()
 @benchmark()
+def ablation(
+    run: Run,
+    techniques: Annotated[
+        str, typer.Option(help="Only those whose names contain one of these, by commas.")
+    ] = "",
+) -> None:
+    """What each technique of our approximate index gives, the rest as it is."""
+    from lexidex.eval.benchmarks import ablation
+
+    names = chosen_names(techniques) or [""]
+    chosen = [t for t in ablation.techniques() if any(name in t.name for name in names)]
+    if not chosen:
+        known = ", ".join(technique.name for technique in ablation.techniques())
+        raise ParameterError(f"--techniques: {techniques!r}; expected some of {known}")
+    ablation.run_ablation(run.workload, run.indexes, chosen, record=run.record, say=run.say)
+
+
+@bench.command()
+@benchmark()
 def filters(run: Run) -> None:
     """Accuracy and time where only some documents are allowed."""
     from lexidex.eval.benchmarks.filters import run_filters
@@ -117,10 +139,37 @@ def rank_safe(run: Run) -> None:
 
 
 @bench.command()
+@benchmark("approximate", real=True)
+def real(run: Run) -> None:
+    """As `search`, on real vectors from LEXIDEX_DATA, with the exact index beside."""
+    from lexidex.eval.benchmarks.search import run_search
+    from lexidex.eval.benchmarks.sweep import TASKS
+
+    run_search(
+        run.workload,
+        run.variants,
+        run.indexes,
+        n_threads=run.n_threads,
+        record=run.record,
+        say=run.say,
+        tasks=TASKS[:2],
+    )
+
+
+@bench.command()
+@benchmark()
+def statistics(run: Run) -> None:
+    """Statistics of synthetic vectors, and of real ones where LEXIDEX_DATA names them."""
+    from lexidex.eval.benchmarks.statistics import run_statistics
+
+    run_statistics(run.workload, run.record, run.say)
+
+
+@bench.command()
 def report(
     lines: Annotated[list[Path], typer.Argument(help="Files that --out has written.")],
     to: Annotated[
-        Path | None, typer.Option(help="The page; drawings go into a folder beside it.")
+        Path | None, typer.Option(help="The page; drawings go into `benchmarks` beside it.")
     ] = None,
 ) -> None:
     """Write the Markdown page and its drawings from recorded lines; print the README's table."""
@@ -132,10 +181,9 @@ def report(
     except (OSError, ValueError) as error:
         raise LexidexError(f"the recorded lines cannot be read: {error}") from None
     if to:
-        folder = to.parent / to.stem.lower()
-        folder.mkdir(parents=True, exist_ok=True)
-        made = page(recorded, folder.name)
+        made = page(recorded, _DRAWINGS)
         write_file(to, made.text)
+        (to.parent / _DRAWINGS).mkdir(exist_ok=True)
         for name, drawing in made.drawings.items():
-            write_file(folder / name, drawing)
-    typer.echo(snippet(recorded))
+            write_file(to.parent / _DRAWINGS / name, drawing)
+    typer.echo(snippet(recorded, f"docs/{_DRAWINGS}"))

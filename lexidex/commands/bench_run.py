@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
+from rich.console import Console
 from rich.table import Table as RichTable
 
 from .output import AsJson, Quiet, err, out
@@ -137,13 +138,14 @@ def show(lines: list[Line], as_json: bool) -> None:
         for line in lines:
             print_json(line)
         return
+    wide = Console(width=max(out.width, _WIDTH), emoji=False)
     for table in tables_of(lines):
         shown = RichTable(*table.columns, title=table.title, box=None, pad_edge=False)
         for row in table.rows:
             shown.add_row(*row)
-        out.print(shown, width=max(out.width, _WIDTH))
+        wide.print(shown)
         if table.note:
-            out.print(table.note, highlight=False, markup=False)
+            wide.print(table.note, highlight=False, markup=False)
 
 
 @contextmanager
@@ -164,6 +166,7 @@ def _prepared(
     variants: str = "",
 ) -> Iterator[Run]:
     from lexidex.eval.benchmarks.build import Indexes
+    from lexidex.eval.benchmarks.real import prepare_real
     from lexidex.eval.benchmarks.record import Record, facts
     from lexidex.eval.benchmarks.workload import prepare_workload
 
@@ -172,10 +175,12 @@ def _prepared(
             err.print(line, highlight=False, markup=False)
 
     with tempfile.TemporaryDirectory() as scratch:
-        workload = prepare_workload(
-            work or Path(scratch), documents, seed=seed, n_queries=queries, say=say
-        )
-        compared = _variants(peers_of if peers else "none", documents, variants, say)
+        folder = work or Path(scratch)
+        if real:
+            workload = prepare_real(folder, say=say)
+        else:
+            workload = prepare_workload(folder, documents, seed=seed, n_queries=queries, say=say)
+        compared = _variants(peers_of, workload, peers, variants, say)
         record = Record(facts(workload, compared, n_threads, command), to)
         recorded = None if peers_of == "none" else record  # what building takes is not the point
         with Indexes(workload, n_threads, recorded, say, keep=keep) as indexes:
@@ -183,18 +188,20 @@ def _prepared(
 
 
 def _variants(
-    peers: Peers, n_documents: int, only: str, say: Callable[[str], None]
+    peers_of: Peers, workload: Workload, peers: bool, only: str, say: Callable[[str], None]
 ) -> list[Variant]:
     from lexidex.eval.benchmarks.engines import own_variants
     from lexidex.eval.benchmarks.exact import OURS
     from lexidex.eval.benchmarks.harness import usable
     from lexidex.eval.benchmarks.peers import approximate_peers, exact_peers
+    from lexidex.eval.benchmarks.workload import SYNTHETIC
 
-    wanted = {
-        "approximate": lambda: [*own_variants(), *approximate_peers(n_documents)],
-        "exact": lambda: [OURS, *exact_peers()],
-        "none": own_variants,
-    }[peers]()
+    if peers_of == "exact":
+        wanted = [OURS, *(exact_peers() if peers else [])]
+    else:
+        exact = [] if workload.collection == SYNTHETIC else [OURS]  # real ones are small
+        wanted = [*own_variants(), *exact]
+        wanted += approximate_peers(workload.n_documents) if peers else []
     names = chosen_names(only) or [""]
     return usable([v for v in wanted if any(name in v.name for name in names)], say)
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from lexidex.cli import app
 from lexidex.errors import LexidexError, ParameterError
 from lexidex.eval.benchmarks import harness, peers, search, sweep
+from lexidex.eval.benchmarks.ablation import techniques
 from lexidex.eval.benchmarks.build import BuildFigures, Indexes
 from lexidex.eval.benchmarks.engines import SEISMIC_SERIES, Variant, own_variants
 from lexidex.eval.benchmarks.exact import OURS, run_exact
@@ -23,10 +24,10 @@ from lexidex.eval.benchmarks.harness import (
     usable,
 )
 from lexidex.eval.benchmarks.peers import BASELINE, approximate_peers, exact_peers
-from lexidex.eval.benchmarks.plot import LOWEST, Curve, draw, frontiers
+from lexidex.eval.benchmarks.plot import Curve, draw, frontiers
 from lexidex.eval.benchmarks.record import Record, facts, read_lines
 from lexidex.eval.benchmarks.report import page, snippet, tables_of
-from lexidex.eval.benchmarks.sweep import ENOUGH, LEVELS, TASKS, Trial, fastest, frontier
+from lexidex.eval.benchmarks.sweep import ENOUGH, LEVELS, LOWEST, TASKS, Trial, fastest, frontier
 from lexidex.eval.benchmarks.tables import Table
 from lexidex.eval.benchmarks.timing import latency
 from lexidex.eval.benchmarks.workload import QUERY_SETS, prepare_workload, rows
@@ -269,8 +270,13 @@ def test_every_variant_has_an_engine_and_a_folder_of_its_own():
     from lexidex.eval.benchmarks.worker import ENGINES
 
     variants = [*own_variants(), *approximate_peers(100_000), OURS, *exact_peers()]
+    for technique in techniques():
+        variants += technique.others.values()
     assert {variant.engine for variant in variants} == set(ENGINES)
-    assert len({variant.slug for variant in variants}) == len(variants)
+    assert len({variant.name for variant in variants}) == len(variants)
+    built = [variant for variant in variants if not variant.index]
+    assert len({variant.slug for variant in built}) == len(built)
+    assert {variant.index for variant in variants} <= {"", own_variants()[0].name}
     assert all(re.fullmatch(r"[\w.-]+", variant.slug) for variant in variants)
 
 
@@ -482,7 +488,7 @@ def test_the_page_is_made_of_the_lines_alone(lines, tmp_path):
             assert "| " + " | ".join(row) + " |" in text
     for command in ("lexidex bench search --documents 500", "lexidex bench exact --documents 400"):
         assert f"`{command} --queries 20 --no-peers`" in text
-    assert result.stdout.strip() == snippet(recorded)
+    assert result.stdout.strip() == snippet(recorded, "docs/benchmarks")
     assert "| 0.95 |" in result.stdout
 
 
@@ -494,10 +500,13 @@ def test_lines_that_cannot_be_read_are_named(tmp_path):
 
 
 def test_the_documentation_shows_what_was_recorded():
-    """After a new run: `lexidex bench report docs/benchmarks/*.jsonl --to docs/BENCHMARKS.md`."""
+    """If not: `lexidex bench report docs/benchmarks/*.jsonl --to docs/BENCHMARKS.md`, and what it
+    prints into the README."""
     docs = Path(__file__).parents[2] / "docs"
     recorded = list(read_lines(sorted((docs / "benchmarks").glob("*.jsonl"))))
     made = page(recorded, "benchmarks")
     assert (docs / "BENCHMARKS.md").read_text(encoding="utf-8") == made.text
     for name, drawing in made.drawings.items():
         assert (docs / "benchmarks" / name).read_text(encoding="utf-8") == drawing
+    readme = (docs.parent / "README.md").read_text(encoding="utf-8")
+    assert snippet(recorded, "docs/benchmarks") in readme
