@@ -163,7 +163,8 @@ def _measured(
 
 def tables(lines: Sequence[Line]) -> list[Table]:
     """One table, a row for each case, the default first in its group."""
-    at, fixed = (f"us at {LEVEL:.2f}", "ratio", "parameters"), ("accuracy", "us", "ratio")
+    at = (f"us at {LEVEL:.2f}", "ratio", "reached", "parameters")
+    fixed = ("accuracy, default", "us", "ratio")
     columns = ("technique", "case", *at, *fixed, "MB on disk", "build CPU s")
     rows = []
     for technique in distinct(lines, "technique"):
@@ -174,10 +175,11 @@ def tables(lines: Sequence[Line]) -> list[Table]:
 
 def _row(line: Line, name: str) -> list[str]:
     level, fixed = line["level"], line["fixed"]
-    at = ["never", "", ""]
+    at = ["never", "", "", ""]
     if level:
         point = point_cell(level["point"])
-        at = [number(level["latency"]["mean"]), number(line["level_ratio"], 2), point]
+        figures = (level["latency"]["mean"], 0), (line["level_ratio"], 2), (level["accuracy"], 3)
+        at = [*(number(figure, digits) for figure, digits in figures), point]
     return [
         name,
         line["case"] + (" (default)" if line["default"] else ""),

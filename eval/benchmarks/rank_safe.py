@@ -106,4 +106,5 @@ def tables(lines: Sequence[Line]) -> list[Table]:
 
 def _row(line: Line) -> list[str]:
     times = latency_cells(line["latency"])
-    return [line["search"], number(line["accuracy"], 4), *times, number(line["documents"])]
+    documents = number(line["documents"] or None)  # the exact index counts none
+    return [line["search"], number(line["accuracy"], 4), *times, documents]

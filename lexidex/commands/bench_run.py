@@ -174,6 +174,8 @@ def _prepared(
         if not quiet:
             err.print(line, highlight=False, markup=False)
 
+    if to:
+        to.open("a", encoding="utf-8").close()  # an error here, and not when all is measured
     with tempfile.TemporaryDirectory() as scratch:
         folder = work or Path(scratch)
         if real:
