@@ -40,7 +40,7 @@ app.command("eval")(evaluate)
 app.command()(check)
 app.command()(serve)
 app.command()(demo)
-app.command()(bench)
+app.add_typer(bench, name="bench")
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -146,6 +147,9 @@ class Variant:
         series: search parameters to try, each series from fast to accurate; an exact engine has
             one point, empty.
         module, package: what must be installed, as imported and as pip knows it.
+        family: what it is one of several configurations of; comparisons name the best of each.
+        index: the name of the variant whose built index it searches; empty for its own.
+        own_kernels: whether it replaces kernels, so that its machine code must be kept apart.
     """
 
     name: str
@@ -154,7 +158,10 @@ class Variant:
     series: tuple[tuple[Point, ...], ...] = (({},),)
     module: str = "lexidex"
     package: str = "lexidex"
+    family: str = ""
     ours: bool = False
+    index: str = ""
+    own_kernels: bool = False
 
     @property
     def installed(self) -> bool:
@@ -162,22 +169,35 @@ class Variant:
         return importlib.util.find_spec(self.module) is not None
 
     @property
+    def version(self) -> str | None:
+        """Of the package, where it is installed."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+
+    @property
     def slug(self) -> str:
-        """The name as a folder's name."""
-        return self.name.replace(" ", "-").replace("/", "-")
+        """The name of its index as a folder's name."""
+        return (self.index or self.name).replace(" ", "-").replace("/", "-")
 
 
 SEISMIC_SERIES: tuple[tuple[Point, ...], ...] = tuple(
     tuple({"query_cut": cut, "heap_factor": factor} for cut in (3, 4, 5, 6, 8, 10, 12, 16, 24, 32))
-    for factor in (0.7, 0.8, 0.9, 1.0, 1.1)
+    for factor in (1.0, 0.9, 1.1, 1.2, 0.8, 0.7)
 )
-"""The sweep of everything that is a Seismic, ours and the peers' alike."""
+"""The sweep of everything that is a Seismic, ours and the peers' alike; the most promising series
+first, so that the others can end early."""
+
+DEFAULT, ACCURATE, EXACT = "lexidex", "lexidex accurate", "lexidex exact"
+"""Our approximate index with its default parameters, with those for high accuracy, and the exact
+one."""
 
 
 def own_variants() -> list[Variant]:
-    """Our approximate index, with its default parameters and with those for high accuracy."""
-    accurate = asdict(BuildParams.accurate())
+    """Our approximate index, as DEFAULT and as ACCURATE."""
+    options = {DEFAULT: {}, ACCURATE: asdict(BuildParams.accurate())}
     return [
-        Variant("lexidex", "lexidex-seismic", {}, SEISMIC_SERIES, ours=True),
-        Variant("lexidex accurate", "lexidex-seismic", accurate, SEISMIC_SERIES, ours=True),
+        Variant(name, "lexidex-seismic", chosen, SEISMIC_SERIES, family=name, ours=True)
+        for name, chosen in options.items()
     ]

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import numpy as np
 
 from lexidex.index.vectors import csr
 
-from .build import build_index
-from .engines import Variant
-from .harness import (
-    Answers,
-    BenchmarkError,
-    EngineProcess,
-    Latency,
-    Record,
-    Say,
-    accuracy,
-    latency,
-)
+from .build import Indexes
+from .engines import EXACT, Variant
+from .harness import Answers, BenchmarkError, EngineProcess, Say, accuracy
+from .record import Line, Record
+from .tables import LATENCY, Table, distinct, latency_cells, number
+from .timing import Latency, latency
 from .workload import Workload, save_vectors
 
+KIND = "exact"
+ABOUT = """Every posting of a query is scored; k = 10. Microseconds are CPU time of one query in one
+call and one thread, and of a query where all come in one call. Agreement is with our own results:
+below 1 by ties, or by rounding."""
+
 K = 10
-OURS = Variant("lexidex exact", "lexidex-exact", ours=True)
+OURS = Variant(EXACT, "lexidex-exact", family=EXACT, ours=True)
 
 TEST, UNIT = "test", "unit_test"
 """The test queries; and the short ones with all weights 1, for an engine that knows no others."""
@@ -54,21 +51,23 @@ class ExactFigures:
 
 def run_exact(
     workload: Workload,
-    peers: Sequence[Variant],
+    variants: Sequence[Variant],
+    indexes: Indexes,
     *,
     record: Record,
     say: Say,
     rounds: int = 3,
-) -> list[ExactFigures]:
-    """Build our exact index and the peers' and search them in turns, on both query sets."""
-    _save_unit_queries(workload)
-    with tempfile.TemporaryDirectory(dir=workload.folder) as scratch, ExitStack() as stack:
+    query_sets: Sequence[str] = (TEST, UNIT),
+) -> None:
+    """Build the exact indexes, OURS among them, and search them in turns, on each query set."""
+    if UNIT in query_sets:
+        _save_unit_queries(workload)
+    with ExitStack() as stack:
         processes: dict[str, EngineProcess] = {}
-        for variant in (OURS, *peers):
-            folder = Path(scratch) / variant.slug
+        for variant in (OURS, *(v for v in variants if v.name != OURS.name)):
+            folder = indexes.folder(variant)
             try:
-                say(f"building {variant.name}")
-                build_index(workload, variant, folder, 1, record)
+                indexes.build(variant)
                 process = stack.enter_context(EngineProcess(variant, folder / "test.log"))
                 process.open(folder / "index")
                 process.search(workload, TEST, K, {}, 10)
@@ -76,14 +75,9 @@ def run_exact(
             except BenchmarkError as error:
                 say(str(error))
         say("searching")
-        figures = [
-            figure
-            for queries in (TEST, UNIT)
-            for figure in _compared(workload, queries, processes, rounds)
-        ]
-    for figure in figures:
-        record.add("exact", figures=figure)
-    return figures
+        for queries in query_sets:
+            for figures in _compared(workload, queries, processes, rounds):
+                record.add(KIND, **vars(figures))
 
 
 def _save_unit_queries(workload: Workload) -> None:
@@ -117,3 +111,19 @@ def _compared(
         )
         for name in taking_part
     ]
+
+
+def tables(lines: Sequence[Line]) -> list[Table]:
+    """A table for each query set, a row for each index."""
+    titles = {TEST: "all queries", UNIT: "queries of 5 to 10 components with weights of 1"}
+    columns = ("index", *LATENCY, "in one call", "agreement")
+    found = []
+    for queries in distinct(lines, "queries"):
+        rows = [_row(line) for line in lines if line["queries"] == queries]
+        found.append(Table(titles[queries], columns, rows))
+    return found
+
+
+def _row(line: Line) -> list[str]:
+    times = [*latency_cells(line["latency"]), number(line["batch_us"])]
+    return [line["variant"], *times, number(line["agreement"], 4)]

@@ -1,4 +1,4 @@
-"""How benchmarks measure: engines in processes of their own, accuracy, times, and the record.
+"""How benchmarks measure: engines in processes of their own, and accuracy.
 
 Times are CPU time of the engine's process, so that other work on the machine counts little. What
 is compared runs in turns, round after round, and medians over the rounds are reported.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
-from importlib import metadata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -21,7 +19,6 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lexidex import __version__
 from lexidex.errors import LexidexError
 
 from .engines import Point, Variant
@@ -46,19 +43,6 @@ class BenchmarkError(LexidexError):
     """An engine failed; says which, and what it said."""
 
     code = "benchmark_error"
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Time of one query in a call of its own, in microseconds of CPU time.
-
-    Each query counts with its median over the rounds.
-    """
-
-    mean: float
-    p50: float
-    p90: float
-    p99: float
 
 
 @dataclass(frozen=True)
@@ -87,6 +71,8 @@ class EngineProcess:
             "OMP_NUM_THREADS": str(n_threads),
             "GLIBC_TUNABLES": ALLOCATOR,
         }
+        if variant.own_kernels:
+            environment["NUMBA_CACHE_DIR"] = str(log.parent / f"kernels-{variant.engine}")
         options = json.dumps(variant.options)
         with log.open("a", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
@@ -190,13 +176,6 @@ def accuracy(found: Iterable[Sequence[int]], exact: NDArray[np.int64], k: int) -
     return float(np.mean(shares)) if shares else 1.0
 
 
-def latency(rounds: Sequence[NDArray[np.int64]]) -> Latency:
-    """Figures over rounds of the same queries, each int64 (n_queries,) in nanoseconds."""
-    each = np.median(np.stack(rounds), axis=0) / 1000
-    p50, p90, p99 = (float(p) for p in np.percentile(each, [50, 90, 99]))
-    return Latency(float(each.mean()), p50, p90, p99)
-
-
 def usable(variants: Iterable[Variant], say: Say) -> list[Variant]:
     """The variants whose library is installed; for each missing library, one line."""
     chosen, missing = [], set()
@@ -207,72 +186,3 @@ def usable(variants: Iterable[Variant], say: Say) -> list[Variant]:
             missing.add(variant.package)
             say(f"{variant.package} is not installed: skipped (pip install {variant.package})")
     return chosen
-
-
-@dataclass
-class Record:
-    """Result lines, each with all that it takes to know where it comes from."""
-
-    facts: dict[str, Any]
-    lines: list[dict[str, Any]] = field(default_factory=list)
-
-    def add(self, kind: str, **figures: Any) -> None:
-        """Add one line; dataclasses among the figures become objects."""
-        self.lines.append({"kind": kind, **figures, "facts": self.facts})
-
-    def json_lines(self) -> Iterator[str]:
-        """The lines as JSON, each with its end."""
-        for line in self.lines:
-            yield json.dumps(line, default=asdict) + "\n"
-
-    def write(self, path: Path) -> None:
-        """Append the lines to a file."""
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(self.json_lines())
-
-
-def facts(workload: Workload, variants: Iterable[Variant], n_threads: int) -> dict[str, Any]:
-    """Machine, versions, commit when known, collection, seed and threads."""
-    packages = {"numpy", "numba", *(variant.package for variant in variants)} - {"lexidex"}
-    return {
-        "documents": workload.n_documents,
-        "queries": workload.n_queries,
-        "seed": workload.seed,
-        "threads": n_threads,
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "versions": {"lexidex": __version__, **{name: _version(name) for name in packages}},
-        "commit": _commit(),
-    }
-
-
-def _cpu() -> str:
-    """The processor's name, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that this package lies in, if it does; read without git."""
-    git = Path(__file__).resolve().parents[2] / ".git"
-    try:
-        head = (git / "HEAD").read_text(encoding="ascii").strip()
-        if not head.startswith("ref: "):
-            return head
-        reference = git / head.removeprefix("ref: ")
-        return reference.read_text(encoding="ascii").strip()
-    except OSError:
-        return None

@@ -23,6 +23,9 @@ from .engines import SEISMIC_SERIES, Engine, Point, Variant
 from .workload import rows
 
 _ROWS_AT_ONCE = 50_000
+BASELINE = "pyseismic f16"
+"""The family that times are compared with."""
+
 _GRAPH_LIMIT = 200_000
 """Documents above which building kannolo's graph would take hours."""
 
@@ -47,7 +50,8 @@ def approximate_peers(n_documents: int) -> list[Variant]:
         return variants
     beams: tuple[Point, ...] = tuple({"ef_search": n} for n in (20, 40, 80, 160, 320, 640))
     graph = {"m": 32, "ef_construction": 200}
-    return [*variants, Variant("kannolo", "kannolo", graph, (beams,), "kannolo", "kannolo")]
+    kannolo = Variant("kannolo", "kannolo", graph, (beams,), "kannolo", "kannolo", "kannolo")
+    return [*variants, kannolo]
 
 
 def exact_peers() -> list[Variant]:
@@ -65,7 +69,15 @@ def _seismic(values: str, n_postings: int, **options: float) -> Variant:
         f"e{options['summary_energy']} m{options['max_fraction']:g}"
     )
     chosen = {"n_postings": n_postings, "min_cluster_size": 2, "doc_cut": 15, **options}
-    return Variant(name, f"pyseismic-{values}", chosen, SEISMIC_SERIES, "seismic", "pyseismic-lsr")
+    return Variant(
+        name,
+        f"pyseismic-{values}",
+        chosen,
+        SEISMIC_SERIES,
+        module="seismic",
+        package="pyseismic-lsr",
+        family=f"pyseismic {values}",
+    )
 
 
 class PySeismic(Engine):

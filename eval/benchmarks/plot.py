@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from .search import Task, Trial
+from .record import Line
+from .search import TRIAL
+from .sweep import LOWEST, frontier
 
 WIDTH, HEIGHT = 860, 480
 LEFT, RIGHT, TOP, BOTTOM = 64, 250, 48, 56
-LOWEST, HIGHEST = 0.80, 0.999
-"""Accuracy at the foot of the picture and at its head, where anything higher is drawn too."""
+HIGHEST = 0.999
+"""Accuracy at the head of the picture, where anything higher is drawn too; LOWEST is its foot."""
 
 OUR_COLOURS = ("#0b5cad", "#3b8fd9")
 PEER_COLOURS = ("#c2410c", "#7c3aed", "#4d7c0f", "#be185d", "#0f766e", "#a16207", "#57534e")
@@ -22,30 +24,26 @@ _INK, _GRID = "#1f2933", "#d9dee3"
 
 @dataclass(frozen=True)
 class Curve:
-    """A variant's frontier: (accuracy, us) where no other point is both faster and better."""
+    """A family's frontier: (accuracy, us) where no other point is both faster and better."""
 
     name: str
     points: list[tuple[float, float]]
     ours: bool
 
 
-def frontiers(trials: Sequence[Trial], task: Task) -> list[Curve]:
-    """The frontier of each variant on one task, ours first, accuracy at least LOWEST."""
+def frontiers(lines: Sequence[Line], task: str) -> list[Curve]:
+    """The frontier of each family on one task, ours first, accuracy at least LOWEST."""
+    trials = [line for line in lines if line["kind"] == TRIAL and line["task"] == task]
+    families = {trial["family"]: trial["ours"] for trial in trials}
     curves = []
-    variants = {t.variant.name: t.variant.ours for t in trials if t.task == task}
-    for name, ours in sorted(variants.items(), key=lambda item: (not item[1], item[0])):
-        points = sorted(
-            (trial.us, trial.accuracy)
+    for family, ours in sorted(families.items(), key=lambda item: (not item[1], item[0])):
+        points = frontier(
+            (trial["us"], trial["accuracy"])
             for trial in trials
-            if trial.task == task and trial.variant.name == name and trial.accuracy >= LOWEST
+            if trial["family"] == family and trial["accuracy"] >= LOWEST
         )
-        best, frontier = 0.0, []
-        for us, reached in points:
-            if reached > best:
-                best = reached
-                frontier.append((reached, us))
-        if frontier:
-            curves.append(Curve(name, frontier, ours))
+        if points:
+            curves.append(Curve(family, [(reached, us) for us, reached in points], ours))
     return curves
 
 

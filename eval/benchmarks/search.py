@@ -1,262 +1,296 @@
-"""Search benchmark: time at equal accuracy, ours against the fastest peer.
+"""Search benchmark: time at equal accuracy, each of our builds next to each family of peers.
 
-Each side tries all its variants and search parameters on the tuning queries. The fastest point
-that reaches a level there is run on the test queries, the sides in turns, and that is the result.
+Every family tries all its variants and search parameters on the tuning queries. The fastest point
+that reaches a level there is run on the test queries, the families in turns: that is the result.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
-from .build import build_index
-from .engines import Point, Variant
-from .harness import (
-    Answers,
-    BenchmarkError,
-    EngineProcess,
-    Latency,
-    Record,
-    Say,
-    accuracy,
-    latency,
+from .build import BuildFigures, Indexes
+from .engines import EXACT, Point, Variant
+from .harness import Answers, BenchmarkError, EngineProcess, Say, accuracy
+from .peers import BASELINE
+from .record import Line, Record
+from .sweep import LEVELS, LOWEST, TASKS, Task, Trial, fastest, frontier, sweep
+from .tables import (
+    LATENCY,
+    POINT_NOTE,
+    Table,
+    distinct,
+    latency_cells,
+    megabytes,
+    number,
+    point_cell,
 )
+from .timing import Latency, latency
 from .workload import Workload
 
-LEVELS = (0.90, 0.95, 0.97, 0.98, 0.99)
-ENOUGH = 0.995
-"""Accuracy after which slower points are of no interest."""
-
-_WARM_UP = 100
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is asked: k results of these queries."""
-
-    name: str
-    k: int
-    tuning: str
-    test: str
+KIND, TRIAL = "comparison", "trial"
+ABOUT = f"""Accuracy is the overlap with the exact top k. Each family of indexes tries all its
+configurations and search parameters on tuning queries; the fastest that reaches a level there runs
+on other, test queries, where `reached` is its accuracy. Microseconds are CPU time of one query in
+one call and one thread: each query counts with its median over the rounds, in which the families
+take turns. The ratio is to the mean time of {BASELINE} at the same level: below 1 is faster."""
 
 
-TASKS = (
-    Task("k = 10", 10, "tuning", "test"),
-    Task("k = 100", 100, "tuning", "test"),
-    Task("k = 10, short queries", 10, "short_tuning", "short_test"),
-)
+TOO_SMALL = """ The exact index is as fast: this collection is too small for approximate search to
+matter."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One point of a sweep: what it reached on the tuning queries, and its mean time there."""
+class Batch:
+    """All queries in one call.
 
-    task: Task
-    variant: Variant
-    point: Point
-    accuracy: float
-    us: float
+    Attributes:
+        cpu_us, wall_us: a query, in one thread.
+        threads_wall_us: a query, in n threads; None where n is 1.
+        speed_up: wall time of one thread over that of n, the median of the rounds' ratios.
+    """
+
+    cpu_us: float
+    wall_us: float
+    threads_wall_us: float | None
+    speed_up: float | None
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A chosen point on the test queries.
-
-    Attributes:
-        latency: one query, one call.
-        batch_us, batch_wall_us: CPU and wall time a query when all come in one call; None where
-            the library has no such.
-    """
+    """A chosen point on the test queries; `batch` is None where the library has no such call."""
 
     variant: str
     point: Point
     accuracy: float
     latency: Latency
-    batch_us: float | None
-    batch_wall_us: float | None
+    batch: Batch | None
+    index_bytes: int
+    build_cpu_s: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial that stands for a family at a level; None where it reaches it with no point."""
+
+    task: Task
+    level: float
+    family: str
+    ours: bool
+    trial: Trial | None
+
+    @property
+    def key(self) -> str:
+        """The trial's."""
+        return self.trial.key if self.trial else ""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both sides at one level of accuracy; None for a side that reaches it with no point."""
+    """A family at one level of accuracy; `measured` is None where it reaches it with no point.
 
-    task: Task
+    Attributes:
+        ratio: mean time over the baseline's at the same level: below 1, it is faster.
+    """
+
+    task: str
     level: float
-    ours: Measured | None
-    peer: Measured | None
-
-    @property
-    def ratio(self) -> float | None:
-        """Our mean time over the peer's: below 1, ours is faster."""
-        if self.ours is None or self.peer is None:
-            return None
-        return self.ours.latency.mean / self.peer.latency.mean
+    family: str
+    ours: bool
+    measured: Measured | None
+    ratio: float | None
 
 
 def run_search(
     workload: Workload,
     variants: Sequence[Variant],
+    indexes: Indexes,
     *,
     n_threads: int,
     record: Record,
     say: Say,
     tasks: Sequence[Task] = TASKS,
+    levels: Sequence[float] = LEVELS,
     rounds: int = 5,
-) -> tuple[list[Comparison], list[Trial]]:
-    """Build and sweep every variant, then compare the sides level by level.
+) -> None:
+    """Build and sweep every variant, then compare the families level by level.
+
+    Records a `trial` for each point on the frontier of its family, from LOWEST on, and a
+    `comparison` for each task, level and family.
 
     Args:
-        n_threads: threads that build, and that batches are searched with; single queries are
+        n_threads: threads that batches are searched with, next to one thread; single queries are
             always measured in one thread.
         rounds: passes over the test queries; medians over them are reported.
-
-    Returns:
-        The comparisons, task by task and level by level, and all trials of the sweeps.
     """
     trials: list[Trial] = []
-    with tempfile.TemporaryDirectory(dir=workload.folder) as scratch:
-        folders = {variant.name: Path(scratch) / variant.slug for variant in variants}
-        for variant in variants:
-            folder = folders[variant.name]
-            try:
-                say(f"building {variant.name}")
-                build_index(workload, variant, folder, n_threads, record)
-                say(f"searching {variant.name}")
-                trials += sweep(workload, variant, folder, tasks)
-            except BenchmarkError as error:
-                say(str(error))
-        for trial in trials:
+    built: dict[str, BuildFigures] = {}
+    for variant in variants:
+        try:
+            built[variant.name] = indexes.build(variant)
+            say(f"searching {variant.name}")
+            trials += sweep(workload, variant, indexes.folder(variant), tasks, trials)
+        except BenchmarkError as error:
+            say(str(error))
+    for task in tasks:
+        _record_frontiers(trials, task, record)
+        say(f"comparing on the test queries, {task.title}")
+        choices = choose(trials, task, levels)
+        wanted = [choice.trial for choice in choices if choice.trial]
+        measured = measure(workload, wanted, indexes, built, n_threads, rounds)
+        for comparison in compare(choices, measured):
+            record.add(KIND, **vars(comparison))
+
+
+def _record_frontiers(trials: Sequence[Trial], task: Task, record: Record) -> None:
+    for family in dict.fromkeys(trial.variant.family for trial in trials):
+        own = [t for t in trials if t.task == task and t.variant.family == family]
+        points = {(trial.us, trial.accuracy): trial for trial in own if trial.accuracy >= LOWEST}
+        for us, reached in frontier(points):
+            trial = points[us, reached]
             record.add(
-                "trial",
-                task=trial.task.name,
+                TRIAL,
+                task=task.name,
                 variant=trial.variant.name,
+                family=family,
+                ours=trial.variant.ours,
                 point=trial.point,
-                accuracy=trial.accuracy,
-                us=trial.us,
+                accuracy=reached,
+                us=us,
             )
-        say("comparing on the test queries")
-        comparisons = compare(workload, trials, folders, tasks, n_threads, rounds)
-    for comparison in comparisons:
-        record.add(
-            "comparison",
-            task=comparison.task.name,
-            level=comparison.level,
-            ours=comparison.ours,
-            peer=comparison.peer,
-            ratio=comparison.ratio,
-        )
-    return comparisons, trials
 
 
-def sweep(workload: Workload, variant: Variant, folder: Path, tasks: Sequence[Task]) -> list[Trial]:
-    """The points of a variant on the tuning queries; a series ends where it reaches ENOUGH."""
-    trials = []
-    with EngineProcess(variant, folder / "sweep.log") as process:
-        process.open(folder / "index")
-        for task in tasks:
-            exact = workload.exact(task.tuning)
-            process.search(workload, task.tuning, task.k, variant.series[0][-1], _WARM_UP)
-            for series in variant.series:
-                for point in series:
-                    answers = process.search(workload, task.tuning, task.k, point)
-                    reached = accuracy(answers.ordinals, exact, task.k)
-                    us = float(answers.ns.mean()) / 1000
-                    trials.append(Trial(task, variant, point, reached, us))
-                    if reached >= ENOUGH:
-                        break
-    return trials
-
-
-def fastest(trials: Sequence[Trial], task: Task, level: float, ours: bool) -> Trial | None:
-    """The trial of one side with the smallest time among those that reach the level."""
-    reaching = [
-        trial
-        for trial in trials
-        if trial.task == task and trial.variant.ours == ours and trial.accuracy >= level
-    ]
-    return min(reaching, key=lambda trial: trial.us, default=None)
-
-
-def compare(
-    workload: Workload,
-    trials: Sequence[Trial],
-    folders: dict[str, Path],
-    tasks: Sequence[Task],
-    n_threads: int,
-    rounds: int,
-) -> list[Comparison]:
-    """The chosen trials of both sides on the test queries, measured in turns."""
-    chosen = {
-        (task, level, ours): fastest(trials, task, level, ours)
-        for task in tasks
-        for level in LEVELS
-        for ours in (True, False)
-    }
-    needed = {trial.variant.name: trial.variant for trial in chosen.values() if trial}
-    with ExitStack() as stack:
-        processes: dict[str, EngineProcess] = {}
-        for name, variant in needed.items():
-            log = folders[name] / "test.log"
-            processes[name] = stack.enter_context(EngineProcess(variant, log, n_threads))
-            processes[name].open(folders[name] / "index")
-        measured = _measured(workload, list(chosen.values()), processes, n_threads, rounds)
+def choose(trials: Sequence[Trial], task: Task, levels: Sequence[float]) -> list[Choice]:
+    """Each family's fastest trial at each level."""
+    families = {trial.variant.family: trial.variant.ours for trial in trials}
     return [
-        Comparison(
-            task,
-            level,
-            measured.get(_key(chosen[task, level, True])),
-            measured.get(_key(chosen[task, level, False])),
-        )
-        for task in tasks
-        for level in LEVELS
+        Choice(task, level, family, ours, fastest(trials, task, family, level))
+        for level in levels
+        for family, ours in families.items()
     ]
 
 
-def _key(trial: Trial | None) -> str:
-    if trial is None:
-        return ""
-    return f"{trial.task.name} {trial.variant.name} {sorted(trial.point.items())}"
+def compare(choices: Sequence[Choice], measured: dict[str, Measured]) -> list[Comparison]:
+    """What was measured of each choice, and its ratio to the baseline's at the same level."""
+    base = {one.level: measured.get(one.key) for one in choices if one.family == BASELINE}
+    comparisons = []
+    for one in choices:
+        own, other = measured.get(one.key), base.get(one.level)
+        ratio = own.latency.mean / other.latency.mean if own and other else None
+        comparisons.append(Comparison(one.task.name, one.level, one.family, one.ours, own, ratio))
+    return comparisons
 
 
-def _measured(
+def measure(
     workload: Workload,
-    chosen: Sequence[Trial | None],
-    processes: dict[str, EngineProcess],
+    chosen: Sequence[Trial],
+    indexes: Indexes,
+    built: dict[str, BuildFigures],
     n_threads: int,
     rounds: int,
 ) -> dict[str, Measured]:
-    """Each distinct trial once a round, all in turns: no pass finds what it needs in the cache."""
-    distinct = {_key(trial): trial for trial in chosen if trial}
-    passes: dict[str, list[Answers]] = {key: [] for key in distinct}
-    batches: dict[str, list[dict[str, float | None]]] = {key: [] for key in distinct}
-    for _ in range(rounds):
-        for key, trial in distinct.items():
-            process, task = processes[trial.variant.name], trial.task
-            passes[key].append(process.search(workload, task.test, task.k, trial.point))
-        for key, trial in distinct.items():
-            process, task = processes[trial.variant.name], trial.task
-            batches[key].append(
-                process.search_batch(workload, task.test, task.k, trial.point, n_threads)
-            )
-    return {
-        key: Measured(
+    """Each trial once a round, all in turns: no pass finds what it needs in the cache."""
+    trials = {trial.key: trial for trial in chosen}
+    passes: dict[str, list[Answers]] = {key: [] for key in trials}
+    batches: dict[str, list[list[dict[str, float | None]]]] = {key: [] for key in trials}
+    threads = sorted({1, n_threads})
+    with ExitStack() as stack:
+        processes: dict[str, EngineProcess] = {}
+        for variant in {trial.variant.name: trial.variant for trial in trials.values()}.values():
+            folder = indexes.folder(variant)
+            process = EngineProcess(variant, folder / "test.log", n_threads)
+            processes[variant.name] = stack.enter_context(process)
+            process.open(folder / "index")
+        for _ in range(rounds):
+            for key, trial in trials.items():
+                process, task = processes[trial.variant.name], trial.task
+                passes[key].append(process.search(workload, task.test, task.k, trial.point))
+            for key, trial in trials.items():
+                process, task = processes[trial.variant.name], trial.task
+                arguments = (workload, task.test, task.k, trial.point)
+                batches[key].append([process.search_batch(*arguments, n) for n in threads])
+    measured = {}
+    for key, trial in trials.items():
+        task, figures = trial.task, built[trial.variant.name]
+        measured[key] = Measured(
             variant=trial.variant.name,
             point=trial.point,
-            accuracy=accuracy(
-                passes[key][0].ordinals, workload.exact(trial.task.test), trial.task.k
-            ),
+            accuracy=accuracy(passes[key][0].ordinals, workload.exact(task.test), task.k),
             latency=latency([answers.ns for answers in passes[key]]),
-            batch_us=_median(batches[key], "cpu_us"),
-            batch_wall_us=_median(batches[key], "wall_us"),
+            batch=_batch(batches[key]),
+            index_bytes=figures.bytes,
+            build_cpu_s=figures.cpu_s,
         )
-        for key, trial in distinct.items()
-    }
+    return measured
 
 
-def _median(batches: Sequence[dict[str, float | None]], figure: str) -> float | None:
-    known = [batch[figure] for batch in batches]
-    return median(us for us in known if us is not None) if None not in known else None
+def _batch(rounds: Sequence[Sequence[dict[str, float | None]]]) -> Batch | None:
+    """Medians over rounds, each of one thread's figures and perhaps those of n."""
+    cpu, wall = ([one[0][name] for one in rounds] for name in ("cpu_us", "wall_us"))
+    more = [one[-1]["wall_us"] for one in rounds] if len(rounds[0]) > 1 else []
+    known_cpu, known_wall, known_more = ([us for us in all_ if us] for all_ in (cpu, wall, more))
+    if not known_wall:
+        return None
+    ratios = [one / many for one, many in zip(known_wall, known_more, strict=False)]
+    return Batch(
+        median(known_cpu),
+        median(known_wall),
+        median(known_more) if known_more else None,
+        median(ratios) if ratios else None,
+    )
+
+
+def tables(lines: Sequence[Line]) -> list[Table]:
+    """For each task, single queries and batches; a row for each level and family."""
+    found = []
+    titles = {task.name: task.title for task in TASKS}
+    for task in distinct(lines, "task"):
+        chosen = [line for line in lines if line["task"] == task]
+        title = titles.get(task, task)
+        note = POINT_NOTE + (TOO_SMALL if _exact_is_as_fast(chosen) else "")
+        found.append(Table(title, _SINGLE, [_single(line) for line in chosen], note))
+        together = [line for line in chosen if line["measured"] and line["measured"]["batch"]]
+        if together:
+            threads = f"wall us, {together[0]['facts']['threads']} threads"
+            rows = [_together(line) for line in together]
+            found.append(Table(f"{title}, in one call", (*_BATCH, threads, "speed-up"), rows))
+    return found
+
+
+def _exact_is_as_fast(lines: Sequence[Line]) -> bool:
+    """Whether, of ours, the exact index takes no longer than an approximate one at some level."""
+    means: dict[bool, list[float]] = {True: [], False: []}
+    for line in lines:
+        if line["ours"] and line["measured"]:
+            means[line["family"] == EXACT].append(line["measured"]["latency"]["mean"])
+    return bool(means[True] and means[False]) and min(means[True]) <= max(means[False])
+
+
+_INDEX = ("ratio", "MB on disk", "build CPU s", "parameters")
+_SINGLE = ("accuracy", "index", "reached", *LATENCY, *_INDEX)
+_BATCH = ("accuracy", "index", "CPU us", "wall us")
+
+
+def _single(line: Line) -> list[str]:
+    one = line["measured"]
+    if one is None:
+        return [f"{line['level']:.2f}", line["family"], "never", *[""] * (len(_SINGLE) - 3)]
+    return [
+        f"{line['level']:.2f}",
+        one["variant"],
+        number(one["accuracy"], 3),
+        *latency_cells(one["latency"]),
+        number(line["ratio"], 2),
+        megabytes(one["index_bytes"]),
+        number(one["build_cpu_s"]),
+        point_cell(one["point"]),
+    ]
+
+
+def _together(line: Line) -> list[str]:
+    one = line["measured"]
+    batch = one["batch"]
+    times = [number(batch[name]) for name in ("cpu_us", "wall_us", "threads_wall_us")]
+    return [f"{line['level']:.2f}", one["variant"], *times, number(batch["speed_up"], 2)]

@@ -17,13 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from . import engines, peers
+from . import ablated, engines, peers
 from .engines import Engine
+from .memory import reset_peak, resident
+from .timing import one_by_one
 from .workload import load_vectors, rows
 
 ENGINES: dict[str, type[Engine]] = {
     "lexidex-seismic": engines.LexidexSeismic,
     "lexidex-exact": engines.LexidexExact,
+    "lexidex-without-prefetch": ablated.WithoutPrefetch,
+    "lexidex-list-by-list": ablated.ListByList,
     "pyseismic-f16": peers.PySeismic,
     "pyseismic-dotvbyte": peers.PySeismicDotVByte,
     "kannolo": peers.Kannolo,
@@ -56,8 +60,8 @@ class Worker:
         del vectors
         gc.collect()
         inputs = set(target.iterdir())
-        before = _memory("VmRSS")
-        _reset_peak()
+        before = resident()
+        reset_peak()
         wall, cpu = time.perf_counter(), time.process_time()
         self._engine.build(target, n_threads, seed)
         figures = {
@@ -65,7 +69,7 @@ class Worker:
             "wall_s": time.perf_counter() - wall,
             "bytes": sum(p.stat().st_size for p in target.iterdir() if p not in inputs),
             "rss_before": before,
-            "rss_peak": _memory("VmHWM"),
+            "rss_peak": resident("VmHWM"),
         }
         for path in inputs:
             path.unlink()
@@ -73,9 +77,9 @@ class Worker:
 
     def open(self, folder: str) -> dict[str, float]:
         """Load the index; bytes of memory before and after."""
-        before = _memory("VmRSS")
+        before = resident()
         self._engine.open(Path(folder))
-        return {"rss_before": before, "rss": _memory("VmRSS")}
+        return {"rss_before": before, "rss": resident()}
 
     def search(
         self, queries: str, k: int, point: dict[str, float], limit: int | None = None
@@ -85,15 +89,10 @@ class Worker:
         if queries not in self._queries:
             vectors = load_vectors(Path(queries))
             self._queries[queries] = [engine.as_query(*vector) for vector in rows(vectors)]
-        times, results = [], []
-        gc.disable()
-        for query in self._queries[queries][:limit]:
-            started = time.process_time_ns()
-            result = engine.search(query, k, chosen)
-            times.append(time.process_time_ns() - started)
-            results.append(result)
-        gc.enable()
-        return {"ns": times, "ordinals": [list(engine.ordinals(result)) for result in results]}
+        asked = self._queries[queries][:limit]
+        times, results = one_by_one(lambda query: engine.search(query, k, chosen), asked)
+        found = [list(engine.ordinals(result)) for result in results]
+        return {"ns": times.tolist(), "ordinals": found}
 
     def search_batch(
         self, queries: str, k: int, point: dict[str, float], n_threads: int
@@ -111,26 +110,6 @@ class Worker:
         each = 1e6 / vectors.shape[0]
         cpu_us, wall_us = time.process_time() - cpu, time.perf_counter() - wall
         return {"cpu_us": cpu_us * each, "wall_us": wall_us * each}
-
-
-def _memory(field: str) -> int:
-    """A line of /proc/self/status in bytes; 0 where there is none.
-
-    Not getrusage: its peak is inherited from the process that started this one.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field)), 0)
-
-
-def _reset_peak() -> None:
-    """Let the peak of memory begin at what is used now, where the system allows it."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
 
 
 def _number(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,13 @@ from .. import synthetic, synthetic_kernels, synthetic_universe
 DEPTH = 100
 """Exact results kept a query; no benchmark asks for more."""
 
+SYNTHETIC = "synthetic"
+"""The name of the collections that are generated."""
+
 QUERY_SETS = ("tuning", "test", "short_tuning", "short_test")
+COMPLETE = "complete"
+"""The file that tells that a workload's folder is whole."""
+
 _PARTS = ("indptr", "indices", "data")
 
 
@@ -35,6 +41,7 @@ class Workload:
     n_documents: int
     n_queries: int
     seed: int
+    collection: str = SYNTHETIC
 
     def documents(self) -> Vectors:
         """The document vectors, loaded."""
@@ -62,22 +69,33 @@ def prepare_workload(
     """The workload in its folder under `work`, made if it is not there."""
     name = f"synthetic-{n_documents}-{n_queries}-{seed}-{_generator_digest()}"
     workload = Workload(work / name, n_documents, n_queries, seed)
-    complete = workload.folder / "complete"
-    if complete.exists():
+    if (workload.folder / COMPLETE).exists():
         return workload
     say(f"generating {n_documents:,} documents")
-    workload.folder.mkdir(parents=True, exist_ok=True)
     collection = synthetic.generate(n_documents, seed=seed, n_queries=n_queries)
-    save_vectors(workload.folder / "documents", collection.documents)
-    say("searching them exactly")
-    exact = ExactIndex.build(collection.documents)
-    for query_set in QUERY_SETS:
-        queries = getattr(collection, f"{query_set}_queries")
-        save_vectors(workload.folder / query_set, queries)
-        ordinals = exact.search(queries, DEPTH, n_threads=n_threads).ordinals
-        np.save(workload.folder / f"{query_set}.exact.npy", ordinals)
-    complete.touch()
+    queries = {name: getattr(collection, f"{name}_queries") for name in QUERY_SETS}
+    save_workload(workload.folder, collection.documents, queries, n_threads=n_threads, say=say)
     return workload
+
+
+def save_workload(
+    folder: Path,
+    documents: Vectors,
+    queries: Mapping[str, Vectors],
+    *,
+    n_threads: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Write documents, query sets by name, and the queries' exact results to a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_vectors(folder / "documents", documents)
+    say("searching them exactly")
+    exact = ExactIndex.build(documents)
+    for name, batch in queries.items():
+        save_vectors(folder / name, batch)
+        ordinals = exact.search(batch, DEPTH, n_threads=n_threads).ordinals
+        np.save(folder / f"{name}.exact.npy", ordinals)
+    (folder / COMPLETE).touch()
 
 
 def save_vectors(stem: Path, vectors: Vectors) -> None:

@@ -2,167 +2,188 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from typer.core import TyperGroup
 
-from .output import AsJson, Quiet, err, out
+from lexidex.errors import LexidexError, ParameterError
 
-if TYPE_CHECKING:
-    from lexidex.eval.benchmarks.build import BuildFigures
-    from lexidex.eval.benchmarks.exact import ExactFigures
-    from lexidex.eval.benchmarks.harness import Latency
-    from lexidex.eval.benchmarks.search import Comparison, Measured, Trial
+from .bench_run import Run, benchmark, chosen_names
+from .output import write_file
 
-_MB = 1_000_000
-_TIMES = ("us", "p50", "p90", "p99", "batch")
+_DRAWINGS = "benchmarks"
+"""The folder beside the page that holds its drawings, and in `docs` the recorded lines."""
 
 
-class Part(StrEnum):
-    """What is measured."""
+class SearchByDefault(TyperGroup):
+    """A group of commands, whose command is `search` where none is named."""
 
-    search = "search"
-    build = "build"
-    exact = "exact"
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["search", *args]
+        return super().parse_args(ctx, args)
 
 
-def bench(
-    part: Annotated[
-        Part, typer.Argument(help="Search at equal accuracy, building, or exact search.")
-    ] = Part.search,
-    documents: Annotated[
-        int, typer.Option(min=100, help="Size of the synthetic collection.")
-    ] = 100_000,
-    queries: Annotated[
-        int, typer.Option(min=1, help="Queries to tune on, and as many to test with.")
-    ] = 1000,
-    peers: Annotated[
-        bool, typer.Option("--peers/--no-peers", help="Compare with the peers installed here.")
-    ] = True,
-    n_threads: Annotated[
-        int, typer.Option("--threads", min=1, help="Threads that build and search batches.")
-    ] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the collection and of our index.")] = 7,
-    to: Annotated[
-        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
-    ] = None,
+bench = typer.Typer(
+    cls=SearchByDefault,
+    help="Measure speed and accuracy on this machine, next to peers; `search`, where nothing is "
+    "named. Collections are synthetic, with the statistics of SPLADE on MS MARCO. Times are CPU "
+    "time of one query in one thread, where nothing else is said; every engine runs in a process "
+    "of its own; a peer that is not installed is left out.",
+)
+
+
+@bench.command()
+@benchmark("approximate")
+def search(
+    run: Run,
+    tasks: Annotated[str, typer.Option(help="Only these of k10, k100, short, by commas.")] = "",
+    levels: Annotated[str, typer.Option(help="Only these accuracies, by commas.")] = "",
     plot: Annotated[
-        Path | None, typer.Option(help="With search: draw accuracy against time as an SVG.")
+        Path | None, typer.Option(help="Draw accuracy against time, of the first task, as an SVG.")
     ] = None,
-    work: Annotated[
-        Path | None,
-        typer.Option(help="Folder that keeps collection and exact results for the next run."),
-    ] = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
 ) -> None:
-    """Measure on a synthetic collection with the statistics of SPLADE on MS MARCO.
-
-    Times are CPU time of one query in one thread. Every engine runs in a process of its own; a
-    peer that is not installed is left out.
-    """
-    from lexidex.eval.benchmarks.build import run_build
-    from lexidex.eval.benchmarks.engines import own_variants
-    from lexidex.eval.benchmarks.exact import run_exact
-    from lexidex.eval.benchmarks.harness import Record, facts, usable
-    from lexidex.eval.benchmarks.peers import approximate_peers, exact_peers
+    """Time at equal accuracy: our builds, and the best of each family of peers."""
+    from lexidex.eval.benchmarks.report import drawing_of
     from lexidex.eval.benchmarks.search import run_search
-    from lexidex.eval.benchmarks.workload import prepare_workload
+    from lexidex.eval.benchmarks.sweep import LEVELS, TASKS
 
-    def say(line: str) -> None:
-        if not quiet:
-            err.print(line, highlight=False, markup=False)
-
-    wanted = exact_peers() if part == Part.exact else approximate_peers(documents)
-    others = usable(wanted if peers else [], say)
-    with tempfile.TemporaryDirectory() as scratch:
-        workload = prepare_workload(
-            work or Path(scratch), documents, seed=seed, n_queries=queries, say=say
-        )
-        record = Record(facts(workload, others, n_threads))
-        variants = [*own_variants(), *others]
-        try:
-            if part == Part.search:
-                comparisons, trials = run_search(
-                    workload, variants, n_threads=n_threads, record=record, say=say
-                )
-                tables = _comparison_tables(comparisons)
-                if plot:
-                    _plot(plot, trials, documents)
-            elif part == Part.build:
-                tables = [_build_table(run_build(workload, variants, n_threads, record, say))]
-            else:
-                tables = [_exact_table(run_exact(workload, others, record=record, say=say))]
-        finally:
-            if to:  # what was measured before an error took long, too
-                record.write(to)
-    if as_json:
-        sys.stdout.writelines(record.json_lines())
-    else:
-        for table in tables:
-            out.print(table)
+    names = chosen_names(tasks)
+    chosen = [task for task in TASKS if not names or task.name in names]
+    if not chosen or len(chosen) < len(set(names)):
+        known = ", ".join(task.name for task in TASKS)
+        raise ParameterError(f"--tasks: {tasks!r}; expected some of {known}")
+    try:
+        wanted = [float(level) for level in chosen_names(levels)] or LEVELS
+    except ValueError:
+        raise ParameterError(f"--levels: {levels!r}; expected numbers, by commas") from None
+    run_search(
+        run.workload,
+        run.variants,
+        run.indexes,
+        n_threads=run.n_threads,
+        record=run.record,
+        say=run.say,
+        tasks=chosen,
+        levels=wanted,
+    )
+    if plot:
+        write_file(plot, drawing_of(run.record.read(), chosen[0].name))
 
 
-def _comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """A table for each task, a row for each level and side."""
-    tables = []
-    for task in dict.fromkeys(comparison.task for comparison in comparisons):
-        columns = ["accuracy", "side", "reached", *_TIMES, "ratio", "index and parameters"]
-        table = Table(*columns, title=task.name, box=None, pad_edge=False)
-        for one in comparisons:
-            if one.task == task:
-                ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
-                table.add_row(f"{one.level:.2f}", "ours", *_measured(one.ours, ratio))
-                if one.peer:
-                    table.add_row("", "peer", *_measured(one.peer, ""))
-        tables.append(table)
-    return tables
+@bench.command()
+@benchmark("approximate")
+def build(run: Run) -> None:
+    """Seconds, memory and bytes on disk of building every index."""
+    from lexidex.eval.benchmarks.build import run_build
+
+    run_build(run.indexes, run.variants, run.say)
 
 
-def _measured(measured: Measured | None, ratio: str) -> list[str]:
-    if measured is None:
-        return ["never", *[""] * (len(_TIMES) + 2)]
-    point = ", ".join(f"{value:g}" for value in measured.point.values())
-    times = _times(measured.latency, measured.batch_us)
-    return [f"{measured.accuracy:.3f}", *times, ratio, f"{measured.variant} ({point})"]
+@bench.command()
+@benchmark("exact")
+def exact(run: Run) -> None:
+    """Exact search: our exact index next to other ways to score every posting."""
+    from lexidex.eval.benchmarks.exact import run_exact
+
+    run_exact(run.workload, run.variants, run.indexes, record=run.record, say=run.say)
 
 
-def _times(latency: Latency, batch_us: float | None) -> list[str]:
-    calls = [latency.mean, latency.p50, latency.p90, latency.p99]
-    return [*(f"{us:,.0f}" for us in calls), "" if batch_us is None else f"{batch_us:,.0f}"]
+@bench.command("open")
+@benchmark()
+def open_(run: Run) -> None:
+    """Opening a file, cold and warm: the first answers, the usual speed, and memory."""
+    from lexidex.eval.benchmarks.opening import run_open
+
+    run.say("opening it in fresh processes")
+    run_open(run.workload, run.built_file(), run.record)
 
 
-def _build_table(figures: dict[str, BuildFigures]) -> Table:
-    columns = ["CPU s", "wall s", "MB on disk", "peak MB", "of it before"]
-    table = Table("index", *columns, title="build", box=None, pad_edge=False)
-    for name, one in figures.items():
-        memory = (one.bytes / _MB, one.rss_peak / _MB, one.rss_before / _MB)
-        table.add_row(
-            name, f"{one.cpu_s:,.1f}", f"{one.wall_s:,.1f}", *(f"{mb:,.0f}" for mb in memory)
-        )
-    return table
+@bench.command()
+@benchmark()
+def ablation(
+    run: Run,
+    techniques: Annotated[
+        str, typer.Option(help="Only those whose names contain one of these, by commas.")
+    ] = "",
+) -> None:
+    """What each technique of our approximate index gives, the rest as it is."""
+    from lexidex.eval.benchmarks import ablation
+
+    names = chosen_names(techniques) or [""]
+    chosen = [t for t in ablation.techniques() if any(name in t.name for name in names)]
+    if not chosen:
+        known = ", ".join(technique.name for technique in ablation.techniques())
+        raise ParameterError(f"--techniques: {techniques!r}; expected some of {known}")
+    ablation.run_ablation(run.workload, run.indexes, chosen, record=run.record, say=run.say)
 
 
-def _exact_table(figures: Sequence[ExactFigures]) -> Table:
-    columns = ["queries", "index", *_TIMES, "agreement"]
-    table = Table(*columns, title="exact, k = 10", box=None, pad_edge=False)
-    for one in figures:
-        times = _times(one.latency, one.batch_us)
-        table.add_row(one.queries, one.variant, *times, f"{one.agreement:.4f}")
-    return table
+@bench.command()
+@benchmark()
+def filters(run: Run) -> None:
+    """Accuracy and time where only some documents are allowed."""
+    from lexidex.eval.benchmarks.filters import run_filters
+
+    run_filters(run.workload, run.built_file(), run.record)
 
 
-def _plot(path: Path, trials: Sequence[Trial], n_documents: int) -> None:
-    """The frontiers of the first task."""
-    from lexidex.eval.benchmarks.plot import draw, frontiers
-    from lexidex.eval.benchmarks.search import TASKS
+@bench.command("rank-safe")
+@benchmark()
+def rank_safe(run: Run) -> None:
+    """What it costs to approximate nothing, next to the exact index."""
+    from lexidex.eval.benchmarks.rank_safe import run_rank_safe
 
-    curves = frontiers(trials, TASKS[0])
-    subtitle = f"{n_documents:,} synthetic documents, {TASKS[0].name}, one thread"
-    path.write_text(draw(curves, "Accuracy against time", subtitle), encoding="utf-8")
+    run_rank_safe(run.workload, run.built_file(), run.record)
+
+
+@bench.command()
+@benchmark("approximate", real=True)
+def real(run: Run) -> None:
+    """As `search`, on real vectors from LEXIDEX_DATA, with the exact index beside."""
+    from lexidex.eval.benchmarks.search import run_search
+    from lexidex.eval.benchmarks.sweep import TASKS
+
+    run_search(
+        run.workload,
+        run.variants,
+        run.indexes,
+        n_threads=run.n_threads,
+        record=run.record,
+        say=run.say,
+        tasks=TASKS[:2],
+    )
+
+
+@bench.command()
+@benchmark()
+def statistics(run: Run) -> None:
+    """Statistics of synthetic vectors, and of real ones where LEXIDEX_DATA names them."""
+    from lexidex.eval.benchmarks.statistics import run_statistics
+
+    run_statistics(run.workload, run.record, run.say)
+
+
+@bench.command()
+def report(
+    lines: Annotated[list[Path], typer.Argument(help="Files that --out has written.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The page; drawings go into `benchmarks` beside it.")
+    ] = None,
+) -> None:
+    """Write the Markdown page and its drawings from recorded lines; print the README's table."""
+    from lexidex.eval.benchmarks.record import read_lines
+    from lexidex.eval.benchmarks.report import page, snippet
+
+    try:
+        recorded = list(read_lines(lines))
+    except (OSError, ValueError) as error:
+        raise LexidexError(f"the recorded lines cannot be read: {error}") from None
+    if to:
+        made = page(recorded, _DRAWINGS)
+        write_file(to, made.text)
+        (to.parent / _DRAWINGS).mkdir(exist_ok=True)
+        for name, drawing in made.drawings.items():
+            write_file(to.parent / _DRAWINGS / name, drawing)
+    typer.echo(snippet(recorded, f"docs/{_DRAWINGS}"))
