@@ -23,7 +23,7 @@ from .vocabulary import Vocabulary
 _DOCUMENTS_LIMIT = 1 << 31
 _SEED_LIMIT = 1 << 31
 
-_CHUNK = 1 << 14
+_CHUNK = 1 << 13
 """Documents that are encoded at once."""
 
 
@@ -116,6 +116,20 @@ class SeismicBuilder:
                 done = min(first + _CHUNK, n_documents)
                 progress(BuildProgress("encoding", done, n_documents))
 
+    def affordable_threads(self, most: int) -> int:
+        """How many threads the budget allows for what was added: from 1 to `most`."""
+        if self._memory is None:
+            return most
+        known, highest = self._components()
+        fixed = least_budget(known, highest, 0)
+        a_thread = least_budget(known, highest, 1) - fixed
+        return max(1, min(most, (self._memory - fixed) // a_thread))
+
+    def _components(self) -> tuple[int, int]:
+        """The number of components, and the highest."""
+        known = self._vocabulary.components
+        return known.size, int(known[-1]) if known.size else 0
+
     def finish(
         self, *, n_threads: int = 1, seed: int = 0, progress: Progress | None = None
     ) -> SeismicIndex:
@@ -141,9 +155,7 @@ class SeismicBuilder:
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < _SEED_LIMIT:
             raise ParameterError(f"seed: {seed!r}; expected an integer from 0 to {_SEED_LIMIT - 1}")
         crew = Crew(n_threads, progress)
-        known = self._vocabulary.components
-        highest = int(known[-1]) if known.size else 0
-        self._scratch.limit = self._room(known.size, highest, n_threads)
+        self._scratch.limit = self._room(*self._components(), n_threads)
         try:
             arrays = assemble(
                 self._vocabulary,

@@ -36,7 +36,7 @@ from .scratch import Scratch, Spool
 
 _LINES_LIMIT = 1 << 32
 
-_ENTRIES = 1 << 21
+_ENTRIES = 1 << 20
 _PIECES = 1 << 10
 """Chunks are joined up to this many entries, or pieces: small batches cost no more than large."""
 
@@ -104,16 +104,12 @@ class Chunks:
         """Make one chunk of the pieces."""
         if not self._pieces:
             return
-        chunk = self._pieces[0]
-        if len(self._pieces) > 1:
-            chunk = Chunk(*map(np.concatenate, zip(*self._pieces, strict=True)))
-        self._pieces, self._n_pending = [], 0
-        if self._scratch.has_room(sum(array.nbytes for array in chunk)):
-            for array in chunk:
-                self._scratch.hold(array)
-            self._chunks.append(chunk)
+        pieces, self._pieces, self._n_pending = self._pieces, [], 0
+        fields = zip(*pieces, strict=True)
+        if self._scratch.has_room(sum(array.nbytes for piece in pieces for array in piece)):
+            self._chunks.append(Chunk(*map(self._scratch.joined, fields)))
         else:
-            self._chunks.append([self._write(array) for array in chunk])
+            self._chunks.append([self._write(np.concatenate(arrays)) for arrays in fields])
 
     def _write(self, array: NDArray[Any]) -> tuple[int, int, np.dtype[Any]]:
         begin = self._spool.size

@@ -7,10 +7,10 @@ from lexidex.errors import ParameterError
 from ..memory_size import in_words
 from .vocabulary import TABLE_LIMIT
 
-FIXED = 64 << 20
-"""Bytes for the documents that are being encoded, 2**21 entries or one document."""
+FIXED = 32 << 20
+"""Bytes for the documents that are being encoded, 2**20 entries or one document."""
 
-A_THREAD = 32 << 20
+A_THREAD = 24 << 20
 """Bytes a thread for the summaries of a share of lists."""
 
 A_COMPONENT = 96

@@ -13,7 +13,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import IO, Any, Protocol
@@ -25,6 +25,7 @@ from lexidex.errors import LexidexError, StorageFull
 
 from .records import LINE
 
+_LARGE = 1 << 20
 _GROWTH = 8
 """A spool grows by an eighth of its length."""
 
@@ -75,6 +76,24 @@ class Scratch:
         self.hold(block)
         skipped = -block.ctypes.data % LINE
         return block[skipped : skipped + size].view(dtype)
+
+    def joined(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """The arrays after one another, in memory whether there is room or not.
+
+        What is large goes back to the system as soon as it is dropped, which memory of an
+        allocator's does not where blocks are below 32 MiB.
+        """
+        dtype = np.result_type(*arrays)
+        count = sum(array.size for array in arrays)
+        size = count * dtype.itemsize
+        if size >= _LARGE and hasattr(mmap, "MAP_PRIVATE"):
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            block = np.frombuffer(mmap.mmap(-1, size, flags=flags), dtype=np.uint8)
+        else:
+            block = np.empty(size, np.uint8)
+        self.hold(block)
+        whole: NDArray[Any] = np.concatenate(arrays, out=block.view(dtype))
+        return whole
 
     def open(self) -> IO[bytes]:
         """A new nameless file, open.
@@ -154,6 +173,7 @@ class Spool:
             self._data.resize(larger, refcheck=False)
             return
         self._file = self._scratch.open()
+        weakref.finalize(self, self._file.close)
         self._write(self._file, self._data[: self.size])
         self._data = np.empty(0, self._dtype)
 

@@ -100,10 +100,10 @@ def summarise(
 
 
 def _postings_of_share(records: Records) -> int:
-    """Postings of a share, whose summaries hold at most about 2**21 entries."""
+    """Postings of a share, whose summaries hold at most about 2**20 entries."""
     sizes = records.documents["size"]
     mean = int(sizes.sum(dtype=np.int64)) // max(sizes.size, 1) + 1
-    return min(max((1 << 21) // mean, 1), 1 << 17)
+    return min(max((1 << 20) // mean, 1), 1 << 17)
 
 
 @kernel
@@ -133,7 +133,7 @@ def summarise_lists(
     staged = np.empty(1024, np.uint32)
     entries = np.empty(1024, np.uint32)
     sizes = np.empty(1024, np.uint32)
-    n_entries = 0
+    n_entries = np.int64(0)
     n_buckets = 0
     for component in range(first, last):
         begin = first_blocks[component]
