@@ -30,6 +30,7 @@ from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression, FacetCount, parse_filter
 from lexidex.index.storage import integrity
+from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import (
     Manifest,
@@ -130,6 +131,7 @@ class Collection:
         self,
         documents: Iterable[Mapping[str, Any] | Document],
         progress: Progress | None = None,
+        building: Building | None = None,
     ) -> WriteResult:
         """Add documents; one whose id is known replaces that document.
 
@@ -138,6 +140,7 @@ class Collection:
                 "vector" ({term: weight} or {"components": [...], "values": [...]}). Taken one
                 by one, so an iterator over more than memory holds is welcome.
             progress: called now and then with the number of documents taken in.
+            building: within how much memory, and who is told how far the index is.
 
         Returns:
             Counts, and for each document left out its id and the reason. When this returns, the
@@ -147,7 +150,7 @@ class Collection:
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._write(lambda write: write.upsert(documents, progress))
+        return self._write(lambda write: write.upsert(documents, progress), building=building)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -174,6 +177,7 @@ class Collection:
         documents: Iterable[Mapping[str, Any] | Document],
         encoder: str | Encoder | None = None,
         progress: Progress | None = None,
+        building: Building | None = None,
     ) -> WriteResult:
         """Put `documents` in the place of everything, in one step, perhaps by another encoder.
 
@@ -185,7 +189,7 @@ class Collection:
             write.clear()
             write.upsert(documents, progress)
 
-        return self._write(run, fresh)
+        return self._write(run, fresh, building)
 
     def search(
         self,
@@ -355,10 +359,15 @@ class Collection:
             raise ParameterError(f"sparse: {error}") from None
         return build_vectors([(ids, values)], snapshot.encoder.dim), unknown
 
-    def _write(self, run: Callable[[Write], None], encoder: Encoder | None = None) -> WriteResult:
+    def _write(
+        self,
+        run: Callable[[Write], None],
+        encoder: Encoder | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
         with self._writing, self._storage.lock():
             self.refresh()
-            write = Write(self._storage, self._snapshot.manifest, encoder or self.encoder)
+            write = Write(self._storage, self._snapshot.manifest, encoder or self.encoder, building)
             try:
                 run(write)
                 manifest = write.commit()

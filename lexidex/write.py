@@ -16,6 +16,7 @@ from lexidex.documents import Document, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import InputError
 from lexidex.index.storage import layout
+from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import Storage
 from lexidex.index.storage.manifest import (
     FileEntry,
@@ -31,12 +32,6 @@ from lexidex.sparse_input import adopt
 ENCODE_BATCH = 512
 """Documents encoded together."""
 
-SEGMENT_POSTINGS = 1 << 27
-"""A segment is completed when it has this many postings: 1 GiB of vectors held meanwhile."""
-
-SEGMENT_METADATA = 1 << 28
-"""Or when the strings in its metadata have this many characters, which are held as well."""
-
 Progress = Callable[[int], None]
 """Called with the number of documents taken in so far."""
 
@@ -44,7 +39,13 @@ Progress = Callable[[int], None]
 class Write:
     """Collects upserts and deletions on top of a generation; `commit` makes the next one."""
 
-    def __init__(self, storage: Storage, base: Manifest, encoder: Encoder) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        base: Manifest,
+        encoder: Encoder,
+        building: Building | None = None,
+    ) -> None:
         """Start from generation `base`; the caller holds the write lock until the end.
 
         What a crashed writer left behind is removed first.
@@ -52,6 +53,7 @@ class Write:
         self._storage = storage
         self._base = base
         self._encoder = encoder
+        self._building = building
         self._generation = base.generation + 1
         self._segments = list(base.segments)
         self._next_segment = base.next_segment
@@ -146,12 +148,12 @@ class Write:
         if not kept:
             return
         if self._current is None:
-            self._current = SegmentWriter(self._storage, f"s{self._next_segment:06d}")
+            name = f"s{self._next_segment:06d}"
+            self._current = SegmentWriter(self._storage, name, self._building)
             self._next_segment += 1
         self._current.add(kept, vectors)
         self.upserted += len(kept)
-        full = self._current.n_postings >= SEGMENT_POSTINGS
-        if full or self._current.n_metadata_characters >= SEGMENT_METADATA:
+        if self._current.is_full:
             self._complete_segment()
 
     def _encode(self, batch: list[Document]) -> tuple[list[Document], Vectors]:

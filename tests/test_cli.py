@@ -155,6 +155,8 @@ def test_version(run):
         (["index"], "Missing argument 'SOURCES"),
         (["index", "x.jsonl"], "Missing option '--to'"),
         (["index", "x.jsonl", "--to", "y", "--on-duplicate", "first"], "--on-duplicate"),
+        (["index", "x.jsonl", "--to", "y", "--memory", "much"], "memory: 'much'; expected a size"),
+        (["index", "x.jsonl", "--to", "y", "--memory", "1MB"], "memory: 1MiB; with 0 components"),
         (["search"], "Missing argument 'DIR'"),
         (["search", "x", "fox", "-k", "0"], "-k"),
         (["search", "x", "fox", "--frobnicate"], "No such option"),

@@ -283,7 +283,7 @@ def test_what_is_not_there_is_said(tmp_path):
 
 
 def test_a_large_write_is_cut_into_segments(monkeypatch):
-    monkeypatch.setattr("lexidex.write.SEGMENT_POSTINGS", 5)
+    monkeypatch.setattr("lexidex.index.storage.building._SEGMENT_POSTINGS", 5)
     monkeypatch.setattr("lexidex.write.ENCODE_BATCH", 2)
     made = Collection.create(MemoryStorage())
     rng = np.random.default_rng(0)

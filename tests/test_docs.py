@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/FORMAT.md", "docs/FILTERS.md"]
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/FORMAT.md",
+    "docs/FILTERS.md",
+    "docs/SCALE.md",
+]
 
 
 def test_the_readme_s_python_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..jit import strict_kernel
-from .pruning import Ordinals
+from .posting_keys import Ordinals
 
 Entries: TypeAlias = NDArray[np.uint32]
 
@@ -25,6 +25,7 @@ FOLD = 1 << 16
 """Entries hold components modulo this."""
 
 _PER_BUCKET = 8
+_FEW = 24
 
 
 @strict_kernel
@@ -70,5 +71,22 @@ def fill_buckets(staged: Entries, bits: int, sizes: Ordinals, entries: Entries) 
         home = bucket_of(entry >> 16, bits)
         entries[ends[home]] = entry
         ends[home] += 1
+    begin = np.int64(0)
     for bucket in range(sizes.size):
-        entries[ends[bucket] - sizes[bucket] : ends[bucket]].sort()
+        sort_bucket(entries, begin, ends[bucket])
+        begin = ends[bucket]
+
+
+@strict_kernel
+def sort_bucket(entries: Entries, begin: int, end: int) -> None:
+    """Sort entries[begin:end], mostly a handful: by insertion where it is no more than that."""
+    if end - begin > _FEW:
+        entries[begin:end].sort()
+        return
+    for i in range(begin + 1, end):
+        entry = entries[i]
+        place = i
+        while place > begin and entries[place - 1] > entry:
+            entries[place] = entries[place - 1]
+            place -= 1
+        entries[place] = entry

@@ -3,41 +3,33 @@
 The `budget` largest values of the whole collection are kept, whatever their list, but of each list
 at most its `cap` largest (Seismic's global threshold, arXiv 2404.18812 and later releases; there a
 bounded heap over all postings, here a radix selection in two passes over the records).
-
-Postings are ranked by a 32-bit key: the upper 24 bits of the value's float32 pattern, below them 8
-bits that hash document and component. Equal values, which quantised weights have in masses, are
-thus kept or dropped evenly over all documents instead of by their order.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lexidex.errors import ParameterError
 
-from ..batch import in_threads
 from ..jit import strict_kernel
-from ..vectors import Float32s, Int64s
-from .records import (
-    LINE,
-    Bytes,
-    Numbers,
-    Records,
-    Rows,
-    entry_value,
-    first_residue,
-    largest_document,
-    place_of,
-)
+from ..vectors import Int64s
+from .crew import Crew
+from .posting_keys import BINS, Keys, count_kept, count_keys, scatter_kept
+from .posting_keys import Ordinals as Ordinals
+from .records import Records
+from .scratch import Scratch
+from .shares import document_shares, list_shares
 
-Keys: TypeAlias = NDArray[np.uint32]
-Ordinals: TypeAlias = NDArray[np.uint32]
-
-_BINS = 1 << 16
+_DIGIT = 11
 _SHARES = 64
+_COUNTS = 1 << 20
+"""Counts that all shares of documents may hold, one a list each: 8 MiB."""
+
+_STEP = 1 << 17
+"""Documents that a share looks at before it asks whether to go on."""
 
 
 class PostingLists(NamedTuple):
@@ -48,7 +40,7 @@ class PostingLists(NamedTuple):
 
 
 def prune(
-    records: Records, n_components: int, budget: int, cap: int, n_threads: int
+    records: Records, n_lists: int, budget: int, cap: int, scratch: Scratch, crew: Crew
 ) -> PostingLists:
     """Keep the `budget` largest postings (all that share the last key), at most `cap` a list.
 
@@ -58,47 +50,57 @@ def prune(
         ParameterError: 2**32 postings or more are left.
     """
     n_documents = records.documents.size
-    bounds = np.linspace(0, n_documents, n_threads + 1).astype(np.int64)
-    threshold = _threshold(records, budget, n_threads)
-    counts = np.zeros((n_threads, n_components), dtype=np.int64)
-
-    def count(first: int, last: int) -> None:
-        for share in range(first, last):
-            count_kept(*bounds[share : share + 2], *records, threshold, counts[share])
-
-    in_threads(count, n_threads, n_threads)
-    offsets = _offsets(counts.sum(axis=0))
-    starts = offsets[:-1] + np.cumsum(counts, axis=0) - counts
-    keys = np.empty(int(offsets[-1]), dtype=np.uint32)
-    ordinals = np.empty(keys.size, dtype=np.uint32)
-
-    def scatter(first: int, last: int) -> None:
-        for share in range(first, last):
-            scatter_kept(
-                *bounds[share : share + 2], *records, threshold, starts[share], keys, ordinals
-            )
-
-    in_threads(scatter, n_threads, n_threads)
+    all_kept = int(records.documents["size"].sum(dtype=np.int64)) <= budget
+    crew.begin("pruning", (2 if all_kept else 4) * n_documents + n_lists)
+    threshold = 0 if all_kept else _threshold(records, budget, crew)
+    offsets, ordinals, keys = _gather(records, n_lists, threshold, scratch, crew)
     kept = _offsets(np.minimum(np.diff(offsets), cap))
     if kept[-1] >= 1 << 32:
         raise ParameterError(
             f"n_postings: {kept[-1]:,} postings would be kept; an index holds 2**32: lower it, or "
             "make several indexes"
         )
-    capped = np.empty(int(kept[-1]), dtype=np.uint32)
+    capped = scratch.zeros(int(kept[-1]), np.uint32)
 
     def cut(first: int, last: int) -> None:
         keep_largest(first, last, offsets, keys, ordinals, kept, capped)
 
-    in_threads(cut, n_components, n_threads)
+    crew.run(cut, list_shares(offsets))
     return PostingLists(kept, capped)
 
 
-def even_shares(offsets: Int64s) -> Int64s:
-    """Bounds (65,) of 64 ranges of lists with about as many postings each, for threads to take."""
-    bounds = np.searchsorted(offsets, np.linspace(0, offsets[-1], _SHARES + 1))
-    bounds[0], bounds[-1] = 0, offsets.size - 1
-    return bounds
+def _gather(
+    records: Records, n_lists: int, threshold: int, scratch: Scratch, crew: Crew
+) -> tuple[Int64s, Ordinals, Keys]:
+    """The postings from `threshold` on, by list and document: offsets, ordinals and keys.
+
+    Each share of documents counts its postings of every list, and so knows where to write them.
+    """
+    n_documents = records.documents.size
+    n_shares = max(crew.n_threads, min(_SHARES, _COUNTS // max(n_lists, 1)))
+    bounds = np.unique(np.linspace(0, n_documents, n_shares + 1).astype(np.int64))
+    places = np.zeros((n_shares, n_lists), dtype=np.int64)
+    numbers = {int(bound): number for number, bound in enumerate(bounds[:-1])}
+
+    def in_steps(step: Callable[..., None], *more: Any) -> Callable[[int, int], None]:
+        def share(first: int, last: int) -> None:
+            for begin in range(first, last, _STEP):
+                crew.check()
+                end = min(begin + _STEP, last)
+                step(begin, end, *records, threshold, places[numbers[first]], *more)
+
+        return share
+
+    crew.run(in_steps(count_kept), bounds)
+    offsets = _offsets(places.sum(axis=0))
+    begin = offsets[:-1].copy()
+    for counts in places:  # from counts to where each share begins, in place
+        begin += counts
+        np.subtract(begin, counts, out=counts)
+    keys = scratch.zeros(int(offsets[-1]), np.uint32)
+    ordinals = scratch.zeros(keys.size, np.uint32)
+    crew.run(in_steps(scatter_kept, keys, ordinals), bounds)
+    return offsets, ordinals, keys
 
 
 def _offsets(sizes: Int64s) -> Int64s:
@@ -107,24 +109,25 @@ def _offsets(sizes: Int64s) -> Int64s:
     return offsets
 
 
-def _threshold(records: Records, budget: int, n_threads: int) -> int:
+def _threshold(records: Records, budget: int, crew: Crew) -> int:
     """The least key that is kept: at most `budget` postings have a larger one."""
-    n_documents = records.documents.size
-    if int(records.documents["size"].sum(dtype=np.int64)) <= budget:
-        return 0
 
     def histogram(upper: int) -> Int64s:
         def share(first: int, last: int) -> Int64s:
-            bins = np.zeros(_BINS, dtype=np.int64)
+            bins = np.zeros(BINS, dtype=np.int64)
             count_keys(first, last, *records, upper, bins)
             return bins
 
-        total: Int64s = np.sum(in_threads(share, n_documents, n_threads), axis=0)
+        def add(bins: Int64s) -> None:
+            total[:] += bins
+
+        total = np.zeros(BINS, dtype=np.int64)
+        crew.run(share, document_shares(records.documents.size), add)
         return total
 
     upper, above = _last_bin(histogram(-1), budget)
     lower, _ = _last_bin(histogram(upper), budget - above)
-    return upper * _BINS + lower
+    return upper * BINS + lower
 
 
 def _last_bin(bins: Int64s, budget: int) -> tuple[int, int]:
@@ -132,124 +135,6 @@ def _last_bin(bins: Int64s, budget: int) -> tuple[int, int]:
     reached = np.cumsum(bins[::-1])
     place = min(int(np.searchsorted(reached, budget)), bins.size - 1)
     return bins.size - 1 - place, int(reached[place] - bins[bins.size - 1 - place])
-
-
-@strict_kernel
-def posting_keys(
-    ordinal: int,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    lists: Int64s,
-    keys: Int64s,
-) -> np.int64:
-    """Fill lists and keys with the component and the rank of each posting of a document.
-
-    Returns the number of postings; a key is in [0, 2**31), and the larger are kept.
-    """
-    start = np.int64(documents[ordinal]["line"]) * LINE
-    size = np.int64(documents[ordinal]["size"])
-    scale = documents[ordinal]["scale"]
-    first = place_of(start, components)
-    code = start + size * components.itemsize
-    residue = first_residue(start, size, residue_offset, residues)
-    for j in range(size):
-        component = np.int64(components[first + j])
-        value = entry_value(codes[code + j], residues[residue + j], scale, weights)
-        mixed = (ordinal * 48271 + component * 69621) % 2147483647
-        lists[j] = component
-        keys[j] = np.int64(np.float32(value).view(np.uint32)) // 256 * 256 + mixed // 64 % 256
-    return size
-
-
-@strict_kernel
-def count_keys(
-    first: int,
-    last: int,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    upper: int,
-    bins: Int64s,
-) -> None:
-    """Count the postings of documents [first, last) in bins (65536,): by the upper 16 bits of
-    their keys, or, unless `upper` is -1, by the lower 16 bits of those whose upper bits it is."""
-    lists = np.empty(largest_document(documents), np.int64)
-    keys = np.empty(lists.size, np.int64)
-    for ordinal in range(first, last):
-        size = posting_keys(
-            ordinal, documents, components, codes, residues, residue_offset, weights, lists, keys
-        )
-        for j in range(size):
-            if upper == -1:
-                bins[keys[j] // _BINS] += 1
-            elif keys[j] // _BINS == upper:
-                bins[keys[j] % _BINS] += 1
-
-
-@strict_kernel
-def count_kept(
-    first: int,
-    last: int,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    threshold: int,
-    counts: Int64s,
-) -> None:
-    """Add the kept postings of documents [first, last) to counts (n_components,)."""
-    lists = np.empty(largest_document(documents), np.int64)
-    keys = np.empty(lists.size, np.int64)
-    for ordinal in range(first, last):
-        size = posting_keys(
-            ordinal, documents, components, codes, residues, residue_offset, weights, lists, keys
-        )
-        for j in range(size):
-            if keys[j] >= threshold:
-                counts[lists[j]] += 1
-
-
-@strict_kernel
-def scatter_kept(
-    first: int,
-    last: int,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    threshold: int,
-    starts: Int64s,
-    kept_keys: Keys,
-    ordinals: Ordinals,
-) -> None:
-    """Write the kept postings of documents [first, last) to their lists.
-
-    Args:
-        starts: int64 (n_components,), where each list goes on; advanced in place.
-    """
-    lists = np.empty(largest_document(documents), np.int64)
-    keys = np.empty(lists.size, np.int64)
-    for ordinal in range(first, last):
-        size = posting_keys(
-            ordinal, documents, components, codes, residues, residue_offset, weights, lists, keys
-        )
-        for j in range(size):
-            if keys[j] >= threshold:
-                place = starts[lists[j]]
-                kept_keys[place] = keys[j]
-                ordinals[place] = ordinal
-                starts[lists[j]] = place + 1
 
 
 @strict_kernel
@@ -267,6 +152,7 @@ def keep_largest(
     Args:
         kept: int64 (n_components + 1,), the offsets after the cut.
     """
+    bins = np.empty(1 << _DIGIT, np.int64)
     for component in range(first, last):
         begin = offsets[component]
         size = offsets[component + 1] - begin
@@ -274,11 +160,7 @@ def keep_largest(
         least = np.int64(0)
         equal = room
         if room < size:
-            descending = np.sort(keys[begin : begin + size])[::-1]
-            least = np.int64(descending[room - 1])
-            equal = np.int64(0)
-            while equal < room and descending[room - 1 - equal] == least:
-                equal += 1
+            least, equal = least_kept(keys[begin : begin + size], room, bins)
         place = kept[component]
         for i in range(begin, begin + size):
             if keys[i] < least or (keys[i] == least and equal == 0):
@@ -287,3 +169,28 @@ def keep_largest(
                 equal -= 1
             capped[place] = ordinals[i]
             place += 1
+
+
+@strict_kernel
+def least_kept(keys: Keys, room: int, bins: Int64s) -> tuple[np.int64, np.int64]:
+    """The room-th largest key, and how many that equal it are among the `room` largest.
+
+    A radix selection, 11 bits at a time.
+
+    Args:
+        room: at least 1, below the number of keys.
+        bins: int64 (2048,), scratch.
+    """
+    above = np.int64(0)
+    room_left = np.int64(room)
+    for shift in range(2 * _DIGIT, -1, -_DIGIT):
+        bins[:] = 0
+        for key in keys:
+            if np.int64(key) >> (shift + _DIGIT) == above:
+                bins[(np.int64(key) >> shift) % bins.size] += 1
+        digit = bins.size - 1
+        while bins[digit] < room_left:
+            room_left -= bins[digit]
+            digit -= 1
+        above = above * bins.size + digit
+    return above, room_left

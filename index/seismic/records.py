@@ -24,9 +24,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lexidex.errors import ParameterError
-
-from ..batch import in_threads
 from ..jit import kernel, strict_kernel
 from ..vectors import Float32s, Int64s
 from .params import ValueType
@@ -45,8 +42,6 @@ Codes: TypeAlias = NDArray[np.uint16]
 Numbers: TypeAlias = NDArray[np.unsignedinteger[Any]]
 Rows: TypeAlias = NDArray[np.void]
 
-_LINES_LIMIT = 1 << 32
-
 
 class Records(NamedTuple):
     """The records of all documents, as kernels read them: views of one block of bytes."""
@@ -63,108 +58,6 @@ class Records(NamedTuple):
     """Bytes an entry that stand before the residues."""
     weights: Float32s
     """float32 (3,): a, b, c of value = scale x (a x code + b x residue) + c x residue."""
-
-
-class Chunk(NamedTuple):
-    """Documents on their way into an index: encoded, their components in order of arrival."""
-
-    components: Numbers
-    """uint16 or uint32 (nnz,), arrival numbers of the vocabulary."""
-    codes: Codes
-    """uint16 (nnz,), round(256 x value / scale)."""
-    exact: Float32s
-    """float32 (nnz,), the values themselves where the value type keeps them; else empty."""
-    indptr: Int64s
-    scales: Float32s
-    """float32 (n_documents,)."""
-
-
-_NO_CHUNK = Chunk(
-    np.empty(0, np.uint16),
-    np.empty(0, np.uint16),
-    np.empty(0, np.float32),
-    np.zeros(1, np.int64),
-    np.empty(0, np.float32),
-)
-
-
-def encode(
-    components: NDArray[np.int32], values: Float32s, indptr: Int64s, value_type: ValueType
-) -> Chunk:
-    """Encode canonical vectors, whose components are arrival numbers already."""
-    narrow = components.size == 0 or int(components.max()) < 1 << 16
-    codes = np.empty(values.size, dtype=np.uint16)
-    scales = np.empty(indptr.size - 1, dtype=np.float32)
-    encode_values(values, indptr, value_type == "u8", codes, scales)
-    return Chunk(
-        components.astype(np.uint16 if narrow else np.uint32),
-        codes,
-        values.copy() if value_type == "f32" else np.empty(0, dtype=np.float32),
-        indptr.copy(),
-        scales,
-    )
-
-
-@strict_kernel
-def encode_values(
-    values: Float32s, indptr: Int64s, coarse: bool, codes: Codes, scales: Float32s
-) -> None:
-    """Fill codes (nnz,) and scales (n_documents,).
-
-    Args:
-        coarse: round to whole steps of 256, as value type u8 does.
-
-    Postcondition: every code is in [1, 255 x 256], so that no component is lost.
-    """
-    step = STEPS if coarse else 1
-    tiniest = np.float32(1.2e-38)
-    for ordinal in range(indptr.size - 1):
-        largest = np.float32(0.0)
-        for i in range(indptr[ordinal], indptr[ordinal + 1]):
-            largest = max(largest, values[i])
-        scale = max(largest / np.float32(255.0), tiniest)
-        scales[ordinal] = scale
-        for i in range(indptr[ordinal], indptr[ordinal + 1]):
-            steps = values[i] / scale * np.float32(STEPS // step)
-            code = np.int64(steps + np.float32(0.5)) * step
-            codes[i] = min(max(code, np.int64(step)), np.int64(255 * STEPS))
-
-
-def lay_out(
-    chunks: list[Chunk], ranks: NDArray[np.int32], value_type: ValueType, n_threads: int
-) -> Records:
-    """Write the chunks' documents into records, in order; the list is emptied on the way.
-
-    Args:
-        ranks: final numbers of components by their arrival numbers.
-
-    Raises:
-        ParameterError: the records take more than 2**32 lines of 64 bytes; n_threads is no number
-            of threads. The chunks are as they were.
-    """
-    sizes = np.concatenate([np.diff(chunk.indptr) for chunk in chunks] or [np.empty(0, np.int64)])
-    lines = -(-record_bytes(sizes, number_type(ranks.size), value_type) // LINE)
-    n_lines = int(lines.sum())
-    if n_lines >= _LINES_LIMIT:
-        raise ParameterError(
-            f"the documents take {n_lines * LINE:,} bytes; an index holds 256 GiB: make several"
-        )
-    documents = np.zeros(sizes.size, dtype=DOCUMENT)
-    documents["line"] = np.cumsum(lines) - lines
-    documents["size"] = sizes
-    records = view_records(documents, _aligned(n_lines * LINE), ranks.size, value_type)
-    ends = np.cumsum([chunk.scales.size for chunk in chunks], dtype=np.int64)
-
-    def write(first: int, last: int) -> None:
-        for number in range(first, last):
-            chunk, chunks[number] = chunks[number], _NO_CHUNK
-            rows = documents[ends[number] - chunk.scales.size : ends[number]]
-            rows["scale"] = chunk.scales
-            write_records(rows, *chunk[:4], ranks, *records[1:5])
-
-    in_threads(write, len(chunks), n_threads)
-    chunks.clear()
-    return records
 
 
 def number_type(n_components: int) -> np.dtype[np.unsignedinteger[Any]]:
@@ -213,38 +106,6 @@ def place_of(byte: int, array: NDArray[Any]) -> int:
 def first_residue(start: int, size: int, offset: int, residues: NDArray[Any]) -> int:
     """The place in `residues` of a record's first, where `start` is the record's first byte."""
     return place_of(start + size * offset + residues.itemsize - 1, residues)
-
-
-@strict_kernel
-def write_records(
-    rows: Rows,
-    arrivals: Numbers,
-    values: Codes,
-    exact: Float32s,
-    indptr: Int64s,
-    ranks: NDArray[np.int32],
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-) -> None:
-    """Write one chunk's documents where their rows say."""
-    for ordinal in range(rows.size):
-        start = np.int64(rows[ordinal]["line"]) * LINE
-        size = np.int64(rows[ordinal]["size"])
-        begin = indptr[ordinal]
-        first = place_of(start, components)
-        first_code = start + size * components.itemsize
-        residue = first_residue(start, size, residue_offset, residues)
-        for j in range(size):
-            value = np.int64(values[begin + j])
-            code = (value + STEPS // 2) // STEPS
-            components[first + j] = ranks[arrivals[begin + j]]
-            codes[first_code + j] = code
-            if exact.size > 0:
-                residues[residue + j] = exact[begin + j]
-            elif value != code * STEPS:
-                residues[residue + j] = value - code * STEPS
 
 
 @strict_kernel
@@ -305,10 +166,3 @@ def score(
         )
         total += query[components[np.uint64(first) + j]] * value
     return total
-
-
-def _aligned(size: int) -> Bytes:
-    """Zeroed bytes that begin on a cache line."""
-    block = np.zeros(size + LINE, dtype=np.uint8)
-    skipped = -block.ctypes.data % LINE
-    return block[skipped : skipped + size]

@@ -20,6 +20,7 @@ from ..batch import check_k, in_threads
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from ..topk import TopK
 from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
+from .crew import Progress
 from .format import KIND as KIND
 from .format import Arrays, restored, stored
 from .params import BuildParams, SearchParams
@@ -78,6 +79,7 @@ class SeismicIndex:
         *,
         n_threads: int = 1,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> SeismicIndex:
         """Index a csr_array (n_documents, dim) of document vectors.
 
@@ -87,6 +89,7 @@ class SeismicIndex:
             params: None stands for BuildParams().
             n_threads: threads over documents and lists.
             seed: from 0 to 2**31 - 1; what centroids are drawn with.
+            progress: called some hundred times from this thread.
 
         Raises:
             ParameterError: a value is negative, NaN or infinite; n_threads or seed is out of its
@@ -94,7 +97,8 @@ class SeismicIndex:
         """
         from .builder import SeismicBuilder  # which imports this module
 
-        return SeismicBuilder(params).add(vectors).finish(n_threads=n_threads, seed=seed)
+        builder = SeismicBuilder(params).add(vectors, progress=progress)
+        return builder.finish(n_threads=n_threads, seed=seed, progress=progress)
 
     @property
     def n_postings(self) -> int:

@@ -19,13 +19,15 @@ from numpy.typing import NDArray
 
 from lexidex.errors import ParameterError
 
-from ..batch import in_threads
 from ..jit import kernel, strict_kernel
 from ..vectors import Float32s, Int64s
 from .blocks import Blocks
 from .buckets import FOLD, Entries, bits_below, bits_of_buckets, fill_buckets
-from .pruning import Ordinals, even_shares
+from .crew import Crew
+from .posting_keys import Ordinals
 from .records import LINE, Bytes, Numbers, Records, Rows, place_of
+from .scratch import Scratch, Spool
+from .shares import list_shares
 
 LIST = np.dtype(
     [
@@ -44,6 +46,9 @@ IMPACT_UNIT = 1 / 255
 
 _LEVELS = 256
 
+_FORESEEN = 8
+"""Summary entries a posting, foreseen."""
+
 
 class Summaries(NamedTuple):
     """The lists table, the blocks' own maxima and the buckets of entries."""
@@ -57,49 +62,48 @@ class Summaries(NamedTuple):
     entries: Entries
 
 
-def summarise(records: Records, blocks: Blocks, energy: float, n_threads: int) -> Summaries:
+def summarise(
+    records: Records, blocks: Blocks, energy: float, scratch: Scratch, crew: Crew
+) -> Summaries:
     """Summarise all blocks; the result does not depend on the number of threads.
 
     Raises:
         ParameterError: the summaries have 2**32 entries or more.
     """
-    lists = np.zeros(blocks.first.size, dtype=LIST)
+    n_lists, n_blocks = blocks.first.size - 1, blocks.starts.size - 1
+    lists = np.zeros(n_lists + 1, dtype=LIST)
     lists["block"] = blocks.first
-    impacts = np.zeros(blocks.starts.size - 1, dtype=np.uint8)
-    bounds = even_shares(blocks.starts[blocks.first].astype(np.int64))
+    impacts = scratch.zeros(n_blocks, np.uint8)
+    entries = Spool(scratch, np.uint32, _FORESEEN * blocks.ordinals.size)
+    buckets = Spool(scratch, np.uint32, n_lists + 1)
+    buckets.append(np.zeros(1, np.uint32))
 
-    def run(first: int, last: int) -> list[tuple[Entries, Ordinals]]:
-        return [
-            summarise_lists(
-                *bounds[share : share + 2],
-                *blocks,
-                *records[:3],
-                energy,
-                lists,
-                impacts,
+    def share(first: int, last: int) -> tuple[Entries, Ordinals]:
+        return summarise_lists(first, last, *blocks, *records[:3], energy, lists, impacts)
+
+    def take(summaries: tuple[Entries, Ordinals]) -> None:
+        found, sizes = summaries
+        if entries.size + found.size >= 1 << 32:
+            raise ParameterError(
+                f"summary_energy: {energy} makes 2**32 summary entries and more, which an index "
+                "cannot hold: lower it, or make several indexes"
             )
-            for share in range(first, last)
-        ]
+        buckets.append(np.cumsum(sizes, dtype=np.uint32) + np.uint32(entries.size))
+        entries.append(found)
 
-    parts = [part for share in in_threads(run, bounds.size - 1, n_threads) for part in share]
-    sizes = np.concatenate([sizes for _, sizes in parts])
-    n_entries = sum(entries.size for entries, _ in parts)
-    if n_entries >= 1 << 32:
-        raise ParameterError(
-            f"summary_energy: {energy} makes {n_entries:,} summary entries; an index holds 2**32: "
-            "lower it, or make several indexes"
-        )
-    buckets = np.zeros(sizes.size + 1, dtype=np.uint32)
-    np.cumsum(sizes, dtype=np.uint32, out=buckets[1:])
+    crew.begin("summaries", n_lists)
+    offsets = blocks.starts[blocks.first].astype(np.int64)
+    crew.run(share, list_shares(offsets, _postings_of_share(records)), take)
     n_buckets = np.where(np.diff(blocks.first) > 0, 1 << lists["bucket_bits"][:-1].astype(int), 0)
     lists["bucket"][1:] = np.cumsum(n_buckets)
-    entries = np.empty(n_entries, dtype=np.uint32)
-    place = 0
-    while parts:
-        part, _ = parts.pop(0)
-        entries[place : place + part.size] = part
-        place += part.size
-    return Summaries(lists, impacts, buckets, entries)
+    return Summaries(lists, impacts, buckets.array(), entries.array())
+
+
+def _postings_of_share(records: Records) -> int:
+    """Postings of a share, whose summaries hold at most about 2**20 entries."""
+    sizes = records.documents["size"]
+    mean = int(sizes.sum(dtype=np.int64)) // max(sizes.size, 1) + 1
+    return min(max((1 << 20) // mean, 1), 1 << 17)
 
 
 @kernel
@@ -123,12 +127,13 @@ def summarise_lists(
         impacts: uint8 (n_blocks,); those of these lists' blocks are filled.
     """
     maxima = np.zeros(first_blocks.size - 1, np.float32)
-    touched = np.empty(maxima.size, np.int64)
+    touched = np.empty(maxima.size + 1, np.uint32)
+    taken = np.empty(maxima.size, np.float32)
     levels = np.zeros(_LEVELS, np.float64)
     staged = np.empty(1024, np.uint32)
     entries = np.empty(1024, np.uint32)
     sizes = np.empty(1024, np.uint32)
-    n_entries = 0
+    n_entries = np.int64(0)
     n_buckets = 0
     for component in range(first, last):
         begin = first_blocks[component]
@@ -137,17 +142,18 @@ def summarise_lists(
             continue
         scale = largest_value(ordinals[block_starts[begin] : block_starts[end]], documents)
         block_bits = bits_below(end - begin)
-        n_staged = 0
+        n_staged = np.int64(0)
         for block in range(begin, end):
             members = ordinals[block_starts[block] : block_starts[block + 1]]
             n_touched = take_maxima(members, documents, components, codes, maxima, touched)
             own = maxima[component] / scale * np.float32(255.0)
             impacts[block] = min(np.int64(own + np.float32(0.5)), np.int64(255))
             maxima[component] = 0.0
-            staged = grown(staged, n_staged + n_touched)
+            staged = grown(staged, n_staged + n_touched + 1)
             n_staged += cut_summary(
                 maxima,
                 touched[:n_touched],
+                taken,
                 energy,
                 scale,
                 block - begin,
@@ -198,72 +204,84 @@ def take_maxima(
     components: Numbers,
     codes: Bytes,
     maxima: Float32s,
-    touched: Int64s,
-) -> int:
+    touched: Ordinals,
+) -> np.int64:
     """Set maxima (n_components,), all 0 before, to the coordinate-wise maximum of the documents.
 
-    Returns the number of components that are not 0; `touched` begins with them.
+    Args:
+        touched: uint32 (n_components + 1,), which begins with the components that are not 0 now.
+
+    Returns:
+        the number of these components. (Written without a branch: which way it would go is as good
+        as random, and a wrong guess costs more than all the rest.)
     """
-    n_touched = 0
+    n_touched = np.int64(0)
     for ordinal in members:
         start = np.int64(documents[ordinal]["line"]) * LINE
         size = np.int64(documents[ordinal]["size"])
         scale = np.float32(documents[ordinal]["scale"])
-        entry = place_of(start, components)
-        code = start + size * components.itemsize
-        for j in range(size):
+        entry = np.uint64(place_of(start, components))
+        code = np.uint64(start + size * components.itemsize)
+        for j in range(np.uint64(size)):
             component = components[entry + j]
-            value = scale * np.float32(codes[code + j])
-            if value > maxima[component]:
-                if maxima[component] == 0.0:
-                    touched[n_touched] = component
-                    n_touched += 1
-                maxima[component] = value
+            former = maxima[component]
+            touched[np.uint64(n_touched)] = component
+            n_touched += np.int64(former == 0.0)
+            maxima[component] = max(former, scale * np.float32(codes[code + j]))
     return n_touched
 
 
 @strict_kernel
 def cut_summary(
     maxima: Float32s,
-    touched: Int64s,
+    touched: Ordinals,
+    taken: Float32s,
     energy: float,
     scale: np.float32,
     block: int,
     block_bits: int,
     levels: NDArray[np.float64],
     staged: Entries,
-) -> int:
+) -> np.int64:
     """Write the entries of one block's summary to `staged`, and clear its maxima; their number.
 
     The largest coordinates are found by a histogram of 256 levels of the list's scale, so among
     those of the last level they are taken in the order of `touched`.
+
+    Args:
+        taken: float32, scratch at least as long as `touched`.
+        staged: one longer than `touched`.
     """
     to_level = (_LEVELS - 1) / np.float64(scale)
-    top = np.int64(0)
     total = 0.0
-    for component in touched:
-        level = np.int64(maxima[component] * to_level)
-        levels[level] += maxima[component]
-        total += maxima[component]
-        top = max(top, level)
+    for i in range(touched.size):
+        value = maxima[touched[i]]
+        maxima[touched[i]] = 0.0
+        taken[i] = value
+        levels[np.uint64(value * to_level)] += value
+        total += value
     kept = 0.0
-    last = top
+    last = np.int64(_LEVELS - 1)
     while last >= 0 and kept + levels[last] < energy * total:
         kept += levels[last]
         last -= 1
-    levels[: top + 1] = 0.0
+    levels[:] = 0.0
     code_bits = 16 - block_bits
     to_code = ((1 << code_bits) - 1) / np.float64(scale)
-    n_staged = 0
-    for component in touched:
-        value = maxima[component]
-        maxima[component] = 0.0
-        level = np.int64(value * to_level)
-        if value == 0.0 or level < last or (level == last and kept >= energy * total):
-            continue
-        if level == last:
-            kept += value
-        code = max(np.int64(value * to_code + 0.5), 1)
+    n_staged = np.int64(0)
+    for i in range(touched.size):
+        # Without a branch on the level, as in take_maxima; the list's own component is 0.
+        code = max(np.int64(taken[i] * to_code + 0.5), np.int64(1))
+        component = np.int64(touched[i])
         staged[n_staged] = (component % FOLD << 16) | (block << code_bits) | code
-        n_staged += 1
+        n_staged += np.int64((np.int64(taken[i] * to_level) > last) & (taken[i] > 0.0))
+    for i in range(touched.size):
+        if kept >= energy * total:
+            break
+        if np.int64(taken[i] * to_level) == last:
+            kept += taken[i]
+            code = max(np.int64(taken[i] * to_code + 0.5), np.int64(1))
+            component = np.int64(touched[i])
+            staged[n_staged] = (component % FOLD << 16) | (block << code_bits) | code
+            n_staged += 1
     return n_staged

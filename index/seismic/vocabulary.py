@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..jit import lean_kernel
 from ..vectors import Components, Int64s
 
-_TABLE_LIMIT = 1 << 24
+TABLE_LIMIT = 1 << 24
 """Components up to here are looked up in a table; above, by sorting."""
 
 _SMALL_TABLE = 1 << 16
@@ -38,7 +38,7 @@ class Vocabulary:
         if components.size == 0:
             return np.empty(0, dtype=np.int32)
         highest = int(components.max())
-        if highest > _TABLE_LIMIT:
+        if highest > TABLE_LIMIT:
             distinct, places = np.unique(components, return_inverse=True)
             return self._take_in(distinct)[places]
         used = np.zeros(highest + 1, dtype=np.bool_)

@@ -27,6 +27,9 @@ FORMAT_VERSION = 0
 """Version 0 may change without notice; from 1 on, every later version reads it."""
 
 ALIGNMENT = 64
+_WRITTEN = 1 << 26
+"""Bytes written at once, so that an interrupt never waits for long."""
+
 _HEAD = struct.Struct("<8sII")
 _TRAILER = struct.Struct("<QII8s")
 
@@ -67,8 +70,10 @@ def write_arrays(
         length, crc = 0, 0
         for piece in pieces:
             data = np.ascontiguousarray(piece, dtype=dtype).reshape(-1).view(np.uint8).data
-            file.write(data)
-            crc = zlib.crc32(data, crc)
+            for begin in range(0, len(data), _WRITTEN):
+                part = data[begin : begin + _WRITTEN]
+                file.write(part)
+                crc = zlib.crc32(part, crc)
             length += len(data)
         entries.append(
             {

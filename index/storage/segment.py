@@ -7,7 +7,6 @@ since is a mask beside it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -30,6 +29,7 @@ from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
 from .arrays import read_arrays, write_arrays
+from .building import Building
 from .documents import (
     DocumentReader,
     DocumentWriter,
@@ -37,11 +37,15 @@ from .documents import (
     repeated_ids,
     sort_ids,
 )
-from .files import Memory, Storage
+from .files import FileStorage, Memory, Storage
 from .manifest import FileEntry, SegmentEntry, check_file, counted
 
 VERIFIED_AT_OPEN = 1 << 26
 """Bytes of a file that opening it may read through: some 50 milliseconds."""
+
+METADATA_LIMIT = 1 << 28
+"""A segment is completed when the distinct strings in its metadata, which are held meanwhile, have
+this many characters."""
 
 _VECTORS_KIND = "vectors"
 _MAP_KIND = "document-map"
@@ -51,9 +55,10 @@ _DELETIONS_KIND = "deletions"
 class SegmentWriter:
     """Collects documents with their passages' vectors; `finish` makes a segment of them."""
 
-    def __init__(self, storage: Storage, name: str) -> None:
+    def __init__(self, storage: Storage, name: str, building: Building | None = None) -> None:
         """Start the segment `name`; nothing of it is searchable before `finish`."""
         self._storage = storage
+        self._building = building or Building()
         self._name = name
         self._open = ExitStack()
         self._file = self._open.enter_context(counted(storage, self._path(layout.DOCUMENTS)))
@@ -70,9 +75,10 @@ class SegmentWriter:
         return len(self._ids)
 
     @property
-    def n_metadata_characters(self) -> int:
-        """Characters of the distinct strings in the metadata, which are held until `finish`."""
-        return self._metadata.n_characters
+    def is_full(self) -> bool:
+        """Whether it is time to finish."""
+        too_long = self._metadata.n_characters >= METADATA_LIMIT
+        return too_long or self.n_postings >= self._building.segment_postings
 
     @property
     def total_length(self) -> float:
@@ -131,10 +137,8 @@ class SegmentWriter:
         vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
         files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
         if vectors.shape[0] >= planner.SEISMIC_FROM:
-            n_threads = len(os.sched_getaffinity(0))
-            files.append(
-                self._write_index(layout.SEISMIC, SeismicIndex.build(vectors, n_threads=n_threads))
-            )
+            folder = self._storage.root if isinstance(self._storage, FileStorage) else None
+            files.append(self._write_index(layout.SEISMIC, self._building.seismic(vectors, folder)))
         self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
         self._storage.sync_folder(layout.SEGMENTS)
         entry = SegmentEntry(

@@ -52,6 +52,13 @@ def index(
     errors: Annotated[
         Path | None, typer.Option(help="Write records left out to this file, as JSON lines.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="What vectors and indexes in the making may take, such as 2GB; with less, "
+            "segments are smaller and temporary files stand in DIR."
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -63,8 +70,10 @@ def index(
     from lexidex.collection import Collection, exists
     from lexidex.encoders import load_encoder
     from lexidex.errors import EncoderMismatch
+    from lexidex.index.storage.building import Building
     from lexidex.sources import Reader, find_files
 
+    Building(memory)
     find_files(sources)
     if errors:
         write_file(errors, "")
@@ -79,10 +88,11 @@ def index(
     reader = Reader(sources, on_duplicate.value)
     started = time.perf_counter()
     with progress("Indexing", quiet=quiet) as count:
+        building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
         if replace:
-            result = collection.replace(reader, chosen, progress=count)
+            result = collection.replace(reader, chosen, count, building)
         else:
-            result = collection.upsert(reader, progress=count)
+            result = collection.upsert(reader, count, building)
     seconds = time.perf_counter() - started
     left_out = _left_out(reader, result)
     if errors:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -55,11 +56,31 @@ def write_file(path: Path, text: str) -> None:
         raise LexidexError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+class Counter:
+    """Sets the count of a progress line, and shows a line below it for each stage of a step."""
+
+    def __init__(self, bar: Progress, task: TaskID) -> None:
+        """Set the count of this task."""
+        self._bar = bar
+        self._task = task
+        self._stages: dict[str, TaskID] = {}
+
+    def __call__(self, count: int) -> None:
+        elapsed = self._bar.tasks[self._task].elapsed
+        rate = f"{count / elapsed:,.0f}/s" if elapsed else ""
+        self._bar.update(self._task, completed=count, rate=rate)
+
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Show how far a stage is; its line goes when it is complete."""
+        if name not in self._stages:
+            self._stages[name] = self._bar.add_task(f"  {name}", rate="")
+        visible = done < total
+        self._bar.update(self._stages[name], completed=done, total=total, visible=visible)
+
+
 @contextmanager
-def progress(
-    what: str, *, total: int | None = None, quiet: bool = False
-) -> Iterator[Callable[[int], None]]:
-    """A progress line on stderr, where that is a terminal; gives a function that sets the count."""
+def progress(what: str, *, total: int | None = None, quiet: bool = False) -> Iterator[Counter]:
+    """A progress line on stderr, where that is a terminal; gives what sets its count."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -69,11 +90,4 @@ def progress(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=err, disable=quiet or not err.is_terminal) as bar:
-        task = bar.add_task(what, total=total, rate="")
-
-        def set_count(count: int) -> None:
-            elapsed = bar.tasks[task].elapsed
-            rate = f"{count / elapsed:,.0f}/s" if elapsed else ""
-            bar.update(task, completed=count, rate=rate)
-
-        yield set_count
+        yield Counter(bar, bar.add_task(what, total=total, rate=""))

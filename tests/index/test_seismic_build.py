@@ -1,6 +1,12 @@
 """Building a Seismic index: what is kept, how it is laid out, and that nothing else matters."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from itertools import chain, pairwise
 
 import numpy as np
@@ -11,7 +17,9 @@ from scipy import sparse
 
 from lexidex.errors import CorruptFile, ParameterError, UnsupportedVersion
 from lexidex.index import BuildParams, SearchParams, SeismicBuilder, SeismicIndex
-from lexidex.index.seismic.buckets import bucket_of
+from lexidex.index.seismic.buckets import bucket_of, sort_bucket
+from lexidex.index.seismic.crew import STAGES, Crew, Stopped
+from lexidex.index.seismic.pruning import least_kept
 from lexidex.index.storage.arrays import read_arrays, verify_arrays, write_arrays
 
 from .collections import batches, random_batch
@@ -371,3 +379,125 @@ def test_a_saved_index_is_the_same_index(saved, memory):
     np.testing.assert_array_equal(found.scores, again.scores)
     assert found.counters == again.counters
     assert index.search(documents, 3, SearchParams(heap_factor=0)).counters.blocks_skipped == 0
+
+
+# Progress and interruption
+
+
+def test_progress_goes_through_every_stage_to_its_end():
+    seen = []
+    documents = random_batch(np.random.default_rng(7), 300, 40)
+    SeismicIndex.build(documents, n_threads=2, progress=seen.append)
+    assert list(dict.fromkeys(p.stage for p in seen)) == list(STAGES)
+    for stage in STAGES:
+        steps = [(p.done, p.total) for p in seen if p.stage == stage]
+        assert steps == sorted(steps)
+        assert steps[-1][0] == steps[-1][1] == steps[0][1] > 0
+
+
+def test_an_empty_build_reports_progress_too():
+    seen = []
+    SeismicIndex.build(sparse.csr_array((0, 5), dtype=np.float32), progress=seen.append)
+    assert all(p.done == p.total for p in seen if p.stage != "pruning")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_an_interrupt_at_any_stage_leaves_an_empty_builder(stage, n_threads):
+    def interrupt(progress):
+        if progress.stage == stage and progress.done:
+            raise KeyboardInterrupt
+
+    documents = random_batch(np.random.default_rng(8), 200, 30)
+    builder = SeismicBuilder()
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        builder.add(documents, progress=interrupt).finish(n_threads=n_threads, progress=interrupt)
+    assert threading.active_count() == before
+    assert builder.n_documents == 0
+    assert written(builder.add(documents).finish()) == written(SeismicIndex.build(documents))
+
+
+def test_a_refused_seed_leaves_the_documents_in_the_builder():
+    documents = random_batch(np.random.default_rng(9), 20, 8)
+    builder = SeismicBuilder().add(documents)
+    for wrong in ({"seed": -1}, {"n_threads": 0}):
+        with pytest.raises(ParameterError):
+            builder.finish(**wrong)
+    assert written(builder.finish()) == written(SeismicIndex.build(documents))
+
+
+_INTERRUPTED = """
+import os, signal, sys, threading
+import numpy as np
+from scipy import sparse
+from lexidex.index import SeismicBuilder
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent may have it ignored
+rng = np.random.default_rng(0)
+dense = rng.random((4000, 200), dtype=np.float32) * (rng.random((4000, 200)) < 0.3)
+documents = sparse.csr_array(dense.astype(np.float32))
+builder = SeismicBuilder(folder=sys.argv[1])
+index = builder.add(documents).finish(n_threads=2)
+print("building", flush=True)
+try:
+    while True:
+        builder.add(documents).finish(n_threads=2)
+except KeyboardInterrupt:
+    print(builder.n_documents in (0, 4000), threading.active_count(), os.listdir(sys.argv[1]))
+"""
+
+
+@pytest.mark.compiled_only
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_a_signal_ends_a_build_and_its_threads(tmp_path):
+    child = subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout.readline() == "building\n"
+        time.sleep(0.2)
+        child.send_signal(signal.SIGINT)
+        rest, _ = child.communicate(timeout=30)
+    finally:
+        child.kill()
+    assert rest == "True 1 []\n"
+    assert child.returncode == 0
+
+
+def test_what_a_share_raises_ends_the_crew():
+    def share(first, _last):
+        if first == 3:
+            raise ZeroDivisionError
+        return first
+
+    taken = []
+    for n_threads in (1, 3):
+        crew = Crew(n_threads)
+        with pytest.raises(ZeroDivisionError):
+            crew.run(share, range(9), taken.append)
+    assert taken == [0, 1, 2, 0, 1, 2]
+    with pytest.raises(Stopped):
+        crew.check()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 400), st.sampled_from([3, 1000, 2**31]))
+@settings(max_examples=40)
+def test_the_least_key_kept_is_that_of_a_sorted_list(seed, size, limit):
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(0, limit, size).astype(np.uint32)
+    room = int(rng.integers(1, size))
+    least, equal = least_kept(keys, room, np.empty(2048, np.int64))
+    largest = np.sort(keys)[::-1][:room]
+    assert least == largest[-1]
+    assert equal == np.count_nonzero(largest == largest[-1])
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=60), st.integers(0, 5), st.integers(0, 5))
+def test_a_bucket_is_sorted_and_nothing_beside_it(values, before, after):
+    entries = np.array(values, dtype=np.uint32)
+    end = max(before, entries.size - after)
+    wanted = entries.copy()
+    wanted[before:end].sort()
+    sort_bucket(entries, before, min(end, entries.size))
+    np.testing.assert_array_equal(entries, wanted)

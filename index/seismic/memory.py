@@ -1,0 +1,36 @@
+"""What a build takes beside the arrays that it makes: the least budget that it can keep to."""
+
+from __future__ import annotations
+
+from lexidex.errors import ParameterError
+
+from ..memory_size import in_words
+from .vocabulary import TABLE_LIMIT
+
+FIXED = 32 << 20
+"""Bytes for the documents that are being encoded, 2**20 entries or one document."""
+
+A_THREAD = 24 << 20
+"""Bytes a thread for the summaries of a share of lists."""
+
+A_COMPONENT = 96
+"""Bytes a component, and as many a thread, for counts of its postings and places in tables."""
+
+A_TABLE_ENTRY = 8
+"""Bytes a component below the highest, where components are looked up in a table."""
+
+
+def least_budget(n_components: int, highest: int, n_threads: int) -> int:
+    """Bytes that a build over so many components, the highest of them given, takes at least."""
+    tables = A_COMPONENT * n_components * (1 + n_threads)
+    return FIXED + A_THREAD * n_threads + tables + A_TABLE_ENTRY * min(highest, TABLE_LIMIT)
+
+
+def check_least(memory: int, n_components: int, highest: int, n_threads: int) -> None:
+    """Raise ParameterError where a budget is below `least_budget`."""
+    least = least_budget(n_components, highest, n_threads)
+    if memory < least:
+        raise ParameterError(
+            f"memory: {in_words(memory)}; with {n_components:,} components and {n_threads} "
+            f"threads a build takes at least {in_words(least)}: allow that, or use fewer threads"
+        )

@@ -1,0 +1,57 @@
+"""How a write builds its segments: within how much memory, and who watches."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ..memory_size import as_bytes
+from ..seismic import SeismicBuilder, SeismicIndex
+from ..seismic.crew import Progress
+from ..seismic.memory import check_least
+from ..vectors import Vectors
+
+_SEGMENT_POSTINGS = 1 << 27
+_POSTING_BYTES = 12
+"""What a posting takes at most at a time: 8 bytes of its draft while documents come, 10 of the
+exact index in the making, and its part of the documents' ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """Within how much memory segments are built, and who is told how far they are.
+
+    Attributes:
+        memory: what vectors and indexes in the making may take: "2GB" or a number of bytes; None
+            for what segments of 2**27 postings take, 1.6 GB. Below that, segments are smaller and
+            more. Encoders and what they compute come on top.
+        progress: called while an approximate index is built.
+
+    Raises:
+        ParameterError: memory is no size, or less than any build takes.
+    """
+
+    memory: str | int | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory is not None:
+            check_least(as_bytes(self.memory), n_components=0, highest=0, n_threads=1)
+
+    @property
+    def segment_postings(self) -> int:
+        """A segment is completed when it has this many postings."""
+        if self.memory is None:
+            return _SEGMENT_POSTINGS
+        return min(_SEGMENT_POSTINGS, as_bytes(self.memory) // _POSTING_BYTES)
+
+    def seismic(self, vectors: Vectors, folder: str | os.PathLike[str] | None) -> SeismicIndex:
+        """The approximate index, by as many threads as there are processors and memory allows.
+
+        Args:
+            folder: where temporary files are; see SeismicBuilder.
+        """
+        builder = SeismicBuilder(memory=self.memory, folder=folder)
+        builder.add(vectors, progress=self.progress)
+        n_threads = builder.affordable_threads(len(os.sched_getaffinity(0)))
+        return builder.finish(n_threads=n_threads, progress=self.progress)
