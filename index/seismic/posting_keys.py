@@ -56,8 +56,8 @@ def posting_keys(
     code = start + size * components.itemsize
     residue = first_residue(start, size, residue_offset, residues)
     # A value is within half a step of its code, so most postings are seen to be small by that.
-    least = np.uint32(threshold // 256 * 256).view(np.float32) / scale - np.float32(1.0)
-    least_code = np.uint8(min(max(least, np.float32(0.0)), np.float32(255.0)))
+    least = np.float64(np.uint32(threshold // 256 * 256).view(np.float32)) / np.float64(scale)
+    least_code = np.uint8(min(max(least - 1.0, 0.0), 255.0))
     n_found = np.int64(0)
     for j in range(size):
         if codes[code + j] < least_code:

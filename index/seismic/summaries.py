@@ -226,8 +226,9 @@ def take_maxima(
             component = components[entry + j]
             former = maxima[component]
             touched[np.uint64(n_touched)] = component
-            n_touched += np.int64(former == 0.0)
-            maxima[component] = max(former, scale * np.float32(codes[code + j]))
+            value = scale * np.float32(codes[code + j])  # 0 where a code rounds to that
+            n_touched += np.int64((former == 0.0) & (value > 0.0))
+            maxima[component] = max(former, value)
     return n_touched
 
 
