@@ -35,7 +35,8 @@ ABOUT = f"""Accuracy is the overlap with the exact top k. Each family of indexes
 configurations and search parameters on tuning queries; the fastest that reaches a level there runs
 on other, test queries, where `reached` is its accuracy. Microseconds are CPU time of one query in
 one call and one thread: each query counts with its median over the rounds, in which the families
-take turns. The ratio is to the mean time of {BASELINE} at the same level: below 1 is faster."""
+take turns. The ratio is to the mean time of {BASELINE} at the same level: below 1 is faster. The
+drawings show the tuning: one index after the other, so with warmer caches and lower times."""
 
 
 TOO_SMALL = """ The exact index is as fast: this collection is too small for approximate search to
