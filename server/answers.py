@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from lexidex.collection import Collection
 from lexidex.documents import Document
+from lexidex.index import Counters
 from lexidex.results import Explanation, Hit, SearchResult, TermContribution
 
 from .backend import Encoded, Found
@@ -77,6 +78,7 @@ class SearchAnswer(TypedDict):
 
     `plan`: how each segment was searched, "exact" or "seismic", oldest segment first.
     `ignored_terms`: terms of the query that no document can match.
+    `counters`: work done in the index.
     """
 
     hits: list[HitAnswer]
@@ -84,6 +86,7 @@ class SearchAnswer(TypedDict):
     generation: int
     plan: Sequence[str]
     ignored_terms: list[str]
+    counters: Counters
     request_id: str
 
 
@@ -96,11 +99,12 @@ class BatchResult(TypedDict):
 
 
 class BatchAnswer(TypedDict):
-    """A result for each query, in order; the timings are those of the whole batch."""
+    """A result for each query, in order; timings and counters are those of the whole batch."""
 
     results: list[BatchResult]
     timings: TimingsAnswer
     generation: int
+    counters: Counters
     request_id: str
 
 
@@ -179,6 +183,7 @@ def search_answer(
         "generation": result.generation,
         "plan": result.plan,
         "ignored_terms": result.ignored_terms,
+        "counters": result.counters,
         "request_id": request_id,
     }
 
@@ -198,6 +203,7 @@ def batch_answer(
         ],
         "timings": _timings(results[0]),
         "generation": results[0].generation,
+        "counters": results[0].counters,
         "request_id": request_id,
     }
 
