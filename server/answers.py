@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from lexidex.collection import Collection
 from lexidex.documents import Document
+from lexidex.index import Counters
 from lexidex.index.filters import FacetCount
 from lexidex.results import Explanation, Hit, SearchResult, TermContribution, WriteResult
 
@@ -81,6 +82,7 @@ class SearchAnswer(TypedDict):
     `facets`: for each field asked for, its most frequent values among all documents that pass the
     filter, with their numbers of documents.
     `ignored_terms`: terms of the query that no document can match.
+    `counters`: work done in the index.
     """
 
     hits: list[HitAnswer]
@@ -89,6 +91,7 @@ class SearchAnswer(TypedDict):
     plan: Sequence[str]
     ignored_terms: list[str]
     facets: NotRequired[Mapping[str, list[FacetCount]]]
+    counters: Counters
     request_id: str
 
 
@@ -101,11 +104,12 @@ class BatchResult(TypedDict):
 
 
 class BatchAnswer(TypedDict):
-    """A result for each query, in order; the timings are those of the whole batch."""
+    """A result for each query, in order; timings and counters are those of the whole batch."""
 
     results: list[BatchResult]
     timings: TimingsAnswer
     generation: int
+    counters: Counters
     request_id: str
 
 
@@ -192,6 +196,7 @@ def search_answer(
         "generation": result.generation,
         "plan": result.plan,
         "ignored_terms": result.ignored_terms,
+        "counters": result.counters,
         "request_id": request_id,
     }
     if result.facets:
@@ -214,6 +219,7 @@ def batch_answer(
         ],
         "timings": _timings(results[0]),
         "generation": results[0].generation,
+        "counters": results[0].counters,
         "request_id": request_id,
     }
 

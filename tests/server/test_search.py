@@ -82,6 +82,9 @@ def test_an_exact_search_approximates_nothing(client):
     assert found["plan"] == ["exact"]
     batch = post(client, "search:batch", {"queries": ["deep sea"], "exact": True})
     assert batch["results"][0]["plan"] == ["exact"]
+    assert found["counters"] == batch["counters"]
+    postings = found["counters"]["postings_scored"]
+    assert found["counters"]["bytes_touched"] == 6 * postings > 0
 
 
 def test_an_empty_query_and_a_deep_search_are_answered(client):
