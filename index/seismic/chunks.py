@@ -28,7 +28,7 @@ from .records import (
     Rows,
     first_residue,
     number_type,
-    place_of,
+    part_of,
     record_bytes,
     view_records,
 )
@@ -230,21 +230,55 @@ def write_records(
     residues: NDArray[Any],
     residue_offset: int,
 ) -> None:
-    """Write one chunk's documents where their rows say."""
+    """Write one chunk's documents where their rows say, and the rows' tails."""
+    counts = np.zeros(256, np.int64)
     begin = np.int64(0)
     for ordinal in range(rows.size):
         start = np.int64(rows[ordinal]["line"]) * LINE
         size = np.int64(rows[ordinal]["size"])
-        first = place_of(start, components)
-        first_code = start + size * components.itemsize
+        head, tail = part_of(start, size, components, 0), part_of(start, size, components, 1)
         residue = first_residue(start, size, residue_offset, residues)
-        for j in range(size):
-            value = np.int64(values[begin + j])
+        least, n_least = least_of_head(values, begin, size, head.size, counts)
+        n_head, n_tail, in_tail = 0, 0, np.int64(0)
+        for j in range(begin, begin + size):
+            value = np.int64(values[j])
             code = (value + STEPS // 2) // STEPS
-            components[first + j] = ranks[arrivals[begin + j]]
-            codes[first_code + j] = code
+            if code > least or (code == least and n_least > 0):
+                n_least -= code == least
+                part, place = head, n_head
+                n_head += 1
+            else:
+                part, place = tail, n_tail
+                n_tail += 1
+                in_tail += code
+            components[part.component + place] = ranks[arrivals[j]]
+            codes[part.code + place] = code
             if exact.size > 0:
-                residues[residue + j] = exact[begin + j]
+                residues[residue + part.first + place] = exact[j]
             elif value != code * STEPS:
-                residues[residue + j] = value - code * STEPS
+                residues[residue + part.first + place] = value - code * STEPS
+        rows[ordinal]["tail"] = in_tail
         begin += size
+
+
+@strict_kernel
+def least_of_head(
+    values: Codes, begin: int, size: int, n_head: int, counts: Int64s
+) -> tuple[int, int]:
+    """Which of the entries [begin, begin + size) are the n_head largest, by their 8-bit codes.
+
+    Args:
+        counts: int64 (256,), all zero; zero again on return.
+
+    Returns:
+        The smallest code in the head, and how many entries of that code are in it: the first ones.
+    """
+    for j in range(begin, begin + size):
+        counts[(np.int64(values[j]) + STEPS // 2) // STEPS] += 1
+    least = counts.size - 1
+    above = 0
+    while least > 0 and above + counts[least] < n_head:
+        above += counts[least]
+        least -= 1
+    counts[:] = 0
+    return least, n_head - above

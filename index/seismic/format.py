@@ -3,7 +3,7 @@
 | array | type | what |
 | --- | --- | --- |
 | `components` | int32 (c,) | components that documents have, ascending; list i is of component i |
-| `documents` | uint32 (n, 3) | line of the record, number of components, scale (as float32) |
+| `documents` | uint32 (n, 4) | line of the record, number of components, scale, tail (as float32) |
 | `records` | uint8 | records (records.py), each from a multiple of 64 bytes |
 | `lists` | uint32 (c + 1, 4) | first block, first bucket, unit (as float32), two bytes of bits |
 | `block_starts` | uint32 (b + 1,) | first posting of each block |

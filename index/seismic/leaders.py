@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..jit import strict_kernel
-from .records import LINE, Bytes, Numbers, Rows, place_of
+from .records import LINE, Bytes, Numbers, Rows, part_of
 
 
 @strict_kernel
@@ -24,18 +24,20 @@ def choose_leaders(
     for ordinal in range(first, last):
         start = np.int64(documents[ordinal]["line"]) * LINE
         size = np.int64(documents[ordinal]["size"])
-        entry = place_of(start, components)
-        code = start + size * components.itemsize
         leader_codes[ordinal] = 0
-        for j in range(size):
-            value = codes[code + j]
-            place = width
-            while place > 0 and leader_codes[ordinal, place - 1] < value:
-                place -= 1
-            if place == width:
-                continue
-            for i in range(width - 1, place, -1):
-                leaders[ordinal, i] = leaders[ordinal, i - 1]
-                leader_codes[ordinal, i] = leader_codes[ordinal, i - 1]
-            leaders[ordinal, place] = components[entry + j]
-            leader_codes[ordinal, place] = value
+        # Everything in the head is at least as large as anything in the tail.
+        n_parts = 1 if part_of(start, size, components, 0).size >= width else 2
+        for is_tail in range(n_parts):
+            part = part_of(start, size, components, is_tail)
+            for j in range(part.size):
+                value = codes[part.code + j]
+                place = width
+                while place > 0 and leader_codes[ordinal, place - 1] < value:
+                    place -= 1
+                if place == width:
+                    continue
+                for i in range(width - 1, place, -1):
+                    leaders[ordinal, i] = leaders[ordinal, i - 1]
+                    leader_codes[ordinal, i] = leader_codes[ordinal, i - 1]
+                leaders[ordinal, place] = components[part.component + j]
+                leader_codes[ordinal, place] = value

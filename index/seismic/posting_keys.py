@@ -22,7 +22,7 @@ from .records import (
     entry_value,
     first_residue,
     largest_document,
-    place_of,
+    part_of,
 )
 
 Keys: TypeAlias = NDArray[np.uint32]
@@ -52,24 +52,25 @@ def posting_keys(
     start = np.int64(documents[ordinal]["line"]) * LINE
     size = np.int64(documents[ordinal]["size"])
     scale = documents[ordinal]["scale"]
-    first = place_of(start, components)
-    code = start + size * components.itemsize
     residue = first_residue(start, size, residue_offset, residues)
     # A value is within half a step of its code, so most postings are seen to be small by that.
-    least = np.float64(np.uint32(threshold // 256 * 256).view(np.float32)) / np.float64(scale)
-    least_code = np.uint8(min(max(least - 1.0, 0.0), 255.0))
+    least = np.uint32(threshold // 256 * 256).view(np.float32) / scale - np.float32(1.0)
+    least_code = np.uint8(min(max(least, np.float32(0.0)), np.float32(255.0)))
     n_found = np.int64(0)
-    for j in range(size):
-        if codes[code + j] < least_code:
-            continue
-        component = np.int64(components[first + j])
-        value = entry_value(codes[code + j], residues[residue + j], scale, weights)
-        mixed = (ordinal * 48271 + component * 69621) % 2147483647
-        key = np.int64(np.float32(value).view(np.uint32)) // 256 * 256 + mixed // 64 % 256
-        if key >= threshold:
-            lists[n_found] = component
-            keys[n_found] = key
-            n_found += 1
+    for is_tail in range(2):
+        part = part_of(start, size, components, is_tail)
+        for j in range(part.size):
+            code = codes[part.code + j]
+            if code < least_code:
+                continue
+            component = np.int64(components[part.component + j])
+            value = entry_value(code, residues[residue + part.first + j], scale, weights)
+            mixed = (ordinal * 48271 + component * 69621) % 2147483647
+            key = np.int64(np.float32(value).view(np.uint32)) // 256 * 256 + mixed // 64 % 256
+            if key >= threshold:
+                lists[n_found] = component
+                keys[n_found] = key
+                n_found += 1
     return n_found
 
 

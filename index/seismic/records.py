@@ -1,14 +1,17 @@
 """Document records: the forward index, one contiguous record a document.
 
-A record begins on a 64-byte line and holds, for the document's n components in ascending order,
+A record begins on a 64-byte line. It holds the document's n entries in two parts, the *head*, its h
+largest, which take two lines at most, and the *tail*, all others, each by ascending component:
 
-    components  uint16 or uint32 (n,), numbers of the vocabulary
-    codes       uint8 (n,), round(value / scale), where scale = largest value / 255
+    components  uint16 or uint32 (h,), of the head: numbers of the vocabulary
+    codes       uint8 (h,), round(value / scale), where scale = largest value / 255
+    components  (n - h,), of the tail
+    codes       (n - h,)
     residues    (n,), what the codes leave out; absent, int8 or float32 by value type
 
-so that one pass over three bytes an entry estimates a score to within half a step a component,
-and only a document that may be among the best is read in full. Where Seismic (arXiv 2404.18812)
-keeps components and float16 values in two arrays, this is one stream of memory a document.
+So two lines of memory tell that most documents are not among the best, one pass over three bytes an
+entry estimates a score to within half a step a component, and only a document that may be among the
+best is read in full. Seismic (arXiv 2404.18812) keeps components and float16 values in two arrays.
 
 | value type | residue           | value of an entry                                  |
 |------------|-------------------|----------------------------------------------------|
@@ -34,13 +37,26 @@ LINE = 64
 STEPS = 256
 """Steps of a 16-bit code within one of an 8-bit code."""
 
-DOCUMENT = np.dtype([("line", "<u4"), ("size", "<u4"), ("scale", "<f4")])
-"""A row of the documents table: where the record begins, its components, its scale."""
+DOCUMENT = np.dtype([("line", "<u4"), ("size", "<u4"), ("scale", "<f4"), ("tail", "<f4")])
+"""A row of the documents table: where the record begins, its components, its scale, and the sum of
+the codes in its tail."""
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Codes: TypeAlias = NDArray[np.uint16]
 Numbers: TypeAlias = NDArray[np.unsignedinteger[Any]]
 Rows: TypeAlias = NDArray[np.void]
+
+
+class Part(NamedTuple):
+    """Head or tail of a record: where its entries are."""
+
+    component: int
+    """Place of the first component, among the components of all records."""
+    code: int
+    """Place of the first code."""
+    first: int
+    """Entries of the record that stand before."""
+    size: int
 
 
 class Records(NamedTuple):
@@ -103,6 +119,24 @@ def place_of(byte: int, array: NDArray[Any]) -> int:
 
 
 @strict_kernel
+def head_size(size: int, components: Numbers) -> int:
+    """Entries in the head of a record of that size: what fits two lines, and lets the tail's
+    components begin where one may."""
+    itemsize = components.itemsize
+    return min(size, 42 if itemsize == 2 else 24)
+
+
+@strict_kernel
+def part_of(start: int, size: int, components: Numbers, is_tail: int) -> Part:
+    """The head (0) or the tail (1) of the record that begins at a byte."""
+    head = head_size(size, components)
+    begin = start + is_tail * head * (components.itemsize + 1)
+    length = head if is_tail == 0 else size - head
+    code = begin + length * components.itemsize
+    return Part(place_of(begin, components), code, is_tail * head, length)
+
+
+@strict_kernel
 def first_residue(start: int, size: int, offset: int, residues: NDArray[Any]) -> int:
     """The place in `residues` of a record's first, where `start` is the record's first byte."""
     return place_of(start + size * offset + residues.itemsize - 1, residues)
@@ -126,43 +160,42 @@ def entry_value(code: int, residue: float, scale: float, weights: Float32s) -> n
 
 
 @kernel
-def rate(
-    components: Numbers, codes: Bytes, query: Float32s, first: int, code: int, size: int
-) -> np.float32:
-    """Inner product of a record's codes with the query, in units of the document's scale.
+def rate(components: Numbers, codes: Bytes, query: Float32s, part: Part) -> np.float32:
+    """Inner product of a part's codes with the query, in units of the document's scale.
 
-    Args:
-        first, code: places of the record's first component and first code. (Slices would cost two
-            atomic reference counts a document, which threads contend for.)
+    (Slices would cost two atomic reference counts a document, which threads contend for.)
     """
     total = np.float32(0.0)
-    for j in range(np.uint64(size)):
-        component = components[np.uint64(first) + j]
-        total += query[component] * np.float32(codes[np.uint64(code) + j])
+    first, code = np.uint64(part.component), np.uint64(part.code)
+    for j in range(np.uint64(part.size)):
+        total += query[components[first + j]] * np.float32(codes[code + j])
     return total
 
 
 @strict_kernel
-def score(
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    query: Float32s,
-    first: int,
-    code: int,
-    residue: int,
-    size: int,
-    scale: np.float32,
-    weights: Float32s,
-) -> np.float32:
+def score(records: Records, query: Float32s, ordinal: int) -> np.float32:
     """Inner product of a record with the query, summed in ascending order of components.
 
     With float32 residues this is the very sum that ExactIndex computes, to the last bit.
     """
+    components, codes, residues = records.components, records.codes, records.residues
+    start = np.int64(records.documents[ordinal]["line"]) * LINE
+    size = np.int64(records.documents[ordinal]["size"])
+    scale = np.float32(records.documents[ordinal]["scale"])
+    residue = first_residue(start, size, records.residue_offset, residues)
+    head, tail = part_of(start, size, components, 0), part_of(start, size, components, 1)
     total = np.float32(0.0)
-    for j in range(np.uint64(size)):
-        value = entry_value(
-            codes[np.uint64(code) + j], residues[np.uint64(residue) + j], scale, weights
+    i = 0
+    j = 0
+    while i < head.size or j < tail.size:
+        from_head = j == tail.size or (
+            i < head.size and components[head.component + i] < components[tail.component + j]
         )
-        total += query[components[np.uint64(first) + j]] * value
+        part, place = (head, i) if from_head else (tail, j)
+        i += from_head
+        j += not from_head
+        value = entry_value(
+            codes[part.code + place], residues[residue + part.first + place], scale, records.weights
+        )
+        total += query[components[part.component + place]] * value
     return total

@@ -13,7 +13,7 @@ from ..vectors import Components, Float32s, Int64s
 from .estimates import estimate_blocks, list_blocks, order_blocks
 from .prefetch import prefetch
 from .pruning import Ordinals
-from .records import LINE, Records, Rows, first_residue, place_of, score
+from .records import LINE, Records, Rows, score
 from .summaries import Summaries
 from .traversal import Margin, Postings, visit_blocks, visit_documents
 from .vocabulary import Numbering, number_of
@@ -24,6 +24,11 @@ _HALF_STEP = 0.51
 
 _ROUNDING = 1.2e-7
 """The most that two float32 sums differ, as a fraction, for each number that is added."""
+
+
+_TAIL = 0.1
+"""What an entry of a tail adds to a score, as a share of its code times the query's mean value: far
+more than on average, and about as much as in documents that are among the best."""
 
 
 class Queries(NamedTuple):
@@ -147,7 +152,12 @@ def take_query(
             n_terms += 1
     # A value type without residues has no more to tell than its codes.
     steps = _HALF_STEP if records.residue_offset > records.components.itemsize else 0.0
-    return n_terms, Margin(np.float32(steps) * mass, np.float32(_ROUNDING * (n_terms + 2)))
+    margin = Margin(
+        slack=np.float32(steps) * mass,
+        rounding=np.float32(_ROUNDING * (n_terms + 2)),
+        tail=np.float32(_TAIL) * mass / np.float32(max(n_terms, 1)),
+    )
+    return n_terms, margin
 
 
 @lean_kernel
@@ -191,26 +201,11 @@ def score_candidates(
         top_scores: a heap of the k best lower bounds, whose root no candidate may stay below.
     """
     n_left = ask_for_residues(n_candidates, records, work, top_scores)
-    documents, components, codes = records.documents, records.components, records.codes
-    residues, weights = records.residues, records.weights
     size = 0
     for i in range(n_left):
         ordinal = np.int64(work.candidates[i])
-        start = np.int64(documents[ordinal]["line"]) * LINE
-        length = np.int64(documents[ordinal]["size"])
-        counts[RESIDUES_READ] += length
-        total = score(
-            components,
-            codes,
-            residues,
-            work.query,
-            place_of(start, components),
-            start + length * components.itemsize,
-            first_residue(start, length, records.residue_offset, residues),
-            length,
-            np.float32(documents[ordinal]["scale"]),
-            weights,
-        )
+        counts[RESIDUES_READ] += np.int64(records.documents[ordinal]["size"])
+        total = score(records, work.query, ordinal)
         if total > 0.0 and (
             size < top_scores.size or is_worse(top_scores[0], top_ordinals[0], total, ordinal)
         ):

@@ -25,7 +25,7 @@ from .blocks import Blocks
 from .buckets import FOLD, Entries, bits_below, bits_of_buckets, fill_buckets
 from .crew import Crew
 from .posting_keys import Ordinals
-from .records import LINE, Bytes, Numbers, Records, Rows, place_of
+from .records import LINE, Bytes, Numbers, Records, Rows, part_of
 from .scratch import Scratch, Spool
 from .shares import list_shares
 
@@ -220,15 +220,16 @@ def take_maxima(
         start = np.int64(documents[ordinal]["line"]) * LINE
         size = np.int64(documents[ordinal]["size"])
         scale = np.float32(documents[ordinal]["scale"])
-        entry = np.uint64(place_of(start, components))
-        code = np.uint64(start + size * components.itemsize)
-        for j in range(np.uint64(size)):
-            component = components[entry + j]
-            former = maxima[component]
-            touched[np.uint64(n_touched)] = component
-            value = scale * np.float32(codes[code + j])  # 0 where a code rounds to that
-            n_touched += np.int64((former == 0.0) & (value > 0.0))
-            maxima[component] = max(former, value)
+        for is_tail in range(2):
+            part = part_of(start, size, components, is_tail)
+            entry, code = np.uint64(part.component), np.uint64(part.code)
+            for j in range(np.uint64(part.size)):
+                component = components[entry + j]
+                former = maxima[component]
+                touched[np.uint64(n_touched)] = component
+                value = scale * np.float32(codes[code + j])  # 0 where a code rounds to that
+                n_touched += np.int64((former == 0.0) & (value > 0.0))
+                maxima[component] = max(former, value)
     return n_touched
 
 

@@ -2,13 +2,14 @@
 
 Blocks of all lists are visited in the order of their estimates, where Seismic (arXiv 2404.18812)
 takes one list after the other: the threshold is high almost from the start. Documents pass through
-stages in batches: *found* in a block, *located* through the documents table, *rated* from the codes
-of their records. A stage empties the buffer that the stage before it filled in the round before, so
-memory asked for has one round to arrive.
+stages in batches: *found* in a block, *located* through the documents table, *kept* if the heads of
+their records promise enough, *rated* from all codes. A stage empties the buffer that the stage
+before it filled in the round before, so memory asked for has one round to arrive.
 
-A rating is within a known distance of the score. The threshold is the k-th best lower bound of a
-score; what may reach it by its upper bound is a *candidate*, to be scored in full in the end. So
-the codes cost no accuracy.
+What a tail adds to its head is guessed, so a few documents are skipped wrongly: the fewer, the
+lower heap_factor is. But a rating is within a known distance of the score. The threshold is the
+k-th best lower bound of a score; what may reach it by its upper bound is a *candidate*, to be
+scored in full in the end. So the codes cost no accuracy.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from ..topk import heap_push
 from ..vectors import Float32s, Int64s
 from .prefetch import prefetch
 from .pruning import Ordinals
-from .records import LINE, Records, Rows, place_of, rate
+from .records import LINE, Records, Rows, part_of, rate
 from .workspace import (
     BATCH,
     BLOCKS_SCORED,
     BLOCKS_SKIPPED,
     DOCUMENTS_SCORED,
+    DOCUMENTS_SKIPPED,
     ORDINALS_READ,
     POSTINGS_SCORED,
     Workspace,
@@ -49,12 +51,14 @@ class Postings(NamedTuple):
 
 
 class Margin(NamedTuple):
-    """The most that a rating is off."""
+    """What is known of ratings by a query."""
 
     slack: np.float32
-    """In units of a document's scale."""
+    """The most that a rating is off, in units of a document's scale."""
     rounding: np.float32
-    """As a fraction of the rating."""
+    """And as a fraction of itself."""
+    tail: np.float32
+    """What a tail is expected to add, as a share of the sum of its codes."""
 
 
 class Place(NamedTuple):
@@ -92,12 +96,12 @@ def visit_blocks(
         top_scores, top_ordinals: (k,), a heap of the best lower bounds on return.
     """
     k = top_scores.size
-    size, n_candidates, n_found, n_located = 0, 0, 0, 0
+    size, n_candidates, n_found, n_located, n_kept = 0, 0, 0, 0, 0
     zero = np.int64(0)
     place = Place(zero, zero, zero, zero)
     while True:
         size, n_candidates = rate_batch(
-            work.batches[1, :n_located],
+            n_kept,
             records,
             work,
             margin,
@@ -108,13 +112,14 @@ def visit_blocks(
             counts,
         )
         bound = heap_factor * (top_scores[0] if size == k else np.float32(0.0))
-        n_located = locate_batch(work.batches[0, :n_found], records, work.batches[1])
+        n_kept = keep_batch(n_located, bound, records, work, margin, counts)
+        n_located = locate_batch(n_found, records, work)
         # Until there is a threshold, no document is taken that the heap may not have room for.
-        room = BATCH if size == k else min(BATCH, k - size - n_located)
+        room = BATCH if size == k else min(BATCH, k - size - n_located - n_kept)
         n_found, place = find_batch(
             room, n_blocks, bound, allowed, postings, records.documents, work, place, counts
         )
-        if n_found + n_located == 0:
+        if n_found + n_located + n_kept == 0:
             break
     for i in range(place.n_seen):
         work.visited[work.seen[i] >> 6] = 0
@@ -138,10 +143,10 @@ def visit_documents(
         ordinals: uint32 (n,), distinct; ALL_IN_ORDER for the first n documents.
         work, top_scores, top_ordinals: as `visit_blocks` leaves them.
     """
-    size, n_candidates, n_found, n_located, first = 0, 0, 0, 0, 0
+    size, n_candidates, n_found, n_located, n_kept, first = 0, 0, 0, 0, 0, 0
     while True:
         size, n_candidates = rate_batch(
-            work.batches[1, :n_located],
+            n_kept,
             records,
             work,
             margin,
@@ -151,14 +156,15 @@ def visit_documents(
             top_ordinals,
             counts,
         )
-        n_located = locate_batch(work.batches[0, :n_found], records, work.batches[1])
+        n_kept = keep_batch(n_located, np.float32(0.0), records, work, margin, counts)
+        n_located = locate_batch(n_found, records, work)
         n_found = min(BATCH, n - first)
         for i in range(n_found):
             ordinal = np.int64(ordinals[first + i]) if ordinals.size > 0 else first + i
             work.batches[0, i] = ordinal
             prefetch(records.documents, ordinal)
         first += n_found
-        if n_found + n_located == 0:
+        if n_found + n_located + n_kept == 0:
             break
     return n_candidates
 
@@ -221,21 +227,52 @@ def ask_for_postings(
 
 
 @lean_kernel
-def locate_batch(found: Int64s, records: Records, located: Int64s) -> int:
-    """Prefetch the components and codes of the found documents, which become the located ones."""
-    for i in range(found.size):
-        ordinal = found[i]
-        start = np.int64(records.documents[ordinal]["line"]) * LINE
-        size = np.int64(records.documents[ordinal]["size"]) * (records.components.itemsize + 1)
-        for place in range(start, start + size, LINE):
-            prefetch(records.codes, place)
-        located[i] = ordinal
-    return found.size
+def locate_batch(n_found: int, records: Records, work: Workspace) -> int:
+    """Prefetch the heads of the found documents, which become the located ones."""
+    for i in range(n_found):
+        ordinal = work.batches[0, i]
+        place = np.int64(records.documents[ordinal]["line"]) * LINE
+        prefetch(records.codes, place)
+        prefetch(records.codes, place + LINE)
+        work.batches[1, i] = ordinal
+    return n_found
+
+
+@lean_kernel
+def keep_batch(
+    n_located: int,
+    bound: np.float32,
+    records: Records,
+    work: Workspace,
+    margin: Margin,
+    counts: Int64s,
+) -> int:
+    """Rate the heads of the located documents. Those that promise at least the bound become the
+    kept ones, their tails prefetched; how many they are."""
+    documents, components, codes = records.documents, records.components, records.codes
+    n_kept = 0
+    for i in range(n_located):
+        ordinal = work.batches[1, i]
+        start = np.int64(documents[ordinal]["line"]) * LINE
+        size = np.int64(documents[ordinal]["size"])
+        head = part_of(start, size, components, 0)
+        rating = rate(components, codes, work.query, head)
+        counts[POSTINGS_SCORED] += head.size
+        promise = rating + margin.tail * np.float32(documents[ordinal]["tail"])
+        if np.float32(documents[ordinal]["scale"]) * promise < bound:
+            continue
+        work.batches[2, n_kept] = ordinal
+        work.ratings[n_kept] = rating
+        n_kept += 1
+        for place in range(start + 2 * LINE, start + size * (components.itemsize + 1), LINE):
+            prefetch(codes, place)
+    counts[DOCUMENTS_SKIPPED] += n_located - n_kept
+    return n_kept
 
 
 @lean_kernel
 def rate_batch(
-    located: Int64s,
+    n_kept: int,
     records: Records,
     work: Workspace,
     margin: Margin,
@@ -245,21 +282,20 @@ def rate_batch(
     top_ordinals: Int64s,
     counts: Int64s,
 ) -> tuple[int, int]:
-    """Rate documents from their codes, push their lower bounds into the heap, and append those
-    that may be among the best to the candidates; the new sizes of both."""
+    """Rate the kept documents from all codes, push their lower bounds into the heap, and append
+    those that may be among the best to the candidates; the new sizes of both."""
     documents, components, codes = records.documents, records.components, records.codes
     threshold = top_scores[0] if size == top_scores.size else np.float32(0.0)
-    for i in range(located.size):
-        ordinal = located[i]
+    for i in range(n_kept):
+        ordinal = work.batches[2, i]
         start = np.int64(documents[ordinal]["line"]) * LINE
-        length = np.int64(documents[ordinal]["size"])
         scale = np.float32(documents[ordinal]["scale"])
-        code = start + length * components.itemsize
-        rating = rate(components, codes, work.query, place_of(start, components), code, length)
+        tail = part_of(start, np.int64(documents[ordinal]["size"]), components, 1)
+        rating = work.ratings[i] + rate(components, codes, work.query, tail)
         distance = rating * margin.rounding + margin.slack
         upper = scale * (rating + distance)
         lower = scale * (rating - distance)
-        counts[POSTINGS_SCORED] += length
+        counts[POSTINGS_SCORED] += tail.size
         if upper >= threshold:
             work.candidates[n_candidates] = ordinal
             work.upper_bounds[n_candidates] = upper
@@ -268,5 +304,5 @@ def rate_batch(
                 size = heap_push(top_scores, top_ordinals, size, lower, ordinal)
                 if size == top_scores.size:
                     threshold = top_scores[0]
-    counts[DOCUMENTS_SCORED] += located.size
+    counts[DOCUMENTS_SCORED] += n_kept
     return size, n_candidates

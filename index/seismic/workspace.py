@@ -19,8 +19,8 @@ BATCH = 16
 ORDER_BUCKETS = 512
 """Steps of a summary score, from 0 to a query's highest, by which blocks are sorted."""
 
-BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED = 0, 1, 2, 3
-ORDINALS_READ, ENTRIES_READ, RESIDUES_READ, N_COUNTS = 4, 5, 6, 7
+BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, DOCUMENTS_SKIPPED, POSTINGS_SCORED = range(5)
+ORDINALS_READ, ENTRIES_READ, RESIDUES_READ, N_COUNTS = range(5, 9)
 """Places in the row of `counts` that a search adds to, and their number."""
 
 
@@ -49,7 +49,9 @@ class Workspace(NamedTuple):
     seen: Ordinals
     """Documents whose bit is set."""
     batches: Int64s
-    """(2, BATCH), documents found and documents located."""
+    """(3, BATCH), documents found, located, and kept by their heads."""
+    ratings: Float32s
+    """(BATCH,), of the heads of those kept."""
     candidates: Ordinals
     upper_bounds: Float32s
     """Documents that may be among the best, and an upper bound of each score."""
@@ -96,7 +98,8 @@ class WorkspacePool:
             order_ends=np.empty(ORDER_BUCKETS, dtype=np.int64),
             visited=np.zeros(self._n_documents // 64 + 1, dtype=np.uint64),
             seen=np.empty(self._n_documents, dtype=np.uint32),
-            batches=np.empty((2, BATCH), dtype=np.int64),
+            batches=np.empty((3, BATCH), dtype=np.int64),
+            ratings=np.empty(BATCH, dtype=np.float32),
             candidates=np.empty(self._n_documents, dtype=np.uint32),
             upper_bounds=np.empty(self._n_documents, dtype=np.float32),
         )
@@ -108,13 +111,14 @@ def counters(counts: Int64s, records: Records) -> Counters:
     component_bytes = records.components.itemsize
     has_residues = records.residue_offset > component_bytes
     read = 4 * (done[ORDINALS_READ] + done[ENTRIES_READ])
-    read += DOCUMENT.itemsize * done[DOCUMENTS_SCORED]
+    read += DOCUMENT.itemsize * (done[DOCUMENTS_SCORED] + done[DOCUMENTS_SKIPPED])
     read += (component_bytes + 1) * done[POSTINGS_SCORED]
     if has_residues:
         read += records.residues.itemsize * done[RESIDUES_READ]
     return Counters(
         postings_scored=done[POSTINGS_SCORED],
         documents_scored=done[DOCUMENTS_SCORED],
+        documents_skipped=done[DOCUMENTS_SKIPPED],
         blocks_scored=done[BLOCKS_SCORED],
         blocks_skipped=done[BLOCKS_SKIPPED],
         bytes_touched=read,
