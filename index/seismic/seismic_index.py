@@ -6,6 +6,7 @@ Learned Sparse Representations" (SIGIR 2024, arXiv 2404.18812). The modules say 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from os import PathLike
 from typing import Any, Literal, Self
@@ -21,10 +22,12 @@ from ..topk import Counters, TopK, empty_results
 from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
 from .format import KIND as KIND
 from .format import Arrays, restored, stored
+from .frontier import Frontier, check_accuracy
 from .params import BuildParams, SearchParams
-from .records import view_records
+from .records import Records, view_records
 from .search import is_canonical, search_queries
 from .traversal import BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED
+from .tuning import find_frontier, given_sample, held_out_sample
 from .vocabulary import number_table
 from .workspace import WorkspacePool
 
@@ -32,8 +35,11 @@ from .workspace import WorkspacePool
 class SeismicIndex:
     """Posting lists in blocks with summaries, over compact document records.
 
-    Build with `SeismicIndex.build` or a `SeismicBuilder`, or `open` a saved one. Immutable; safe
-    to search from many threads.
+    Build with `SeismicIndex.build` or a `SeismicBuilder`, or `open` a saved one. Immutable but for
+    `frontier`, which tuning replaces as a whole; safe to search from many threads.
+
+    Attributes:
+        frontier: what tuning has found, kept with the index; empty before.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class SeismicIndex:
         dim: int,
         params: BuildParams,
         seed: int,
+        frontier: Frontier | None = None,
     ) -> None:
         """Wrap arrays as a builder lays them out; use `build` or `open` instead."""
         for array in arrays.values():
@@ -52,8 +59,9 @@ class SeismicIndex:
         self.dim = dim
         self.params = params
         self.seed = seed
+        self.frontier = frontier or Frontier()
         components = arrays["components"]
-        records = view_records(
+        self.records: Records = view_records(
             arrays["documents"], arrays["records"], components.size, params.value_type
         )
         self._kernel_arrays = (
@@ -65,7 +73,7 @@ class SeismicIndex:
             arrays["entries"],
             arrays["block_starts"],
             arrays["ordinals"],
-            *records,
+            *self.records,
         )
         self._workspaces = WorkspacePool(n_documents, arrays["lists"])
 
@@ -96,6 +104,11 @@ class SeismicIndex:
         return SeismicBuilder(params).add(vectors).finish(n_threads=n_threads, seed=seed)
 
     @property
+    def components(self) -> Components:
+        """The components that documents have, int32, ascending."""
+        return self._arrays["components"]
+
+    @property
     def n_postings(self) -> int:
         """Number of postings that pruning has left."""
         return int(self._arrays["ordinals"].size)
@@ -118,6 +131,7 @@ class SeismicIndex:
         *,
         n_threads: int = 1,
         allowed: ArrayLike | None = None,
+        accuracy: float | None = None,
     ) -> TopK:
         """The k best documents of each query, by inner product; a few may be missed.
 
@@ -127,6 +141,10 @@ class SeismicIndex:
             params: None stands for SearchParams().
             n_threads: threads over queries.
             allowed: bool (n_documents,); only documents marked True are scored and returned.
+            accuracy: instead of params: above 0, at most 1, the share of the exact results that is
+                to be found. Takes the cheapest parameters that `tune` has found to reach it for
+                this k, or for the next larger k that it was called with; the most accurate ones
+                where none reach it.
 
         Returns:
             scores float32 (n_queries, k), inner products at the precision of the index's value
@@ -136,12 +154,14 @@ class SeismicIndex:
             these documents.
 
         Raises:
-            ParameterError: an argument is out of its range.
+            ParameterError: an argument is out of its range; accuracy and params are given, or
+                accuracy and `tune` was not called for a k so large.
         """
+        chosen = self._chosen(params, accuracy, k)
         batch = as_vectors(queries, name="queries")
         n_terms = int(np.diff(batch.indptr).max(initial=0))
         return self._search(
-            batch.indices, batch.data, batch.indptr, n_terms, k, params, n_threads, allowed
+            batch.indices, batch.data, batch.indptr, n_terms, k, chosen, n_threads, allowed
         )
 
     def search_one(
@@ -152,11 +172,80 @@ class SeismicIndex:
         params: SearchParams | None = None,
         *,
         allowed: ArrayLike | None = None,
+        accuracy: float | None = None,
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
+        chosen = self._chosen(params, accuracy, k)
         ids, weights = _as_query(components, values)
         indptr = np.array([0, ids.size])
-        return self._search(ids, weights, indptr, ids.size, k, params, 1, allowed)
+        return self._search(ids, weights, indptr, ids.size, k, chosen, 1, allowed)
+
+    def tune(
+        self,
+        queries: Vectors | None = None,
+        k: int = 10,
+        accuracy: float = 0.95,
+        *,
+        exact: ArrayLike | None = None,
+        n_threads: int = 1,
+        seed: int = 0,
+    ) -> SearchParams:
+        """Find the fastest search parameters that reach an accuracy, and keep what was learned.
+
+        Half of the queries find parameters, the other half verifies them: what is chosen reaches
+        the accuracy on the first, and on the second with the standard error to spare. The table of
+        points for this k becomes part of the index, for `search(..., accuracy=...)`; save the index
+        to keep it. The same index and queries give the same table, whatever else the machine does.
+
+        Args:
+            queries: csr_array (n_queries, dim) like those to come; at least 10 that have a result,
+                a few hundred are better, and of more than 1,000 as many evenly spaced ones are
+                used. None makes some from documents, which come out a little less precise.
+            k: results a query.
+            accuracy: above 0, at most 1: share of the exact k best that is to be found.
+            exact: int64 (n_queries, at least k), ordinals of the exact results of the queries,
+                where they are known; else every document is scored for every query.
+            n_threads: threads over queries.
+            seed: what documents are drawn with, where they serve as queries.
+
+        Returns:
+            The parameters; `expected_accuracy` is the accuracy on the verifying half. Where none
+            reach the accuracy, the most accurate, with a warning.
+
+        Raises:
+            ParameterError: an argument is out of its range, the queries are too few, or the index
+                has too few documents.
+        """
+        check_accuracy(accuracy)
+        if queries is None:
+            sample = held_out_sample(self, k, seed=seed, n_threads=n_threads)
+        else:
+            sample = given_sample(self, queries, k, exact, n_threads)
+        trials = find_frontier(self, sample, k, n_threads=n_threads)
+        if not trials:
+            raise ParameterError(
+                f"tune: {len(sample)} documents share a component with another; there is nothing "
+                "to tune by: add documents, or give queries"
+            )
+        self.frontier = self.frontier.with_points(trial.point for trial in trials)
+        best = self.frontier.of(k)[-1]
+        if best.assured < accuracy:
+            warnings.warn(
+                f"tune: accuracy@{k} of {accuracy:g} is not assured; the best parameters reached "
+                f"{best.accuracy:.4f}, of which {best.assured:.4f} can be counted on: build with "
+                "BuildParams.accurate(), ask for less, or search exactly",
+                stacklevel=2,
+            )
+        return self.frontier.choose(k, accuracy)
+
+    def _chosen(
+        self, params: SearchParams | None, accuracy: float | None, k: int
+    ) -> SearchParams | None:
+        if accuracy is None:
+            return params
+        if params is not None:
+            raise ParameterError("accuracy and params: give one of them")
+        return self.frontier.choose(k, accuracy)
 
     def _search(
         self,
@@ -226,10 +315,11 @@ class SeismicIndex:
         try:
             params = BuildParams(**meta["params"])
             n_documents, dim, seed = (int(meta[name]) for name in ("n_documents", "dim", "seed"))
+            frontier = Frontier.restore(meta.get("frontier", []), where)
         except (KeyError, TypeError, ParameterError) as error:
             raise CorruptFile(f"{where}: not a whole {KIND}: {error}; build it again") from None
         whole = restored(arrays, n_documents, params.value_type, where)
-        return cls(whole, n_documents, dim, params, seed)
+        return cls(whole, n_documents, dim, params, seed, frontier)
 
     def _meta(self) -> dict[str, Any]:
         return {
@@ -237,6 +327,7 @@ class SeismicIndex:
             "dim": self.dim,
             "seed": self.seed,
             "params": asdict(self.params),
+            "frontier": self.frontier.rows(),
         }
 
 
