@@ -95,6 +95,7 @@ class Snapshot:
         *,
         exact: bool = False,
         params: SearchParams | None = None,
+        accuracy: float | None = None,
         n_threads: int = 1,
     ) -> tuple[list[list[Located]], list[Plan], Counters]:
         """The k best documents of each query, scored by their best passage.
@@ -102,6 +103,8 @@ class Snapshot:
         Args:
             exact: search every segment exactly; otherwise the planner chooses.
             params: for segments that are searched approximately.
+            accuracy: instead of params: each segment takes the cheapest that tuning found to reach
+                it for k, and is searched exactly where there are none.
 
         Returns:
             Hits and plan of each query, and the work done.
@@ -110,11 +113,13 @@ class Snapshot:
         merged: list[list[Located]] = [[] for _ in range(queries.shape[0])]
         plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
-            methods = self._methods(segment, queries, exact, params or SearchParams())
+            chosen = _chosen(segment, k, params, accuracy)
+            approximate = chosen is not None and not exact
+            methods = self._methods(segment, queries, not approximate, chosen or SearchParams())
             for method in dict.fromkeys(methods):
                 rows = [row for row, chosen in enumerate(methods) if chosen == method]
                 some = queries if len(rows) == len(methods) else queries[rows]
-                search = _searcher(segment, method, params)
+                search = _searcher(segment, method, chosen)
                 found, work = self._search_segment(number, search, some, k, n_threads)
                 counters += work
                 for row, more in zip(rows, found, strict=True):
@@ -172,6 +177,15 @@ class Snapshot:
             if not short or depth >= segment.entry.n_passages:
                 return found, work
             depth = min(2 * depth, segment.entry.n_passages)
+
+
+def _chosen(
+    segment: Segment, k: int, params: SearchParams | None, accuracy: float | None
+) -> SearchParams | None:
+    """The parameters to search a segment with approximately; None to search it exactly."""
+    if accuracy is None:
+        return params or SearchParams()
+    return segment.seismic.frontier.find(k, accuracy) if segment.seismic else None
 
 
 def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:

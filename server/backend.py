@@ -105,6 +105,7 @@ class Backend:
                 request.offset + request.k,
                 sparse=request.vector,
                 exact=request.exact,
+                accuracy=request.accuracy,
                 fields=request.fields,
             )
             if request.offset:
@@ -122,7 +123,11 @@ class Backend:
     def search_batch(self, name: str, request: BatchRequest) -> list[SearchResult]:
         """Hits of many texts, in order of the texts."""
         return self.collection(name).search_batch(
-            request.queries, request.k, exact=request.exact, fields=request.fields
+            request.queries,
+            request.k,
+            exact=request.exact,
+            accuracy=request.accuracy,
+            fields=request.fields,
         )
 
     def explain(self, name: str, request: ExplainRequest) -> tuple[Explanation, int]:

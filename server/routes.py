@@ -67,7 +67,8 @@ async def search(name: Name, body: SearchRequest, request: Request) -> Response:
         found = backend.search(name, body)
         return _encode_json(search_answer(found, body.fields, body.explain, request_id(request)))
 
-    if body.exact or body.explain or body.highlight or body.offset + body.k > _QUICK_DEPTH:
+    exact = body.exact or body.accuracy == 1
+    if exact or body.explain or body.highlight or body.offset + body.k > _QUICK_DEPTH:
         return _reply(await threads.run(work))
     return _reply(await threads.run_quick(name, work))
 

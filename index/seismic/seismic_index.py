@@ -25,9 +25,10 @@ from .format import Arrays, restored, stored
 from .frontier import Frontier, check_accuracy
 from .params import BuildParams, SearchParams
 from .records import Records, view_records
+from .sample import given_sample, held_out_sample
 from .search import is_canonical, search_queries
 from .traversal import BLOCKS_SCORED, BLOCKS_SKIPPED, DOCUMENTS_SCORED, POSTINGS_SCORED
-from .tuning import find_frontier, given_sample, held_out_sample
+from .tuning import find_frontier
 from .vocabulary import number_table
 from .workspace import WorkspacePool
 

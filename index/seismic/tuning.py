@@ -6,7 +6,7 @@ costs; the points of which no other is both cheaper and more accurate are then m
 second half, which had no part in choosing them.
 
 What a point costs is told by counters, not by a clock, so that the same index and queries give the
-same table on every machine and in every run, however busy. Over 1,040 measured points (50,000 and
+same table on every machine and in every run, however busy. Over 640 measured points (50,000 and
 200,000 synthetic documents, queries of 43 and of 7 terms, k of 10 and 100) the cheapest point by
 these counters was slower than the fastest by the clock by 1 % on average, 13 % at most.
 """
@@ -19,17 +19,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from lexidex.errors import ParameterError
-
-from ..batch import check_k
-from ..topk import EMPTY_ORDINAL
-from ..vectors import Int64s, Vectors, as_vectors
+from ..vectors import Int64s
 from .frontier import Frontier, Point
-from .oracle import exact_ordinals
 from .params import SearchParams
-from .sample import sample_queries
+from .sample import Sample, held_out_sample, without_sources
 
 if TYPE_CHECKING:
     from ..exact import ExactIndex
@@ -54,46 +49,11 @@ WORTHWHILE = 0.7
 _SPACING = 0.9
 """Of what one point misses, the next misses at most this share; the last may miss more."""
 
-LEAST_QUERIES = 10
-MOST_QUERIES = 1000
-"""Queries of a sample; of more that are given, as many evenly spaced ones are taken."""
-
-HELD_OUT = 600
-"""Queries that are made from documents where none are given."""
-
 _US_PER_BLOCK = 0.03
 _US_PER_POSTING = 0.001
 """Microseconds of estimating a block, and of rating an entry of a document: least-squares fit."""
 
 _Place: TypeAlias = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Queries with their exact results.
-
-    Attributes:
-        exact: int64 (n_queries, at least k), ordinals, -1 where empty.
-        sources: int64 (n_queries,), the document that a query was made from, which counts for
-            nothing; -1 for none.
-    """
-
-    queries: Vectors
-    exact: Int64s
-    sources: Int64s
-
-    def __len__(self) -> int:
-        return int(self.sources.size)
-
-    @property
-    def held_out(self) -> bool:
-        """Whether the queries were made from documents."""
-        return bool((self.sources >= 0).any())
-
-    def half(self, first: int) -> Sample:
-        """Every second query."""
-        rows = slice(first, None, 2)
-        return Sample(self.queries[rows], self.exact[rows], self.sources[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,67 +81,6 @@ class _Measured:
     def error(self) -> float:
         """Standard error of the accuracy."""
         return float(self.accuracies.std(ddof=1) / np.sqrt(self.accuracies.size))
-
-
-def given_sample(
-    index: SeismicIndex,
-    queries: Vectors,
-    k: int,
-    exact: ArrayLike | None = None,
-    n_threads: int = 1,
-) -> Sample:
-    """A sample of given queries; those without any result are left out.
-
-    Args:
-        exact: int64 (n_queries, at least k), ordinals of their exact results where they are known;
-            else they are computed.
-
-    Raises:
-        ParameterError: fewer than 10 queries have a result; `exact` has another shape.
-    """
-    check_k(k)
-    batch = as_vectors(queries, name="queries")
-    rows = np.arange(batch.shape[0])
-    if rows.size > MOST_QUERIES:
-        rows = np.linspace(0, rows.size - 1, MOST_QUERIES).astype(np.int64)
-        batch = batch[rows]
-    nothing = np.full(rows.size, EMPTY_ORDINAL, dtype=np.int64)
-    if exact is None:
-        known = exact_ordinals(index.records, index.components, batch, k, nothing, n_threads)
-    else:
-        known = _checked_exact(exact, queries.shape[0], k)[rows]
-    sample = _with_results(Sample(batch, known, nothing))
-    if len(sample) < LEAST_QUERIES:
-        raise ParameterError(
-            f"queries: {len(sample)} have a result; tuning needs at least {LEAST_QUERIES}, half to "
-            "find parameters and half to verify them (a few hundred are better), or none at all: "
-            "then documents serve"
-        )
-    return sample
-
-
-def held_out_sample(
-    index: SeismicIndex,
-    k: int,
-    n_queries: int = HELD_OUT,
-    oracle: ExactIndex | None = None,
-    *,
-    seed: int = 0,
-    n_threads: int = 1,
-) -> Sample:
-    """A sample of queries made from documents; a document is none of its own query's results.
-
-    Args:
-        oracle: an exact index over the same documents, where there is one: it is quicker than a
-            pass over the records.
-    """
-    check_k(k)
-    queries, sources = sample_queries(index.records, index.components, index.dim, n_queries, seed)
-    if oracle is None:
-        exact = exact_ordinals(index.records, index.components, queries, k, sources, n_threads)
-    else:
-        exact = _others(oracle.search(queries, k + 1, n_threads=n_threads).ordinals, sources, k)
-    return _with_results(Sample(queries, exact, sources))
 
 
 def self_tuned(
@@ -289,19 +188,11 @@ def _measure(
     n_blocks = counters.blocks_scored + counters.blocks_skipped
     cost = _US_PER_BLOCK * n_blocks + _US_PER_POSTING * counters.postings_scored
     return _Measured(
-        accuracies=overlap(_others(found.ordinals, sample.sources, k), sample.exact[:, :k]),
+        accuracies=overlap(without_sources(found.ordinals, sample.sources, k), sample.exact[:, :k]),
         documents=counters.documents_scored / n_queries,
         cost=cost / n_queries,
         us=1e6 * seconds / n_queries,
     )
-
-
-def _others(ordinals: Int64s, sources: Int64s, k: int) -> Int64s:
-    """The first k ordinals of each row but for the row's source; (n_queries, k), -1 where empty."""
-    left_out = (ordinals == sources[:, None]) & (ordinals >= 0)
-    order = np.argsort(left_out, axis=1, kind="stable")[:, :k]
-    kept = np.where(left_out, EMPTY_ORDINAL, ordinals)
-    return np.take_along_axis(kept, order, axis=1)
 
 
 def overlap(found: Int64s, exact: Int64s) -> NDArray[np.float64]:
@@ -317,22 +208,3 @@ def overlap(found: Int64s, exact: Int64s) -> NDArray[np.float64]:
     hits = (np.append(expected, -1)[places] == found + rows) & (found >= 0)
     shares: NDArray[np.float64] = hits.sum(axis=1) / (exact >= 0).sum(axis=1)
     return shares
-
-
-def _with_results(sample: Sample) -> Sample:
-    rows = np.flatnonzero(sample.exact[:, 0] >= 0)
-    if rows.size == len(sample):
-        return sample
-    return Sample(sample.queries[rows], sample.exact[rows], sample.sources[rows])
-
-
-def _checked_exact(exact: ArrayLike, n_queries: int, k: int) -> Int64s:
-    ordinals = np.asarray(exact)
-    if ordinals.ndim != 2 or ordinals.shape[0] != n_queries or ordinals.shape[1] < k:
-        raise ParameterError(
-            f"exact: shape {ordinals.shape}; expected ordinals of shape ({n_queries}, {k}), "
-            "a row a query"
-        )
-    if ordinals.dtype.kind not in "iu":
-        raise ParameterError(f"exact: {ordinals.dtype} values; expected ordinals, integers")
-    return ordinals.astype(np.int64)

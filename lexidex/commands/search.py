@@ -34,6 +34,10 @@ def search(
         typer.Option(help='Sparse vector instead of a text, as JSON: {"term": weight, ...}.'),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(help="Share of the exact results to find, by the cheapest search known to."),
+    ] = None,
     with_terms: Annotated[
         bool, typer.Option("--explain", help="Show what each word adds to each score.")
     ] = False,
@@ -45,7 +49,7 @@ def search(
     vector = _sparse(query, sparse)
     collection = Collection.open(directory)
     collection.warm_up()
-    result = collection.search(query, k, sparse=vector, exact=exact)
+    result = collection.search(query, k, sparse=vector, exact=exact, accuracy=accuracy)
     asked = query if vector is None else vector
     explained = (
         [collection.explain(asked or "", hit.doc_id) for hit in result] if with_terms else []
