@@ -81,8 +81,8 @@ class Frontier:
     def find(self, k: int, accuracy: float) -> SearchParams | None:
         """The cheapest parameters that are assured to reach an accuracy; None if there are none.
 
-        Those for the next larger k serve where there are none for k: the k best are found more
-        surely when more are asked for.
+        Those for the next larger k serve where there are none for k: the same parameters find the
+        few best more surely than the many.
         """
         row = bisect_left(self._ks, k)
         if row == len(self._ks):

@@ -189,7 +189,6 @@ class SeismicIndex:
         *,
         exact: ArrayLike | None = None,
         n_threads: int = 1,
-        seed: int = 0,
     ) -> SearchParams:
         """Find the fastest search parameters that reach an accuracy, and keep what was learned.
 
@@ -207,7 +206,6 @@ class SeismicIndex:
             exact: int64 (n_queries, at least k), ordinals of the exact results of the queries,
                 where they are known; else every document is scored for every query.
             n_threads: threads over queries.
-            seed: what documents are drawn with, where they serve as queries.
 
         Returns:
             The parameters; `expected_accuracy` is the accuracy on the verifying half. Where none
@@ -219,7 +217,7 @@ class SeismicIndex:
         """
         check_accuracy(accuracy)
         if queries is None:
-            sample = held_out_sample(self, k, seed=seed, n_threads=n_threads)
+            sample = held_out_sample(self, k, n_threads=n_threads)
         else:
             sample = given_sample(self, queries, k, exact, n_threads)
         trials = find_frontier(self, sample, k, n_threads=n_threads)
@@ -234,7 +232,7 @@ class SeismicIndex:
             warnings.warn(
                 f"tune: accuracy@{k} of {accuracy:g} is not assured; the best parameters reached "
                 f"{best.accuracy:.4f}, of which {best.assured:.4f} can be counted on: build with "
-                "BuildParams.accurate(), ask for less, or search exactly",
+                "BuildParams.accurate(), give more queries, ask for less, or search exactly",
                 stacklevel=2,
             )
         return self.frontier.choose(k, accuracy)
