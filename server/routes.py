@@ -70,7 +70,8 @@ async def search(name: Name, body: SearchRequest, request: Request) -> Response:
     exact = body.exact or body.accuracy == 1
     if exact or body.explain or body.highlight or body.offset + body.k > _QUICK_DEPTH:
         return _reply(await threads.run(work))
-    return _reply(await threads.run_quick(name, work))
+    kind = name if body.accuracy is None else f"{name} by accuracy"
+    return _reply(await threads.run_quick(kind, work))
 
 
 async def search_batch(name: Name, body: BatchRequest, request: Request) -> Response:
