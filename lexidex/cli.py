@@ -23,6 +23,7 @@ from lexidex.commands.index import index
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
+from lexidex.commands.tune import tune
 from lexidex.errors import LexidexError
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command()(explain)
 app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
+app.command()(tune)
 app.command()(serve)
 app.command()(demo)
 app.add_typer(bench, name="bench")

@@ -29,6 +29,7 @@ from lexidex.errors import (
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression, FacetCount, parse_filter
+from lexidex.index.seismic.frontier import check_accuracy
 from lexidex.index.storage import integrity
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
@@ -38,7 +39,7 @@ from lexidex.index.storage.manifest import (
     read_manifest,
     write_manifest,
 )
-from lexidex.index.vectors import Vectors, build_vectors
+from lexidex.index.vectors import Vectors, build_vectors, stack
 from lexidex.results import (
     Explanation,
     Hit,
@@ -49,6 +50,7 @@ from lexidex.results import (
 )
 from lexidex.snapshot import EVERYTHING, Located, Snapshot, read_vocabulary
 from lexidex.sparse_input import resolve
+from lexidex.tuning import TuningReport, commit_tuning, tune_segments
 from lexidex.write import Progress, Write, describe
 
 ALL_FIELDS = ("title", "text", "metadata")
@@ -199,6 +201,7 @@ class Collection:
         sparse: SparseInput | None = None,
         exact: bool = False,
         params: SearchParams | None = None,
+        accuracy: float | None = None,
         fields: Sequence[str] = ALL_FIELDS,
         filter: Filter | None = None,
         facets: Sequence[str] = (),
@@ -214,6 +217,9 @@ class Collection:
             sparse: {term: weight} or {"components": [...], "values": [...]}.
             exact: approximate nothing.
             params: how approximate search is done; None takes the defaults.
+            accuracy: instead of params and exact: above 0, at most 1, the share of the k best
+                passages that approximate search is to find. Segments for which tuning knows of
+                nothing that reaches it for this k are searched exactly; 1 is that everywhere.
             fields: what to fetch of each hit, among title, text and metadata.
             filter: conditions on metadata that documents must meet, such as
                 {"year": {"gte": 2000}}.
@@ -221,8 +227,9 @@ class Collection:
                 pass the filter.
         """
         texts = [query] if sparse is None else None
-        options: dict[str, Any] = {"exact": exact, "params": params, "facets": facets}
-        return self._search(texts, sparse, k, fields, _expression(filter), **options)[0]
+        options: dict[str, Any] = {"exact": exact, "params": params, "accuracy": accuracy}
+        only = _expression(filter)
+        return self._search(texts, sparse, k, fields, only, facets, **options)[0]
 
     def search_batch(
         self,
@@ -231,6 +238,7 @@ class Collection:
         *,
         exact: bool = False,
         params: SearchParams | None = None,
+        accuracy: float | None = None,
         n_threads: int = 1,
         fields: Sequence[str] = (),
         filter: Filter | None = None,
@@ -239,8 +247,9 @@ class Collection:
 
         Every result shares the timings and counters of the whole batch.
         """
-        options: dict[str, Any] = {"exact": exact, "params": params, "n_threads": n_threads}
-        return self._search(list(queries), None, k, fields, _expression(filter), **options)
+        options: dict[str, Any] = {"exact": exact, "params": params, "accuracy": accuracy}
+        only = _expression(filter)
+        return self._search(list(queries), None, k, fields, only, n_threads=n_threads, **options)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many documents pass a filter; all of them without one."""
@@ -263,6 +272,45 @@ class Collection:
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ParameterError(f"n: {n!r}; expected an integer of at least 1")
         return self._snapshot.facets(_check_facets(fields), expression, n)
+
+    def tune(
+        self,
+        queries: Iterable[str | SparseInput] | None = None,
+        k: int = 10,
+        accuracy: float = 0.95,
+        *,
+        n_threads: int = 1,
+    ) -> TuningReport:
+        """Find out which search parameters reach which accuracy, for queries like these.
+
+        Every segment with an approximate index was tuned when it was written, for k up to 100, by
+        queries made from its documents; real queries tell better. What is found is committed with
+        the collection, in the place of what was known for this k, and serves
+        `search(..., accuracy=...)`. Others may write meanwhile.
+
+        Args:
+            queries: texts or sparse vectors; at least 10 that match something, a few hundred are
+                better. None makes some from documents.
+            k: results a query.
+            accuracy: what the report chooses a point for.
+
+        Raises:
+            ParameterError: an argument is out of its range, or there are too few queries.
+            Locked: another process is writing.
+        """
+        check_k(k)
+        check_accuracy(accuracy)
+        snapshot = self._snapshot
+        vectors = None if queries is None else self._sample_vectors(snapshot, queries)
+        found = tune_segments(snapshot, vectors, k, n_threads)
+        if found:
+            with self._writing, self._storage.lock():
+                self.refresh()
+                manifest = commit_tuning(self._storage, self._snapshot, found)
+                self._snapshot = Snapshot(
+                    self._storage, manifest, self.encoder, self._memory, self._snapshot
+                )
+        return TuningReport(k, accuracy, self.generation, tuple(found))
 
     def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
         """Which terms give a document its score for a query: the best passage's inner product.
@@ -317,6 +365,7 @@ class Collection:
         check_k(k)
         _check_fields(fields)
         _check_facets(facets)
+        _check_accuracy(**options)
         snapshot = self._snapshot
         clock = [time.perf_counter()]
         if texts is None:
@@ -358,6 +407,14 @@ class Collection:
         except InputError as error:
             raise ParameterError(f"sparse: {error}") from None
         return build_vectors([(ids, values)], snapshot.encoder.dim), unknown
+
+    def _sample_vectors(self, snapshot: Snapshot, queries: Iterable[str | SparseInput]) -> Vectors:
+        given = list(queries)
+        texts = [query for query in given if isinstance(query, str)]
+        if len(texts) == len(given):
+            return self._encode_queries(snapshot, texts)[0]
+        rows = [self._query_vectors(snapshot, query)[0] for query in given]
+        return stack(rows, snapshot.encoder.dim)
 
     def _write(
         self,
@@ -469,6 +526,18 @@ def _check_facets(fields: Sequence[str]) -> Sequence[str]:
 
 def _expression(given: Filter | None) -> Expression | None:
     return None if given is None else parse_filter(given)
+
+
+def _check_accuracy(
+    exact: bool, params: SearchParams | None, accuracy: float | None, **_: Any
+) -> None:
+    if accuracy is None:
+        return
+    check_accuracy(accuracy)
+    if exact or params is not None:
+        raise ParameterError(
+            f"accuracy: give it without {'exact' if exact else 'params'}; 1.0 searches exactly"
+        )
 
 
 def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:

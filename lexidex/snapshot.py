@@ -102,6 +102,7 @@ class Snapshot:
         *,
         exact: bool = False,
         params: SearchParams | None = None,
+        accuracy: float | None = None,
         n_threads: int = 1,
         expression: Expression | None = None,
     ) -> tuple[list[list[Located]], list[Plan], Counters]:
@@ -110,6 +111,8 @@ class Snapshot:
         Args:
             exact: search every segment exactly; otherwise the planner chooses.
             params: for segments that are searched approximately.
+            accuracy: instead of params: each segment takes the cheapest that tuning found to reach
+                it for k, and is searched exactly where there are none.
             expression: a filter that documents must pass.
 
         Returns:
@@ -124,11 +127,12 @@ class Snapshot:
                 for plan in plans:
                     plan.append("skipped")
                 continue
-            methods = _methods(segment, queries, k, exact, params or SearchParams(), allowed)
+            chosen = None if exact else _chosen(segment, k, params, accuracy)
+            methods = _methods(segment, queries, k, chosen, allowed)
             for method in dict.fromkeys(methods):
-                rows = [row for row, chosen in enumerate(methods) if chosen == method]
+                rows = [row for row, one in enumerate(methods) if one == method]
                 some = queries if len(rows) == len(methods) else queries[rows]
-                search = _searcher(segment, method, params)
+                search = _searcher(segment, method, chosen)
                 found, work = self._search_segment(number, search, some, k, n_threads, allowed)
                 counters += work
                 for row, more in zip(rows, found, strict=True):
@@ -226,17 +230,27 @@ class Snapshot:
             depth = min(2 * depth, segment.entry.n_passages)
 
 
+def _chosen(
+    segment: Segment, k: int, params: SearchParams | None, accuracy: float | None
+) -> SearchParams | None:
+    """The parameters to search a segment with approximately; None to search it exactly."""
+    if accuracy is None:
+        return params or SearchParams()
+    if accuracy == 1 or segment.seismic is None:
+        return None
+    return segment.seismic.frontier.find(k, accuracy)
+
+
 def _methods(
     segment: Segment,
     queries: Vectors,
     k: int,
-    exact: bool,
-    params: SearchParams,
+    params: SearchParams | None,
     allowed: Allowed | None,
 ) -> list[Method]:
-    """How each query is searched in a segment."""
+    """How each query is searched in a segment; exactly without parameters."""
     # Of the two that miss nothing, exact search is the faster, and its values are float32.
-    if exact or params.rank_safe or segment.seismic is None:
+    if params is None or params.rank_safe or segment.seismic is None:
         return ["exact"] * queries.shape[0]
     postings, lists = segment.exact.work(queries)
     route = segment.seismic.route(params, k, allowed)

@@ -105,6 +105,7 @@ class Backend:
                 request.offset + request.k,
                 sparse=request.vector,
                 exact=request.exact,
+                accuracy=request.accuracy,
                 fields=request.fields,
                 filter=request.filter,
                 facets=request.facets,
@@ -127,6 +128,7 @@ class Backend:
             request.queries,
             request.k,
             exact=request.exact,
+            accuracy=request.accuracy,
             fields=request.fields,
             filter=request.filter,
         )

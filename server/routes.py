@@ -76,11 +76,13 @@ async def search(name: Name, body: SearchRequest, request: Request) -> Response:
         found = backend.search(name, body)
         return _encode_json(search_answer(found, body.fields, body.explain, request_id(request)))
 
+    slow = body.exact or body.accuracy == 1 or body.explain or body.highlight
     # A filter that is new takes far longer than one that is known.
-    slow = body.exact or body.explain or body.highlight or body.filter is not None or body.facets
+    slow = slow or body.filter is not None or bool(body.facets)
     if slow or body.offset + body.k > _QUICK_DEPTH:
         return _reply(await threads.run(work))
-    return _reply(await threads.run_quick(name, work))
+    kind = name if body.accuracy is None else f"{name} by accuracy"
+    return _reply(await threads.run_quick(kind, work))
 
 
 async def search_batch(name: Name, body: BatchRequest, request: Request) -> Response:

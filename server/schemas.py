@@ -50,6 +50,15 @@ Component = Annotated[int, Field(ge=0, lt=DIM_LIMIT)]
 FieldName = Literal["title", "text", "metadata"]
 Count = Annotated[int, Field(ge=1, le=K_LIMIT, description="Hits at most.")]
 Exact = Annotated[bool, Field(description="Approximate nothing.")]
+Accuracy = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=1,
+        description="Share of the exact results that is to be found, by the cheapest search known "
+        "to; not together with `exact`, which is what 1 means.",
+    ),
+]
 Conditions = Annotated[
     dict[str, Any],
     Field(
@@ -128,6 +137,7 @@ class SearchRequest(Asked):
 
     k: Count = 10
     exact: Exact = False
+    accuracy: Accuracy = None
     offset: Annotated[
         int, Field(ge=0, le=OFFSET_LIMIT, description="Better hits to pass over, for paging.")
     ] = 0
@@ -157,6 +167,7 @@ class BatchRequest(Body):
     queries: Annotated[list[Text], Field(min_length=1, max_length=BATCH_QUERIES)]
     k: Count = 10
     exact: Exact = False
+    accuracy: Accuracy = None
     fields: Sequence[FieldName] = Field(
         (), max_length=3, description="What to give of each document, if anything."
     )

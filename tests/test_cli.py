@@ -805,3 +805,74 @@ def test_an_interrupted_index_is_130_and_leaves_the_collection_as_it_was(
     assert files_of(animals) == before
     assert run("check", animals).code == 0
     assert run("index", source, "--to", animals).code == 0
+
+
+# tune
+
+
+@pytest.fixture
+def tunable(tmp_path, monkeypatch):
+    """A collection with an approximate index, and queries to it."""
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 300)
+    words = [f"w{i}" for i in range(60)]
+    made = Collection.create(tmp_path / "tunable")
+    made.upsert(
+        {"id": str(i), "text": " ".join(words[(i * j + j) % 60] for j in range(1, 15))}
+        for i in range(400)
+    )
+    (tmp_path / "queries.txt").write_text(
+        "\n".join(f"{words[i]} {words[(7 * i) % 60]}\n" for i in range(30))
+    )
+    return tmp_path / "tunable"
+
+
+def test_tune_shows_the_curve_and_what_is_chosen(run, tunable):
+    done = run("tune", tunable, "--queries", tunable.parent / "queries.txt", "--accuracy", "0.01")
+    assert done.code == 0, done.err
+    assert "segment s000000: 400 passages, 30 queries" in done.out
+    assert "query_cut" in done.out
+    assert done.out.count("chosen") == 1
+    assert "accuracy@10 of 0.01: by query_cut" in done.out
+    found = run("search", tunable, "w3 w21", "--accuracy", "0.01", "--json")
+    assert found.json["hits"]
+    assert run("check", tunable).code == 0
+
+
+def test_tune_tells_what_it_found_as_json(run, tunable):
+    beir = tunable.parent / "beir"
+    beir.mkdir()
+    lines = [{"_id": str(i), "text": f"w{i} w{i + 9}"} for i in range(20)]
+    lines += [{"_id": f"v{i}", "vector": {f"w{i}": 1.0, f"w{i + 5}": 2.0}} for i in range(20)]
+    (beir / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    told = run("tune", tunable, "--queries", beir, "-k", "5", "--json").json
+    assert (told["k"], told["accuracy"], told["generation"]) == (5, 0.95, 3)
+    (segment,) = told["segments"]
+    assert (segment["name"], segment["passages"], segment["queries"]) == ("s000000", 400, 40)
+    assert segment["held_out"] is False
+    assert {"accuracy", "assured", "query_cut", "heap_factor", "us", "documents", "chosen"} <= set(
+        segment["points"][0]
+    )
+    assert run("tune", tunable, "--json").json["segments"][0]["held_out"] is True
+
+
+def test_tune_has_nothing_to_do_for_a_small_collection(run, animals):
+    done = run("tune", animals)
+    assert (done.code, done.out.count("\n")) == (0, 1)
+    assert "nothing to tune" in done.out
+
+
+def test_tune_names_what_is_wrong_with_the_queries(run, tunable, tmp_path):
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "bad.jsonl").write_text('{"text": "w1"}\n{"text": 3}\n')
+    (tmp_path / "folder").mkdir()
+    for name, words in (
+        ("empty.txt", "no queries in it"),
+        ("bad.jsonl", "bad.jsonl:2: field 'text' is missing or no string"),
+        ("none.txt", "none.txt: cannot be read"),
+        ("folder", "no queries.jsonl in it"),
+    ):
+        done = run("tune", tunable, "--queries", tmp_path / name)
+        assert done.code == 4
+        assert words in done.err
+    assert run("tune", tunable, "--accuracy", "2").code == 2
+    assert run("search", tunable, "w1", "--accuracy", "0.9", "--exact").code == 2

@@ -299,6 +299,7 @@ def test_a_large_write_is_cut_into_segments(monkeypatch):
 def large(monkeypatch):
     """A collection of one segment that is large enough for an approximate index."""
     monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 500)
+    monkeypatch.setattr("lexidex.index.storage.building.TUNED_WITH", {})
     rng = np.random.default_rng(0)
     made = Collection.create(MemoryStorage(), encoder="vectors")
     documents = []

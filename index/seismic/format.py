@@ -12,7 +12,7 @@
 | `buckets` | uint32 | first entry of each bucket, and their end |
 | `entries` | uint32 | summary entries (buckets.py) |
 
-Meta: `n_documents`, `dim`, `seed`, `params`.
+Meta: `n_documents`, `dim`, `seed`, `params`, `frontier` (what tuning found, frontier.py).
 """
 
 from __future__ import annotations

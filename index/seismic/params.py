@@ -40,14 +40,18 @@ class Range:
         return low if math.isinf(self.high) else f"{low}, at most {self.high:g}"
 
 
-def _parameter(default: object, range_: Range | tuple[object, ...], meaning: str) -> Any:
-    return field(default=default, metadata={"range": range_, "meaning": meaning})
+def _parameter(
+    default: object, range_: Range | tuple[object, ...], meaning: str, compare: bool = True
+) -> Any:
+    return field(default=default, compare=compare, metadata={"range": range_, "meaning": meaning})
 
 
 def _check(params: BuildParams | SearchParams) -> None:
     """Raise ParameterError for the first field that is of another type or out of its range."""
     for parameter in fields(params):
         value, expected = getattr(params, parameter.name), parameter.metadata["range"]
+        if value is None and parameter.default is None:
+            continue
         if isinstance(expected, tuple):
             fits = value in expected
             words = "one of " + ", ".join(map(repr, expected))
@@ -158,6 +162,13 @@ class SearchParams:
         "Score every allowed document, so that none of the k best is missed, at the precision of "
         "the index's value type. Takes time in proportion to the documents; query_cut and "
         "heap_factor then count for nothing.",
+    )
+    expected_accuracy: float | None = _parameter(
+        None,
+        Range(0, 1),
+        "Accuracy that tuning measured with these parameters, on queries they were not found by; "
+        "None where nothing was measured. It tells, and changes nothing.",
+        compare=False,
     )
 
     def __post_init__(self) -> None:

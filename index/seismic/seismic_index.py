@@ -6,6 +6,7 @@ Learned Sparse Representations" (SIGIR 2024, arXiv 2404.18812). The modules say 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict
 from os import PathLike
 from typing import Any, Literal, Self
@@ -19,16 +20,18 @@ from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from ..topk import TopK
-from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
+from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
 from .crew import Progress
 from .format import KIND as KIND
 from .format import Arrays, restored, stored
+from .frontier import Frontier, check_accuracy
 from .params import BuildParams, SearchParams
-from .records import view_records
+from .records import Records, view_records
 from .route import Route, choose_route
 from .search import Queries, is_canonical, search_blocks, search_documents
 from .summaries import Summaries
 from .traversal import ALL_IN_ORDER, Postings
+from .tuning import tune_index
 from .vocabulary import Numbering, number_table
 from .workspace import N_COUNTS, WorkspacePool, counters
 
@@ -38,8 +41,11 @@ _DEFAULTS = SearchParams()
 class SeismicIndex:
     """Posting lists in blocks with summaries, over compact document records.
 
-    Build with `SeismicIndex.build` or a `SeismicBuilder`, or `open` a saved one. Immutable; safe
-    to search from many threads.
+    Build with `SeismicIndex.build` or a `SeismicBuilder`, or `open` a saved one. Immutable but for
+    `frontier`, which tuning replaces as a whole; safe to search from many threads.
+
+    Attributes:
+        frontier: what tuning has found, kept with the index; empty before.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class SeismicIndex:
         dim: int,
         params: BuildParams,
         seed: int,
+        frontier: Frontier | None = None,
     ) -> None:
         """Wrap arrays as a builder lays them out; use `build` or `open` instead."""
         for array in arrays.values():
@@ -58,8 +65,9 @@ class SeismicIndex:
         self.dim = dim
         self.params = params
         self.seed = seed
+        self.frontier = frontier or Frontier()
         components = arrays["components"]
-        self._records = view_records(
+        self.records: Records = view_records(
             arrays["documents"], arrays["records"], components.size, params.value_type
         )
         self._numbering = Numbering(components, number_table(components))
@@ -101,6 +109,11 @@ class SeismicIndex:
         return builder.finish(n_threads=n_threads, seed=seed, progress=progress)
 
     @property
+    def components(self) -> Components:
+        """The components that documents have, int32, ascending."""
+        return self._arrays["components"]
+
+    @property
     def n_postings(self) -> int:
         """Number of postings that pruning has left."""
         return int(self._arrays["ordinals"].size)
@@ -123,6 +136,7 @@ class SeismicIndex:
         *,
         n_threads: int = 1,
         allowed: Allowed | ArrayLike | None = None,
+        accuracy: float | None = None,
     ) -> TopK:
         """The k best documents of each query, by inner product; a few may be missed.
 
@@ -134,6 +148,10 @@ class SeismicIndex:
             allowed: only these documents are scored and returned: bool (n_documents,), or
                 ordinals in any order, or an `Allowed` made of either once for many searches. The
                 search is widened as they become fewer, and exact where they are few.
+            accuracy: instead of params: above 0, at most 1, the share of the exact results that is
+                to be found. Takes the cheapest parameters that `tune` has found to reach it for
+                this k, or for the next larger k that it was called with; the most accurate ones
+                where none reach it.
 
         Returns:
             scores float32 (n_queries, k), inner products at the precision of the index's value
@@ -141,8 +159,11 @@ class SeismicIndex:
             lower ordinal first.
 
         Raises:
-            ParameterError: an argument is out of its range.
+            ParameterError: an argument is out of its range; accuracy and params are given, or
+                accuracy and `tune` was not called for a k so large.
         """
+        if accuracy is not None:
+            params = self._tuned(params, accuracy, k)
         batch = as_vectors(queries, name="queries")
         n_terms = int(np.diff(batch.indptr).max(initial=0))
         canonical = Queries(
@@ -160,10 +181,65 @@ class SeismicIndex:
         params: SearchParams | None = None,
         *,
         allowed: Allowed | ArrayLike | None = None,
+        accuracy: float | None = None,
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
+        if accuracy is not None:
+            params = self._tuned(params, accuracy, k)
         query = _as_query(components, values)
         return self._search(query, query.values.size, k, params, 1, allowed)
+
+    def tune(
+        self,
+        queries: Vectors | None = None,
+        k: int = 10,
+        accuracy: float = 0.95,
+        *,
+        exact: ArrayLike | None = None,
+        n_threads: int = 1,
+    ) -> SearchParams:
+        """Find the fastest search parameters that reach an accuracy, and keep what was learned.
+
+        Half of the queries find parameters, the other half verifies them: what is chosen reaches
+        the accuracy on the first, and on the second with the standard error to spare. The table of
+        points for this k becomes part of the index, for `search(..., accuracy=...)`; save the index
+        to keep it. The same index and queries give the same table, whatever else the machine does.
+
+        Args:
+            queries: csr_array (n_queries, dim) like those to come; at least 10 that have a result,
+                a few hundred are better, and of more than 1,000 as many evenly spaced ones are
+                used. None makes some from documents, which come out a little less precise.
+            k: results a query.
+            accuracy: above 0, at most 1: share of the exact k best that is to be found.
+            exact: int64 (n_queries, at least k), ordinals of the exact results of the queries,
+                where they are known; else every document is scored for every query.
+            n_threads: threads over queries.
+
+        Returns:
+            The parameters; `expected_accuracy` is the accuracy on the verifying half. Where none
+            reach the accuracy, the most accurate, with a warning.
+
+        Raises:
+            ParameterError: an argument is out of its range, the queries are too few, or the index
+                has too few documents.
+        """
+        check_accuracy(accuracy)
+        self.frontier = tune_index(self, queries, k, exact, n_threads)
+        best = self.frontier.of(k)[-1]
+        if best.assured < accuracy:
+            warnings.warn(
+                f"tune: accuracy@{k} of {accuracy:g} is not assured; the best parameters reached "
+                f"{best.accuracy:.4f}, of which {best.assured:.4f} can be counted on: build with "
+                "BuildParams.accurate(), give more queries, ask for less, or search exactly",
+                stacklevel=2,
+            )
+        return self.frontier.choose(k, accuracy)
+
+    def _tuned(self, params: SearchParams | None, accuracy: float, k: int) -> SearchParams:
+        """What tuning found for an accuracy, which is given instead of params."""
+        if params is not None:
+            raise ParameterError("accuracy and params: give one of them")
+        return self.frontier.choose(k, accuracy)
 
     def _search(
         self,
@@ -191,7 +267,7 @@ class SeismicIndex:
 
         shares = in_threads(run, n_queries, n_threads)
         counts = shares[0] if len(shares) == 1 else np.sum(shares, axis=0)
-        return TopK(scores, ordinals, counters(counts, self._records))
+        return TopK(scores, ordinals, counters(counts, self.records))
 
     def _run(
         self,
@@ -210,7 +286,7 @@ class SeismicIndex:
                 ALL_IN_ORDER if allowed is None else allowed.ordinals,
                 self.n_documents if allowed is None else allowed.count,
                 self._numbering,
-                self._records,
+                self.records,
                 workspace,
                 *results,
             )
@@ -223,7 +299,7 @@ class SeismicIndex:
                 self._numbering,
                 self._summaries,
                 self._postings,
-                self._records,
+                self.records,
                 workspace,
                 *results,
             )
@@ -261,10 +337,11 @@ class SeismicIndex:
         try:
             params = BuildParams(**meta["params"])
             n_documents, dim, seed = (int(meta[name]) for name in ("n_documents", "dim", "seed"))
+            frontier = Frontier.restore(meta.get("frontier", []), where)
         except (KeyError, TypeError, ParameterError) as error:
             raise CorruptFile(f"{where}: not a whole {KIND}: {error}; build it again") from None
         whole = restored(arrays, n_documents, params.value_type, where)
-        return cls(whole, n_documents, dim, params, seed)
+        return cls(whole, n_documents, dim, params, seed, frontier)
 
     def _meta(self) -> dict[str, Any]:
         return {
@@ -272,6 +349,7 @@ class SeismicIndex:
             "dim": self.dim,
             "seed": self.seed,
             "params": asdict(self.params),
+            "frontier": self.frontier.rows(),
         }
 
 

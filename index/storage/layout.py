@@ -10,6 +10,7 @@ segments/s000003/             one segment: immutable but for deletions
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
     deleted-0000000007.lxd    which documents are deleted, as of generation 7
+    tuned-0000000007.json     which search parameters reach which accuracy, tuned in generation 7
 write.lock, writer.json       held, and described, by the writing process
 """
 
@@ -61,3 +62,8 @@ def segment_file(segment: str, file: str) -> str:
 def deletions(segment: str, generation: int) -> str:
     """The deletions of a segment as of a generation."""
     return segment_file(segment, f"deleted-{generation:010d}.lxd")
+
+
+def tuning(segment: str, generation: int) -> str:
+    """What tuning in a generation has found for a segment."""
+    return segment_file(segment, f"tuned-{generation:010d}.json")

@@ -36,6 +36,7 @@ class SegmentEntry:
     """A segment as a generation sees it.
 
     `total_length` is the sum of its documents' lengths in terms, 0 where the encoder counts none.
+    `tuning` stands for what the index itself says of search parameters, where it was tuned anew.
     """
 
     name: str
@@ -46,6 +47,11 @@ class SegmentEntry:
     total_length: float
     files: tuple[FileEntry, ...]
     deletions: FileEntry | None = None
+    tuning: FileEntry | None = None
+
+    def beside(self) -> Iterator[FileEntry]:
+        """What stands beside the segment's own files, and may change."""
+        yield from (file for file in (self.deletions, self.tuning) if file)
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,7 @@ class Manifest:
             yield self.vocabulary
         for segment in self.segments:
             yield from segment.files
-            if segment.deletions:
-                yield segment.deletions
+            yield from segment.beside()
 
 
 @dataclass
@@ -196,6 +201,7 @@ def _decode(body: dict[str, Any]) -> Manifest:
                 **described,
                 "files": tuple(FileEntry(**file) for file in described["files"]),
                 "deletions": entry(described["deletions"]),
+                "tuning": entry(described.get("tuning")),
             }
         )
         for described in body["segments"]

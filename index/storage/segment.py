@@ -7,6 +7,7 @@ since is a mask beside it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,13 +19,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lexidex.errors import UnsupportedVersion
+from lexidex.errors import CorruptFile, UnsupportedVersion
 
 from .. import planner
 from ..allowed import Allowed
 from ..exact import ExactIndex
 from ..filters import Columns, ColumnsWriter, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
+from ..seismic.frontier import Frontier
 from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
@@ -137,8 +139,7 @@ class SegmentWriter:
         vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
         files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
         if vectors.shape[0] >= planner.SEISMIC_FROM:
-            folder = self._storage.root if isinstance(self._storage, FileStorage) else None
-            files.append(self._write_index(layout.SEISMIC, self._building.seismic(vectors, folder)))
+            files.append(self._write_seismic(vectors))
         self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
         self._storage.sync_folder(layout.SEGMENTS)
         entry = SegmentEntry(
@@ -186,6 +187,13 @@ class SegmentWriter:
         }
         return self._write(layout.VECTORS, _VECTORS_KIND, arrays, {"dim": dim})
 
+    def _write_seismic(self, vectors: Vectors) -> FileEntry:
+        """Build, tune and write the approximate index; the exact one is written already."""
+        path = self._path(layout.EXACT)
+        oracle = ExactIndex.read(self._storage.view(path), f"{self._storage.location}/{path}")
+        folder = self._storage.root if isinstance(self._storage, FileStorage) else None
+        return self._write_index(layout.SEISMIC, self._building.seismic(vectors, oracle, folder))
+
     def _write_index(self, file: str, index: ExactIndex | SeismicIndex) -> FileEntry:
         with counted(self._storage, self._path(file)) as target:
             index.write(target)
@@ -206,7 +214,7 @@ class Segment:
         Raises:
             CorruptFile: a file is missing, of another length, or damaged.
         """
-        for file in entry.files + ((entry.deletions,) if entry.deletions else ()):
+        for file in (*entry.files, *entry.beside()):
             small = verify and file.size <= VERIFIED_AT_OPEN
             check_file(storage, file, storage.view(file.name) if small else None)
         self.entry = entry
@@ -229,6 +237,8 @@ class Segment:
         if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
             data, where = self._view(layout.SEISMIC, memory)
             self.seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
+            if entry.tuning is not None:
+                self.seismic.frontier = self._tuning(entry.tuning)
         self.deleted = self._deleted()
 
     @property
@@ -293,6 +303,14 @@ class Segment:
         name = layout.segment_file(self.entry.name, file)
         return self._storage.view(name, memory), f"{self._storage.location}/{name}"
 
+    def _tuning(self, file: FileEntry) -> Frontier:
+        where = f"{self._storage.location}/{file.name}"
+        try:
+            described = json.loads(bytes(self._storage.view(file.name, "load")))
+            return Frontier.restore(described["points"], where)
+        except (ValueError, TypeError, KeyError):
+            raise CorruptFile(f"{where}: not what tuning writes; tune again") from None
+
     def _deleted(self) -> NDArray[np.bool_] | None:
         if self.entry.deletions is None:
             return None
@@ -314,6 +332,17 @@ def mark_deleted(
         write_arrays(target, _DELETIONS_KIND, {"bits": np.packbits(deleted)}, {})
     storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
     return replace(entry, n_deleted=int(deleted.sum()), deletions=target.entry(name))
+
+
+def record_tuning(
+    storage: Storage, entry: SegmentEntry, frontier: Frontier, generation: int
+) -> SegmentEntry:
+    """The entry with what tuning has found beside it, written as of `generation`."""
+    name = layout.tuning(entry.name, generation)
+    with counted(storage, name) as target:
+        target.write(json.dumps({"points": frontier.rows()}, indent=1).encode())
+    storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
+    return replace(entry, tuning=target.entry(name))
 
 
 def _read_vectors(storage: Storage, name: str, memory: Memory) -> Vectors:

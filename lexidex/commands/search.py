@@ -43,6 +43,10 @@ def search(
     ] = None,
     only: FilterOption = None,
     exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
+    accuracy: Annotated[
+        float | None,
+        typer.Option(help="Share of the exact results to find, by the cheapest search known to."),
+    ] = None,
     with_terms: Annotated[
         bool, typer.Option("--explain", help="Show what each word adds to each score.")
     ] = False,
@@ -55,7 +59,9 @@ def search(
     condition = None if only is None else parse_json("--filter", only)
     collection = Collection.open(directory)
     collection.warm_up()
-    result = collection.search(query, k, sparse=vector, exact=exact, filter=condition)
+    result = collection.search(
+        query, k, sparse=vector, exact=exact, accuracy=accuracy, filter=condition
+    )
     asked = query if vector is None else vector
     explained = (
         [collection.explain(asked or "", hit.doc_id) for hit in result] if with_terms else []

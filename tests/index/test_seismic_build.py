@@ -428,7 +428,7 @@ def test_a_refused_seed_leaves_the_documents_in_the_builder():
 
 
 _INTERRUPTED = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 import numpy as np
 from scipy import sparse
 from lexidex.index import SeismicBuilder
@@ -444,6 +444,9 @@ try:
     while True:
         builder.add(documents).finish(n_threads=2)
 except KeyboardInterrupt:
+    for _ in range(1000):  # an interrupt while a thread starts leaves it unjoined, though ending
+        if threading.active_count() > 1:
+            time.sleep(0.01)
     print(builder.n_documents in (0, 4000), threading.active_count(), os.listdir(sys.argv[1]))
 """
 

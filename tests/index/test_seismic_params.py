@@ -15,7 +15,7 @@ def test_every_parameter_says_what_it_means_and_what_it_takes(params):
         assert len(parameter.metadata["meaning"]) > 40, parameter.name
         expected = parameter.metadata["range"]
         if not isinstance(expected, tuple):
-            assert expected.holds(parameter.default)
+            assert parameter.default is None or expected.holds(parameter.default)
             assert str(expected).startswith(("at least", "above"))
         else:
             assert parameter.default in expected

@@ -153,6 +153,7 @@ bodies = anything | st.fixed_dictionaries(
         "k": st.integers(-1, 1001) | anything,
         "offset": st.integers(-1, 20) | anything,
         "exact": st.booleans(),
+        "accuracy": st.sampled_from([0, 0.5, 1]) | anything,
         "explain": st.booleans() | anything,
         "highlight": st.booleans() | anything,
         "fields": st.lists(st.sampled_from(["title", "text", "metadata", "id"]), max_size=4),

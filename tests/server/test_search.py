@@ -87,6 +87,28 @@ def test_an_exact_search_approximates_nothing(client):
     assert found["counters"]["bytes_touched"] == 6 * postings > 0
 
 
+def test_an_accuracy_is_passed_on(client, collection, monkeypatch):
+    asked = []
+    searched = Collection._search
+
+    def note(self, *arguments, **options):
+        asked.append(options["accuracy"])
+        return searched(self, *arguments, **options)
+
+    monkeypatch.setattr(Collection, "_search", note)
+    for accuracy in (0.9, 1, None):
+        found = post(client, "search", {"query": "deep sea", "accuracy": accuracy})
+        assert [hit["id"] for hit in found["hits"]] == [
+            hit.doc_id for hit in collection.search("deep sea")
+        ]
+        post(client, "search:batch", {"queries": ["deep sea"], "accuracy": accuracy})
+    # The searches that it is compared with ask for none.
+    assert [one for one in asked if one is not None] == [0.9, 0.9, 1, 1]
+    both = {"query": "deep sea", "accuracy": 0.9, "exact": True}
+    refused = client.post(SEARCH, json=both)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameter")
+
+
 def test_an_empty_query_and_a_deep_search_are_answered(client):
     assert post(client, "search", {"query": ""})["hits"] == []
     assert post(client, "search", {"sparse": {}})["hits"] == []

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from lexidex.errors import ParameterError
-from lexidex.index import planner
+from lexidex.index import ExactIndex, SeismicIndex, planner
 from lexidex.index.seismic import memory
 from lexidex.index.seismic.crew import STAGES
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage
-from lexidex.index.storage.segment import SegmentWriter
+from lexidex.index.storage.segment import Segment, SegmentWriter
 
 from ..collections import random_batch
 from .test_segment import Doc
@@ -31,15 +31,22 @@ def test_segments_shrink_with_the_budget_and_never_grow_beyond_the_default():
 
 def test_a_budget_allows_fewer_threads(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
-    used = []
-    monkeypatch.setattr(
-        "lexidex.index.storage.building.SeismicBuilder.finish",
-        lambda _self, n_threads, progress: used.append(n_threads),
-    )
     documents = random_batch(np.random.default_rng(0), 20, 5)
+    index, oracle = SeismicIndex.build(documents), ExactIndex.build(documents)
+    built, tuned = [], []
+
+    def finish(_builder, n_threads, progress):
+        built.append(n_threads)
+        return index
+
+    monkeypatch.setattr("lexidex.index.storage.building.SeismicBuilder.finish", finish)
+    monkeypatch.setattr(
+        "lexidex.index.storage.building.self_tuned",
+        lambda *_, n_threads: tuned.append(n_threads),
+    )
     for budget in (None, "1GB", memory.FIXED + 3 * memory.A_THREAD, "57MiB"):
-        Building(budget).seismic(documents, None)
-    assert used == [8, 8, 2, 1]
+        Building(budget).seismic(documents, oracle, None)
+    assert built == tuned == [8, 8, 2, 1]
 
 
 def test_a_segment_within_a_budget_holds_the_same_bytes(tmp_path, monkeypatch):
@@ -50,6 +57,8 @@ def test_a_segment_within_a_budget_holds_the_same_bytes(tmp_path, monkeypatch):
         storage = FileStorage(tmp_path / str(place))
         writer = SegmentWriter(storage, "s000000", building)
         writer.add([Doc(str(i)) for i in range(30)], documents)
-        written.append([file.crc32 for file in writer.finish(lambda drafts: drafts).files])
+        entry = writer.finish(lambda drafts: drafts)
+        written.append([file.crc32 for file in entry.files])
+        assert Segment(storage, entry).seismic.frontier.ks == (10, 100)
     assert written[0] == written[1]
     assert list(dict.fromkeys(at.stage for at in seen)) == list(STAGES)

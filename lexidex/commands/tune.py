@@ -1,0 +1,152 @@
+"""`lexidex tune`: which search parameters reach which accuracy?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .output import AsJson, out, print_json
+from .search import Directory
+
+if TYPE_CHECKING:
+    from lexidex.documents import SparseInput
+    from lexidex.tuning import Tuned, TuningReport
+
+
+def tune(
+    directory: Directory,
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="Queries like those to come: texts, one a line; JSON lines with text or vector; "
+            "or a BEIR folder. Without them, documents serve."
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of results.")] = 10,
+    accuracy: Annotated[
+        float, typer.Option(help="Share of the exact results that is to be found.")
+    ] = 0.95,
+    n_threads: Annotated[int, typer.Option("--threads", min=1, help="Threads over queries.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measure search parameters and keep what was found, for `search --accuracy`."""
+    from lexidex.collection import Collection
+
+    sample = None if queries is None else read_sample(queries)
+    report = Collection.open(directory).tune(sample, k, accuracy, n_threads=n_threads)
+    if as_json:
+        print_json(_as_json(report))
+    elif not report.segments:
+        out.print(
+            "nothing to tune: every part of the collection is small enough to be searched exactly"
+        )
+    else:
+        for tuned in report.segments:
+            _show(tuned, report)
+
+
+def read_sample(path: Path) -> list[str | SparseInput]:
+    """Queries from a file or a BEIR folder.
+
+    Raises:
+        InputError: it is missing, has no query, or has a bad line, which is named.
+    """
+    from lexidex.errors import InputError
+    from lexidex.sources import JSON_LINES, beir_file
+
+    file = beir_file(path, "queries.jsonl") if path.is_dir() else path
+    if file is None:
+        raise InputError(f"{path}: no queries.jsonl in it; expected a BEIR folder, or a file")
+    if file.name.removesuffix(".gz").endswith(JSON_LINES):
+        found = _json_queries(file)
+    else:
+        try:
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file}: cannot be read: {error}") from None
+        found = [line for line in lines if line.strip()]
+    if not found:
+        raise InputError(f"{file}: no queries in it")
+    return found
+
+
+def _json_queries(file: Path) -> list[str | SparseInput]:
+    from lexidex.documents import check_sparse
+    from lexidex.errors import InputError
+    from lexidex.sources import json_lines
+
+    found: list[str | SparseInput] = []
+    for line, record in json_lines(file):
+        if isinstance(record, InputError):
+            raise InputError(f"{file}:{line}: {record}")
+        if record.get("vector") is not None:
+            try:
+                found.append(check_sparse(record["vector"]))
+            except InputError as error:
+                raise InputError(f"{file}:{line}: {error}") from None
+        elif isinstance(record.get("text"), str):
+            found.append(record["text"])
+        else:
+            raise InputError(f"{file}:{line}: field 'text' is missing or no string")
+    return found
+
+
+def _show(tuned: Tuned, report: TuningReport) -> None:
+    """The curve of a segment, and which point is chosen."""
+    kind = "queries made from its documents" if tuned.held_out else "queries"
+    columns = ("accuracy", "assured", "query_cut", "heap_factor", "us", "documents scored", "")
+    table = Table(
+        *columns,
+        title=f"segment {tuned.segment}: {tuned.n_passages:,} passages, {tuned.n_queries:,} {kind}",
+        box=None,
+        pad_edge=False,
+    )
+    chosen = tuned.chosen(report.accuracy)
+    for trial in tuned.trials:
+        point = trial.point
+        table.add_row(
+            f"{point.accuracy:.4f}",
+            f"{point.assured:.4f}",
+            str(point.query_cut),
+            f"{point.heap_factor:g}",
+            f"{trial.us:,.0f}",
+            f"{point.documents:,.0f}",
+            "chosen" if trial is chosen else "",
+        )
+    out.print(table)
+    wanted = f"accuracy@{report.k} of {report.accuracy:g}"
+    out.print(
+        f"{wanted}: by query_cut {chosen.point.query_cut}, heap_factor {chosen.point.heap_factor:g}"
+        if chosen
+        else f"{wanted}: by none of them; searches that ask for it are exact",
+        highlight=False,
+    )
+
+
+def _as_json(report: TuningReport) -> dict[str, Any]:
+    segments = []
+    for tuned in report.segments:
+        chosen = tuned.chosen(report.accuracy)
+        points = [
+            {**asdict(trial.point), "us": round(trial.us, 1), "chosen": trial is chosen}
+            for trial in tuned.trials
+        ]
+        segments.append(
+            {
+                "name": tuned.segment,
+                "passages": tuned.n_passages,
+                "queries": tuned.n_queries,
+                "held_out": tuned.held_out,
+                "points": points,
+            }
+        )
+    return {
+        "k": report.k,
+        "accuracy": report.accuracy,
+        "generation": report.generation,
+        "segments": segments,
+    }
