@@ -72,6 +72,11 @@ def strict_kernel(function: Callable[..., R]) -> Callable[..., R]:
     return _compile(function, fastmath=False)
 
 
+def strict_lean_kernel(function: Callable[..., R]) -> Callable[..., R]:
+    """`strict_kernel` and `lean_kernel` at once."""
+    return _compile(function, fastmath=False, _nrt=False)
+
+
 def _compile(function: Callable[..., R], **options: Any) -> Callable[..., R]:
     former = config.CACHE_DIR
     try:

@@ -7,17 +7,14 @@ search over posting lists.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from ..batch import in_threads
-from ..jit import strict_kernel
+from ..jit import strict_lean_kernel
 from ..topk import EMPTY_ORDINAL, empty_results, heap_push, heap_sort
 from ..vectors import Components, Float32s, Int64s, Vectors
-from .records import LINE, Bytes, Numbers, Records, Rows, entry_value, first_residue, place_of
+from .records import Records, largest_document, read_entries
 
 
 def exact_ordinals(
@@ -36,15 +33,18 @@ def exact_ordinals(
         left_out: int64 (n_queries,), a document that is none of a query's results; -1 for none.
     """
     scores, ordinals = empty_results(queries.shape[0], k)
+    longest = largest_document(records.documents)
 
     def run(first: int, last: int) -> None:
         starts, rows, values = _inverted(queries[first:last], known)
         scan_documents(
-            *records,
+            records,
             starts,
             rows,
             values,
             left_out[first:last],
+            np.empty(longest, dtype=np.int64),
+            np.empty(longest, dtype=np.float32),
             np.zeros(last - first, dtype=np.float32),
             np.zeros(last - first, dtype=np.int64),
             scores[first:last],
@@ -67,18 +67,15 @@ def _inverted(queries: Vectors, known: Components) -> tuple[Int64s, Int64s, Floa
     return columns.indptr.astype(np.int64), columns.indices.astype(np.int64), columns.data
 
 
-@strict_kernel
+@strict_lean_kernel
 def scan_documents(
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
+    records: Records,
     starts: Int64s,
     rows: Int64s,
-    values: Float32s,
+    query_values: Float32s,
     left_out: Int64s,
+    numbers: Int64s,
+    values: Float32s,
     totals: Float32s,
     sizes: Int64s,
     top_scores: Float32s,
@@ -87,22 +84,14 @@ def scan_documents(
     """Fill top_scores and top_ordinals (n_queries, k), whose places are all empty, best first.
 
     Args:
-        starts, rows, values: the queries by component number.
+        starts, rows, query_values: the queries by component number.
+        numbers, values: scratch for the largest document.
         totals, sizes: (n_queries,), all zero: scores of the document at hand, sizes of the heaps.
     """
-    for ordinal in range(documents.size):
-        start = np.int64(documents[ordinal]["line"]) * LINE
-        size = np.int64(documents[ordinal]["size"])
-        scale = np.float32(documents[ordinal]["scale"])
-        first = place_of(start, components)
-        code = start + size * components.itemsize
-        residue = first_residue(start, size, residue_offset, residues)
-        for j in range(size):
-            number = np.int64(components[first + j])
-            if starts[number] < starts[number + 1]:
-                value = entry_value(codes[code + j], residues[residue + j], scale, weights)
-                for i in range(starts[number], starts[number + 1]):
-                    totals[rows[i]] += values[i] * value
+    for ordinal in range(records.documents.size):
+        for j in range(read_entries(records, ordinal, numbers, values)):
+            for i in range(starts[numbers[j]], starts[numbers[j] + 1]):
+                totals[rows[i]] += query_values[i] * values[j]
         for row in range(totals.size):
             total = totals[row]
             # Ordinals ascend, so an equal score comes after those that are kept.

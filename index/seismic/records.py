@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..jit import kernel, strict_kernel
+from ..jit import lean_kernel, strict_kernel, strict_lean_kernel
 from ..vectors import Float32s, Int64s
 from .params import ValueType
 
@@ -159,12 +159,9 @@ def entry_value(code: int, residue: float, scale: float, weights: Float32s) -> n
     return value
 
 
-@kernel
+@lean_kernel
 def rate(components: Numbers, codes: Bytes, query: Float32s, part: Part) -> np.float32:
-    """Inner product of a part's codes with the query, in units of the document's scale.
-
-    (Slices would cost two atomic reference counts a document, which threads contend for.)
-    """
+    """Inner product of a part's codes with the query, in units of the document's scale."""
     total = np.float32(0.0)
     first, code = np.uint64(part.component), np.uint64(part.code)
     for j in range(np.uint64(part.size)):
@@ -172,30 +169,57 @@ def rate(components: Numbers, codes: Bytes, query: Float32s, part: Part) -> np.f
     return total
 
 
-@strict_kernel
+@strict_lean_kernel
 def score(records: Records, query: Float32s, ordinal: int) -> np.float32:
     """Inner product of a record with the query, summed in ascending order of components.
 
     With float32 residues this is the very sum that ExactIndex computes, to the last bit.
     """
+    start, size, scale, residue = locate(records, ordinal)
     components, codes, residues = records.components, records.codes, records.residues
-    start = np.int64(records.documents[ordinal]["line"]) * LINE
-    size = np.int64(records.documents[ordinal]["size"])
-    scale = np.float32(records.documents[ordinal]["scale"])
-    residue = first_residue(start, size, records.residue_offset, residues)
     head, tail = part_of(start, size, components, 0), part_of(start, size, components, 1)
     total = np.float32(0.0)
     i = 0
-    j = 0
-    while i < head.size or j < tail.size:
-        from_head = j == tail.size or (
-            i < head.size and components[head.component + i] < components[tail.component + j]
-        )
-        part, place = (head, i) if from_head else (tail, j)
+    for j in range(size):
+        from_head = is_from_head(components, head, tail, i, j - i)
+        part, place = (head, i) if from_head else (tail, j - i)
         i += from_head
-        j += not from_head
-        value = entry_value(
-            codes[part.code + place], residues[residue + part.first + place], scale, records.weights
-        )
+        code, rest = codes[part.code + place], residues[residue + part.first + place]
+        value = entry_value(code, rest, scale, records.weights)
         total += query[components[part.component + place]] * value
     return total
+
+
+@strict_lean_kernel
+def read_entries(records: Records, ordinal: int, numbers: Int64s, values: Float32s) -> int:
+    """Fill numbers and values with a document's entries by ascending component; how many."""
+    start, size, scale, residue = locate(records, ordinal)
+    components, codes, residues = records.components, records.codes, records.residues
+    head, tail = part_of(start, size, components, 0), part_of(start, size, components, 1)
+    i = 0
+    for j in range(size):
+        from_head = is_from_head(components, head, tail, i, j - i)
+        part, place = (head, i) if from_head else (tail, j - i)
+        i += from_head
+        code, rest = codes[part.code + place], residues[residue + part.first + place]
+        numbers[j] = components[part.component + place]
+        values[j] = entry_value(code, rest, scale, records.weights)
+    return size
+
+
+@strict_lean_kernel
+def locate(records: Records, ordinal: int) -> tuple[np.int64, np.int64, np.float32, int]:
+    """A document's record: its first byte, its size and scale, the place of its first residue."""
+    start = np.int64(records.documents[ordinal]["line"]) * LINE
+    size = np.int64(records.documents[ordinal]["size"])
+    scale = np.float32(records.documents[ordinal]["scale"])
+    residue = first_residue(start, size, records.residue_offset, records.residues)
+    return start, size, scale, residue
+
+
+@strict_lean_kernel
+def is_from_head(components: Numbers, head: Part, tail: Part, i: int, j: int) -> bool:
+    """Whether the next entry by ascending component is the head's number i; else the tail's j."""
+    if j == tail.size:
+        return True
+    return i < head.size and bool(components[head.component + i] < components[tail.component + j])

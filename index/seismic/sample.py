@@ -11,19 +11,18 @@ accuracy of such queries is within .015 of that of real ones, long or short, for
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lexidex.errors import ParameterError
 
 from ..batch import check_k
-from ..jit import strict_kernel
 from ..topk import EMPTY_ORDINAL
-from ..vectors import Components, Float32s, Int64s, Vectors, as_vectors, build_vectors
+from ..vectors import Components, Int64s, Vectors, as_vectors, build_vectors
 from .oracle import exact_ordinals
-from .records import LINE, Bytes, Numbers, Records, Rows, entry_value, first_residue, place_of
+from .records import Records, read_entries
 
 if TYPE_CHECKING:
     from ..exact import ExactIndex
@@ -176,37 +175,9 @@ def sample_queries(
     for place, ordinal in enumerate(drawn):
         size = int(records.documents[ordinal]["size"])
         numbers, values = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.float32)
-        read_document(ordinal, *records, numbers, values)
+        read_entries(records, ordinal, numbers, values)
         ahead = np.argsort(-np.sqrt(values) * rng.random(size), kind="stable")
         kept = np.sort(ahead[: LENGTHS[place % len(LENGTHS)]])
         # Relative to the largest, so that no power overflows.
         queries.append((known[numbers[kept]], (values[kept] / values.max()) ** _SLOPE))
     return build_vectors(queries, dim), drawn
-
-
-@strict_kernel
-def read_document(
-    ordinal: int,
-    documents: Rows,
-    components: Numbers,
-    codes: Bytes,
-    residues: NDArray[Any],
-    residue_offset: int,
-    weights: Float32s,
-    numbers: Int64s,
-    values: Float32s,
-) -> None:
-    """Fill numbers and values with a document's entries."""
-    start = np.int64(documents[ordinal]["line"]) * LINE
-    size = np.int64(documents[ordinal]["size"])
-    first = place_of(start, components)
-    code = start + size * components.itemsize
-    residue = first_residue(start, size, residue_offset, residues)
-    for j in range(size):
-        numbers[j] = components[first + j]
-        values[j] = entry_value(
-            codes[code + j],
-            residues[residue + j],
-            np.float32(documents[ordinal]["scale"]),
-            weights,
-        )

@@ -26,7 +26,7 @@ _ROUNDING = 1.2e-7
 """The most that two float32 sums differ, as a fraction, for each number that is added."""
 
 
-_TAIL = 0.1
+_TAIL = 0.07
 """What an entry of a tail adds to a score, as a share of its code times the query's mean value: far
 more than on average, and about as much as in documents that are among the best."""
 

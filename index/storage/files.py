@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lexidex.errors import CorruptFile, LexidexError, Locked, StorageFull
 
@@ -95,8 +96,7 @@ class FileStorage:
             with open(path, "rb") as file:
                 length = os.fstat(file.fileno()).st_size
                 if memory == "load" or length == 0:
-                    # A NumPy allocation gets huge pages where a mapped file does not.
-                    loaded = np.empty(length, dtype=np.uint8)
+                    loaded = _on_a_cache_line(length)
                     file.readinto(loaded.data)
                     return loaded.data.toreadonly()
                 return memoryview(mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
@@ -187,6 +187,14 @@ class MemoryStorage:
             yield
         finally:
             self._lock.release()
+
+
+def _on_a_cache_line(length: int) -> NDArray[np.uint8]:
+    """That many bytes; from a cache line on, as in a mapped file, and, since NumPy allocates them,
+    on huge pages, as in no mapped file."""
+    block = np.empty(length + 64, dtype=np.uint8)
+    skipped = -block.ctypes.data % 64
+    return block[skipped : skipped + length]
 
 
 @contextmanager
