@@ -16,16 +16,16 @@ from .workspace import ENTRIES_READ, ORDER_BUCKETS, Workspace
 
 @lean_kernel
 def estimate_blocks(
-    n_chosen: int, n_terms: int, summaries: Summaries, work: Workspace, counts: Int64s
+    n_chosen: int, n_compared: int, summaries: Summaries, work: Workspace, counts: Int64s
 ) -> np.int64:
     """Fill estimates and blocks with the summary score and the number of every block of the
     chosen lists, list by list; the number of blocks.
 
     Args:
         work: chosen and chosen_values hold lists that have blocks and the query's value of each,
-            terms and values the whole query: all of it is compared with summaries.
+            compared and compared_values what summaries are compared with.
     """
-    lists, terms = summaries.lists, work.terms[:n_terms]
+    lists, terms = summaries.lists, work.compared[:n_compared]
     for component in work.chosen[:n_chosen]:
         ask_for_buckets(lists[component], terms, summaries.buckets)
     n_blocks = np.int64(0)
@@ -44,7 +44,7 @@ def estimate_blocks(
             work.blocks[n_blocks + j] = first + j
         places = work.places[(i - 1) % 2]
         counts[ENTRIES_READ] += add_entries(
-            lists[component], terms, work.values, summaries, places, scores
+            lists[component], terms, work.compared_values, summaries, places, scores
         )
         n_blocks += size
     return n_blocks

@@ -191,7 +191,7 @@ def score(records: Records, query: Float32s, ordinal: int) -> np.float32:
 
 
 @strict_lean_kernel
-def read_entries(records: Records, ordinal: int, numbers: Int64s, values: Float32s) -> int:
+def read_entries(records: Records, ordinal: int, numbers: Int64s, values: Float32s) -> np.int64:
     """Fill numbers and values with a document's entries by ascending component; how many."""
     start, size, scale, residue = locate(records, ordinal)
     components, codes, residues = records.components, records.codes, records.residues

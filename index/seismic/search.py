@@ -66,15 +66,10 @@ def search_blocks(
     """
     for q in range(queries.indptr.size - 1):
         n_terms, margin = take_query(q, queries, numbering, records, work)
-        n_chosen = choose_lists(
-            work.terms[:n_terms],
-            work.values,
-            summaries.lists,
-            work.chosen_values[:query_cut],
-            work.chosen[:query_cut],
-        )
+        n_chosen = choose_lists(n_terms, query_cut, summaries.lists, work)
         if heap_factor > 0.0:
-            n_blocks = estimate_blocks(n_chosen, n_terms, summaries, work, counts)
+            n_compared = choose_compared(n_terms, work)
+            n_blocks = estimate_blocks(n_chosen, n_compared, summaries, work, counts)
             order_blocks(n_blocks, work)
         else:  # nothing is skipped, whatever the estimates
             n_blocks = list_blocks(n_chosen, summaries, work)
@@ -168,20 +163,40 @@ def clear_query(n_terms: int, work: Workspace) -> None:
 
 
 @lean_kernel
-def choose_lists(
-    terms: Int64s, values: Float32s, lists: Rows, chosen_values: Float32s, chosen: Int64s
-) -> int:
+def choose_lists(n_terms: int, query_cut: int, lists: Rows, work: Workspace) -> int:
     """Fill chosen and chosen_values with the query's heaviest components whose lists have blocks,
-    heaviest first, equal ones by component; their number, at most len(chosen)."""
+    heaviest first, equal ones by component; their number, at most query_cut."""
+    chosen, values = work.chosen[:query_cut], work.chosen_values[:query_cut]
     size = 0
-    for i in range(terms.size):
-        prefetch(lists, terms[i])
-    for i in range(terms.size):
-        if lists[terms[i]]["block"] == lists[terms[i] + 1]["block"]:
-            continue
-        if size < chosen.size or is_worse(chosen_values[0], chosen[0], values[i], terms[i]):
-            size = heap_push(chosen_values, chosen, size, values[i], terms[i])
-    heap_sort(chosen_values, chosen, size)
+    for i in range(n_terms):
+        prefetch(lists, work.terms[i])
+    for i in range(n_terms):
+        term = work.terms[i]
+        if lists[term]["block"] != lists[term + 1]["block"]:
+            size = keep_heavier(values, chosen, size, work.values[i], term)
+    heap_sort(values, chosen, size)
+    return size
+
+
+@lean_kernel
+def choose_compared(n_terms: int, work: Workspace) -> int:
+    """Fill compared and compared_values with the query's heaviest components; how many."""
+    size = 0
+    for i in range(n_terms):
+        size = keep_heavier(
+            work.compared_values, work.compared, size, work.values[i], work.terms[i]
+        )
+    return size
+
+
+@lean_kernel
+def keep_heavier(
+    values: Float32s, components: Int64s, size: int, value: np.float32, component: np.int64
+) -> int:
+    """Push into a heap of the heaviest components if there is room or it is heavier than one that
+    is kept; the new size."""
+    if size < values.size or is_worse(values[0], components[0], value, component):
+        return heap_push(values, components, size, value, component)
     return size
 
 

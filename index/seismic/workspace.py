@@ -16,6 +16,9 @@ from .records import DOCUMENT, Records, Rows
 BATCH = 16
 """Documents in a stage: enough to keep memory busy, few enough that the threshold stays fresh."""
 
+COMPARED = 24
+"""Components of a query, its heaviest, that are compared with summaries."""
+
 ORDER_BUCKETS = 512
 """Steps of a summary score, from 0 to a query's highest, by which blocks are sorted."""
 
@@ -35,8 +38,11 @@ class Workspace(NamedTuple):
     chosen: Int64s
     chosen_values: Float32s
     """The lists that are visited, and the query's value of each."""
+    compared: Int64s
+    compared_values: Float32s
+    """(COMPARED,), the components that are compared with summaries, and their values."""
     places: Int64s
-    """(2, terms), where the query's buckets of a list begin, for two lists in turn."""
+    """(2, COMPARED), where the query's buckets of a list begin, for two lists in turn."""
     estimates: Float32s
     blocks: Ordinals
     """Blocks of the chosen lists."""
@@ -90,7 +96,9 @@ class WorkspacePool:
             values=np.empty(n_terms, dtype=np.float32),
             chosen=np.empty(query_cut, dtype=np.int64),
             chosen_values=np.empty(query_cut, dtype=np.float32),
-            places=np.empty((2, n_terms), dtype=np.int64),
+            compared=np.empty(COMPARED, dtype=np.int64),
+            compared_values=np.empty(COMPARED, dtype=np.float32),
+            places=np.empty((2, COMPARED), dtype=np.int64),
             estimates=np.empty(n_blocks, dtype=np.float32),
             blocks=np.empty(n_blocks, dtype=np.uint32),
             sorted_estimates=np.empty(n_blocks, dtype=np.float32),
