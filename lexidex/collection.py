@@ -8,9 +8,8 @@ for hit in collection.search("inverted index"):
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self
 
@@ -20,23 +19,18 @@ from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import (
     CollectionExists,
-    CorruptFile,
     DocumentNotFound,
-    EncoderMismatch,
     InputError,
     ParameterError,
 )
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
-from lexidex.index.storage import integrity
+from lexidex.index.storage import integrity, layout
 from lexidex.index.storage.files import FileStorage, Memory, Storage
-from lexidex.index.storage.manifest import (
-    Manifest,
-    newest_generation,
-    read_manifest,
-    write_manifest,
-)
+from lexidex.index.storage.log import create_log
+from lexidex.index.storage.manifest import Manifest, newest_manifest, write_manifest
 from lexidex.index.vectors import Vectors, build_vectors
+from lexidex.opening import Newest
 from lexidex.results import (
     Explanation,
     Hit,
@@ -45,9 +39,10 @@ from lexidex.results import (
     Timings,
     WriteResult,
 )
-from lexidex.snapshot import Located, Snapshot, read_vocabulary
+from lexidex.snapshot import Located, Snapshot
 from lexidex.sparse_input import resolve
-from lexidex.write import Progress, Write, describe
+from lexidex.write import Progress, describe
+from lexidex.writer import Merging, Writer
 
 ALL_FIELDS = ("title", "text", "metadata")
 
@@ -55,16 +50,20 @@ ALL_FIELDS = ("title", "text", "metadata")
 class Collection:
     """Documents, their vectors and an index in one folder. Safe to use from many threads."""
 
-    def __init__(self, storage: Storage, memory: Memory = "map") -> None:
+    def __init__(
+        self, storage: Storage, memory: Memory = "map", merge: Merging = "background"
+    ) -> None:
         """Open the newest generation in `storage`; use `create` or `open` instead."""
         self._storage = storage
-        self._memory = memory
-        self._writing = threading.Lock()
-        self._snapshot = self._read(None)
+        self._newest = Newest(storage, memory)
+        self._writer = Writer(self._newest, merge)
 
     @classmethod
     def create(
-        cls, path: str | PathLike[str] | Storage, encoder: str | Encoder | None = None
+        cls,
+        path: str | PathLike[str] | Storage,
+        encoder: str | Encoder | None = None,
+        merge: Merging = "background",
     ) -> Self:
         """Make an empty collection.
 
@@ -72,6 +71,7 @@ class Collection:
             path: a folder that does not exist or is empty.
             encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
                 that bring their own; None takes DEFAULT_ENCODER.
+            merge: see `open`.
 
         Raises:
             CollectionExists: the folder holds a collection, or other files.
@@ -81,18 +81,45 @@ class Collection:
         chosen = _encoder(encoder)
         _refuse_occupied(storage)
         with storage.lock():
-            write_manifest(storage, Manifest(generation=1, encoder=describe(chosen)))
-        return cls(storage)
+            create_log(storage, generation=1)
+            write_manifest(storage, Manifest(number=1, generation=1, encoder=describe(chosen)))
+        return cls(storage, merge=merge)
 
     @classmethod
-    def open(cls, path: str | PathLike[str] | Storage, memory: Memory = "map") -> Self:
-        """Open a collection, its index memory-mapped or loaded.
+    def open(
+        cls,
+        path: str | PathLike[str] | Storage,
+        memory: Memory = "map",
+        merge: Merging = "background",
+    ) -> Self:
+        """Open a collection.
+
+        Args:
+            path: its folder.
+            memory: "map" its index, or "load" it.
+            merge: when this object's writes merge segments: in a thread of their own, at the end
+                of each write ("inline"), or never ("off"). A collection that is only read merges
+                nothing.
 
         Raises:
             CollectionNotFound: there is none.
             CorruptFile, UnsupportedVersion: it cannot be used.
         """
-        return cls(_storage(path), memory)
+        return cls(_storage(path), memory, merge)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop merging in the background, and put what was written to the log into a segment.
+
+        What was written is safe without it. A merge that is copying is abandoned; one that is
+        building its index is waited for.
+        """
+        self._writer.close()
 
     @property
     def encoder(self) -> Encoder:
@@ -101,7 +128,7 @@ class Collection:
 
     @property
     def generation(self) -> int:
-        """The generation that searches see; grows with every write."""
+        """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
 
     def __len__(self) -> int:
@@ -110,9 +137,7 @@ class Collection:
 
     def refresh(self) -> int:
         """Follow writes of other processes; the generation that searches see from now on."""
-        if newest_generation(self._storage) != self.generation:
-            self._snapshot = self._read(self._snapshot)
-        return self.generation
+        return self._newest.refresh().generation
 
     def warm_up(self) -> None:
         """Load what searches need, so that none waits for it: the query's encoder, the kernels."""
@@ -125,6 +150,9 @@ class Collection:
         progress: Progress | None = None,
     ) -> WriteResult:
         """Add documents; one whose id is known replaces that document.
+
+        Up to 1,000 documents are one record in the log; small writes of many threads share the
+        time that the disk needs. More make segments at once, and are one commit all the same.
 
         Args:
             documents: mappings with "id" and "text", and perhaps "title", "metadata" and
@@ -140,12 +168,34 @@ class Collection:
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._write(lambda write: write.upsert(documents, progress))
+        return self._writer.upsert(documents, progress)
 
     def delete(self, ids: Iterable[str]) -> WriteResult:
         """Remove the documents with these ids; ids that are not there are passed over."""
-        named = _check_ids(ids)
-        return self._write(lambda write: write.delete(named))
+        return self._writer.delete(_check_ids(ids))
+
+    def update(self, updates: Iterable[Mapping[str, Any]]) -> WriteResult:
+        """Put other metadata in the place of documents' own, without encoding them again.
+
+        Args:
+            updates: mappings with "id" and "metadata"; for others, and ids that are not there,
+                the result's `failed` has the reason.
+        """
+        return self._writer.update(list(updates))
+
+    def flush(self) -> None:
+        """Put what the log holds into a segment now; happens by itself when there is much of it."""
+        self._writer.flush()
+
+    def compact(self, progress: Progress | None = None) -> None:
+        """Make one segment of everything, without what was deleted; its space becomes free.
+
+        Searches and writes go on meanwhile.
+
+        Args:
+            progress: called now and then with the number of documents copied.
+        """
+        self._writer.compact(progress)
 
     def replace(
         self,
@@ -157,13 +207,9 @@ class Collection:
 
         Until it is done, and if it fails or the process dies, the old content stays.
         """
-        fresh = _encoder(encoder) if encoder is not None else self._fresh_encoder()
-
-        def run(write: Write) -> None:
-            write.clear()
-            write.upsert(documents, progress)
-
-        return self._write(run, fresh)
+        known = self.encoder
+        fresh = _encoder(encoder) if encoder else load_encoder(known.kind, **known.options)
+        return self._writer.replace(documents, fresh, progress)
 
     def search(
         self,
@@ -248,6 +294,10 @@ class Collection:
         """Verify every byte of the newest generation against its checksums."""
         return integrity.check(self._storage)
 
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self._newest.snapshot
+
     def _search(
         self,
         texts: Sequence[str | None] | None,
@@ -299,65 +349,13 @@ class Collection:
             raise ParameterError(f"sparse: {error}") from None
         return build_vectors([(ids, values)], snapshot.encoder.dim), unknown
 
-    def _write(self, run: Callable[[Write], None], encoder: Encoder | None = None) -> WriteResult:
-        with self._writing, self._storage.lock():
-            self.refresh()
-            write = Write(self._storage, self._snapshot.manifest, encoder or self.encoder)
-            try:
-                run(write)
-                manifest = write.commit()
-            except BaseException:
-                write.abandon()
-                raise
-            self._snapshot = Snapshot(
-                self._storage, manifest, encoder or self.encoder, self._memory, self._snapshot
-            )
-        return WriteResult(write.upserted, write.deleted, write.failed, manifest.generation)
-
-    def _read(self, current: Snapshot | None) -> Snapshot:
-        """The newest generation; a writer may remove one while it is being opened."""
-        while True:
-            manifest = read_manifest(self._storage)
-            try:
-                return self._open(manifest, current)
-            except CorruptFile:
-                if newest_generation(self._storage) == manifest.generation:
-                    raise
-
-    def _open(self, manifest: Manifest, current: Snapshot | None) -> Snapshot:
-        encoder = self._encoder_of(manifest, current)
-        if encoder.vocabulary is not None:
-            encoder.use_vocabulary(read_vocabulary(self._storage, manifest))
-        return Snapshot(self._storage, manifest, encoder, self._memory, current)
-
-    def _encoder_of(self, manifest: Manifest, current: Snapshot | None) -> Encoder:
-        """The encoder that a generation was made with; a loaded model is kept."""
-        if (
-            current is not None
-            and current.encoder.vocabulary is None
-            and current.manifest.encoder == manifest.encoder
-        ):
-            return current.encoder
-        encoder = load_encoder(manifest.encoder["kind"], **manifest.encoder["options"])
-        if encoder.fingerprint != manifest.encoder["fingerprint"]:
-            raise EncoderMismatch(
-                f"{self._storage.location}: made with encoder {manifest.encoder['kind']} of "
-                f"fingerprint {manifest.encoder['fingerprint']}, the one loaded has "
-                f"{encoder.fingerprint}; give back the model it was made with, or index the "
-                "documents anew"
-            )
-        return encoder
-
-    def _fresh_encoder(self) -> Encoder:
-        return load_encoder(self.encoder.kind, **self.encoder.options)
-
     def _unknown(self, doc_id: str) -> DocumentNotFound:
         return DocumentNotFound(f"{self._storage.location}: no document with id {doc_id!r}")
 
 
 def exists(path: str | PathLike[str]) -> bool:
     """Whether there is a collection at `path`."""
-    return newest_generation(FileStorage(path)) is not None
+    return newest_manifest(FileStorage(path)) is not None
 
 
 def _storage(path: str | PathLike[str] | Storage) -> Storage:
@@ -369,11 +367,11 @@ def _encoder(given: str | Encoder | None) -> Encoder:
 
 
 def _refuse_occupied(storage: Storage) -> None:
-    if newest_generation(storage) is not None:
+    if newest_manifest(storage) is not None:
         raise CollectionExists(
             f"{storage.location}: a collection exists here; open it, or remove the folder"
         )
-    foreign = [name for name in storage.list() if not name.startswith("manifest-")]
+    foreign = [name for name in storage.list() if not layout.is_numbered(name)]
     if foreign:
         raise CollectionExists(
             f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"

@@ -103,6 +103,7 @@ def test_ids_that_are_none_are_refused(collection, given):
 
 def test_any_flipped_byte_of_a_small_collection_is_named_on_opening(collection):
     """What opening reads through: every file of up to 64 MiB."""
+    collection.flush()
     files = dict(collection._storage.files)
     rng = np.random.default_rng(0)
     for name in files:
@@ -284,7 +285,8 @@ def test_what_is_not_there_is_said(tmp_path):
 
 def test_a_large_write_is_cut_into_segments(monkeypatch):
     monkeypatch.setattr("lexidex.write.SEGMENT_POSTINGS", 5)
-    monkeypatch.setattr("lexidex.write.ENCODE_BATCH", 2)
+    monkeypatch.setattr("lexidex.drafting.ENCODE_BATCH", 2)
+    monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 5)
     made = Collection.create(MemoryStorage())
     rng = np.random.default_rng(0)
     texts = {f"d{i}": " ".join(rng.choice(list("abcdefgh"), 4)) for i in range(20)}

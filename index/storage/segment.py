@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from copy import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
 from .arrays import read_arrays, write_arrays
+from .deletions import DeadTerms
 from .documents import (
     DocumentReader,
     DocumentWriter,
@@ -36,6 +38,9 @@ from .manifest import FileEntry, SegmentEntry, check_file, counted
 
 VERIFIED_AT_OPEN = 1 << 26
 """Bytes of a file that opening it may read through: some 50 milliseconds."""
+
+LOOK_UP_COST = 500
+"""Looking one id up costs as much as comparing this many: 40 microseconds, 80 nanoseconds."""
 
 _VECTORS_KIND = "vectors"
 _MAP_KIND = "document-map"
@@ -133,7 +138,7 @@ class SegmentWriter:
             total_length=total_length,
             files=tuple(files),
         )
-        return mark_deleted(self._storage, entry, repeated_ids(ids, id_order), generation=0)
+        return mark_deleted(self._storage, entry, repeated_ids(ids, id_order), number=0)
 
     def abandon(self) -> None:
         """Remove what was written."""
@@ -206,7 +211,9 @@ class Segment:
         if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
             data, where = self._view(layout.SEISMIC, memory)
             self.seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
-        self.deleted = self._deleted()
+        self.deleted = self._deleted(entry)
+        self._live: NDArray[np.bool_] | None = None
+        self._dead_terms: DeadTerms | None = None
 
     @property
     def n_live(self) -> int:
@@ -221,10 +228,70 @@ class Segment:
 
     def live_passages(self) -> NDArray[np.bool_] | None:
         """bool (n_passages,): passages of documents that are not deleted; None when all are."""
-        if self.deleted is None:
-            return None
-        live: NDArray[np.bool_] = np.repeat(~self.deleted, np.diff(self.passage_starts))
-        return live
+        if self.deleted is not None and self._live is None:
+            self._live = ~self.deleted
+            if self.entry.n_passages != self.entry.n_documents:
+                self._live = np.repeat(self._live, np.diff(self.passage_starts))
+        return self._live
+
+    @property
+    def dead_terms(self) -> DeadTerms:
+        """How many deleted passages have each component."""
+        if self._dead_terms is None:
+            live = self.live_passages()
+            none = DeadTerms()
+            self._dead_terms = (
+                none if live is None else none.add(self.vectors[np.flatnonzero(~live)])
+            )
+        return self._dead_terms
+
+    def without(self, documents: NDArray[np.int64]) -> Self:
+        """This segment with more documents deleted, in memory only; it shares everything else.
+
+        Args:
+            documents: ordinals of live documents, each once.
+        """
+        other = copy(self)
+        other.deleted = (
+            np.zeros(self.entry.n_documents, dtype=np.bool_)
+            if self.deleted is None
+            else self.deleted.copy()
+        )
+        other.deleted[documents] = True
+        other.entry = replace(self.entry, n_deleted=self.entry.n_deleted + documents.size)
+        other._live = None
+        if self._dead_terms is not None:
+            other._dead_terms = self._dead_terms.add(self.vectors[self.passages_of(documents)])
+        return other
+
+    def as_of(self, entry: SegmentEntry) -> Self:
+        """This segment with the deletions that another manifest names."""
+        deleted = self._deleted(entry)
+        known = np.False_ if self.deleted is None else self.deleted
+        other = self
+        if deleted is not None and not (known & ~deleted).any():
+            other = self.without(np.flatnonzero(deleted & ~known))
+        else:
+            other = copy(self)
+            other.deleted, other._live, other._dead_terms = deleted, None, None
+        other.entry = entry
+        return other
+
+    def passages_of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The passages of documents, int64, in order."""
+        if self.entry.n_passages == self.entry.n_documents:
+            return documents
+        starts, ends = self.passage_starts[documents], self.passage_starts[documents + 1]
+        before = np.cumsum(ends - starts) - (ends - starts)
+        places: NDArray[np.int64] = np.repeat(starts - before, ends - starts)
+        return places + np.arange(places.size)
+
+    def locate(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The ordinals of live documents whose id is among `ids`, int64, each once."""
+        if len(ids) * LOOK_UP_COST < self.entry.n_documents:
+            found = (self.find(doc_id) for doc_id in dict.fromkeys(ids))
+            return np.array([place for place in found if place is not None], dtype=np.int64)
+        return np.flatnonzero(self.passages_with_ids(pa.array(ids, pa.large_string())))
 
     def passages_with_ids(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
         """bool (n_documents,): live documents whose id is among `ids`."""
@@ -244,23 +311,23 @@ class Segment:
         name = layout.segment_file(self.entry.name, file)
         return self._storage.view(name, memory), f"{self._storage.location}/{name}"
 
-    def _deleted(self) -> NDArray[np.bool_] | None:
-        if self.entry.deletions is None:
+    def _deleted(self, entry: SegmentEntry) -> NDArray[np.bool_] | None:
+        if entry.deletions is None:
             return None
-        name = self.entry.deletions.name
+        name = entry.deletions.name
         where = f"{self._storage.location}/{name}"
         arrays, _ = read_arrays(self._storage.view(name, "load"), _DELETIONS_KIND, where)
-        unpacked = np.unpackbits(arrays["bits"], count=self.entry.n_documents)
+        unpacked = np.unpackbits(arrays["bits"], count=entry.n_documents)
         return unpacked.astype(np.bool_)
 
 
 def mark_deleted(
-    storage: Storage, entry: SegmentEntry, deleted: NDArray[np.bool_], generation: int
+    storage: Storage, entry: SegmentEntry, deleted: NDArray[np.bool_], number: int
 ) -> SegmentEntry:
-    """The entry with these documents deleted, their mask written as of `generation`."""
+    """The entry with these documents deleted, their mask written as of manifest `number`."""
     if not deleted.any():
         return entry
-    name = layout.deletions(entry.name, generation)
+    name = layout.deletions(entry.name, number)
     with counted(storage, name) as target:
         write_arrays(target, _DELETIONS_KIND, {"bits": np.packbits(deleted)}, {})
     storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")

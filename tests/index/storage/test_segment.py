@@ -65,7 +65,7 @@ def test_deleted_documents_are_neither_found_nor_named():
     vectors = random_batch(np.random.default_rng(3), 4, 5)
     storage, entry = segment_of(list("abcd"), vectors, counts=[1, 1, 1, 1])
     named = Segment(storage, entry).passages_with_ids(pa.array(["b", "x"], pa.large_string()))
-    entry = mark_deleted(storage, entry, named, generation=4)
+    entry = mark_deleted(storage, entry, named, number=4)
     segment = Segment(storage, entry)
     assert segment.find("b") is None
     assert segment.live_passages().tolist() == [True, False, True, True]
