@@ -16,6 +16,7 @@ from rich.markup import escape
 from lexidex import __version__
 from lexidex.commands.bench import bench
 from lexidex.commands.check import check
+from lexidex.commands.compact import compact
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
@@ -36,6 +37,7 @@ app.command()(search)
 app.command()(explain)
 app.command("eval")(evaluate)
 app.command()(check)
+app.command()(compact)
 app.command()(serve)
 app.command()(demo)
 app.command()(bench)

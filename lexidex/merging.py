@@ -8,6 +8,7 @@ weighed them by the average length of their time.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -46,8 +47,10 @@ def choose(entries: Sequence[SegmentEntry]) -> range:
     tiers = [_tier(size) for size in sizes]
     for tier in sorted(set(tiers)):
         for run in _runs(tiers, tier):
-            if len(run) >= FAN_IN and sum(sizes[place] for place in run) <= LARGEST_MERGE:
-                return run
+            for start in run:
+                fitting = _fitting(range(start, run.stop), sizes)
+                if sum(tiers[place] == tier for place in fitting) >= FAN_IN:
+                    return fitting
     for place, entry in enumerate(entries):
         if entry.n_deleted > max(FEW_DEAD, DEAD_SHARE * entry.n_documents):
             return _with_smaller(place, sizes)
@@ -55,23 +58,27 @@ def choose(entries: Sequence[SegmentEntry]) -> range:
 
 
 def _runs(tiers: Sequence[int], tier: int) -> list[range]:
-    """Maximal runs of neighbours of a tier or below that hold at least one of it."""
-    runs, first = [], 0
-    for place in range(len(tiers) + 1):
-        if place == len(tiers) or tiers[place] > tier:
-            if tier in tiers[first:place]:
-                runs.append(range(first, place))
-            first = place + 1
-    return runs
+    """Maximal runs of neighbours of a tier or below."""
+    larger = [-1, *(place for place, other in enumerate(tiers) if other > tier), len(tiers)]
+    return [range(one + 1, other) for one, other in itertools.pairwise(larger)]
+
+
+def _fitting(run: range, sizes: Sequence[int]) -> range:
+    """The run as far as it fits into one segment."""
+    total = 0
+    for place in run:
+        total += sizes[place]
+        if total > LARGEST_MERGE:
+            return range(run.start, place)
+    return run
 
 
 def _with_smaller(place: int, sizes: Sequence[int]) -> range:
     """The segment and the smaller ones behind it, as far as they fit into one."""
-    end, total = place + 1, sizes[place]
-    while end < len(sizes) and sizes[end] <= sizes[place] and total + sizes[end] <= LARGEST_MERGE:
-        total += sizes[end]
+    end = place + 1
+    while end < len(sizes) and sizes[end] <= sizes[place]:
         end += 1
-    return range(place, end)
+    return _fitting(range(place, end), sizes) or range(place, place + 1)
 
 
 def _live_postings(entry: SegmentEntry) -> int:

@@ -1,4 +1,4 @@
-"""A storage that dies: at its k-th operation, or with the disk full; and what a power loss leaves."""
+"""A storage that dies at its k-th operation, or is full then; and what a power loss leaves."""
 
 from contextlib import contextmanager
 

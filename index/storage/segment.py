@@ -193,25 +193,14 @@ class Segment:
             check_file(storage, file, storage.view(file.name) if small else None)
         self.entry = entry
         self._storage = storage
-        data, where = self._view(layout.DOCUMENT_MAP, "map")
-        mapped, _ = read_arrays(data, _MAP_KIND, where)
-        path = layout.segment_file(entry.name, layout.DOCUMENTS)
-        self.documents = DocumentReader(
-            storage.view(path),
-            mapped["batch_starts"],
-            mapped["id_order"],
-            f"{storage.location}/{path}",
-        )
-        self.passage_starts: NDArray[np.int64] = mapped["passage_starts"]
-        self.vectors = _read_vectors(
-            storage, layout.segment_file(entry.name, layout.VECTORS), "map"
-        )
+        self.documents, self.passage_starts = read_documents(storage, entry)
+        self.vectors = read_vectors(storage, entry)
         self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
         self.seismic: SeismicIndex | None = None
         if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
             data, where = self._view(layout.SEISMIC, memory)
             self.seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
-        self.deleted = self._deleted(entry)
+        self.deleted = read_deletions(storage, entry)
         self._live: NDArray[np.bool_] | None = None
         self._dead_terms: DeadTerms | None = None
 
@@ -266,7 +255,7 @@ class Segment:
 
     def as_of(self, entry: SegmentEntry) -> Self:
         """This segment with the deletions that another manifest names."""
-        deleted = self._deleted(entry)
+        deleted = read_deletions(self._storage, entry)
         known = np.False_ if self.deleted is None else self.deleted
         other = self
         if deleted is not None and not (known & ~deleted).any():
@@ -311,14 +300,32 @@ class Segment:
         name = layout.segment_file(self.entry.name, file)
         return self._storage.view(name, memory), f"{self._storage.location}/{name}"
 
-    def _deleted(self, entry: SegmentEntry) -> NDArray[np.bool_] | None:
-        if entry.deletions is None:
-            return None
-        name = entry.deletions.name
-        where = f"{self._storage.location}/{name}"
-        arrays, _ = read_arrays(self._storage.view(name, "load"), _DELETIONS_KIND, where)
-        unpacked = np.unpackbits(arrays["bits"], count=entry.n_documents)
-        return unpacked.astype(np.bool_)
+
+def read_documents(
+    storage: Storage, entry: SegmentEntry
+) -> tuple[DocumentReader, NDArray[np.int64]]:
+    """A segment's documents, and int64 (n_documents + 1,), the first passage of each."""
+    name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
+    mapped, _ = read_arrays(storage.view(name), _MAP_KIND, f"{storage.location}/{name}")
+    path = layout.segment_file(entry.name, layout.DOCUMENTS)
+    where = f"{storage.location}/{path}"
+    reader = DocumentReader(storage.view(path), mapped["batch_starts"], mapped["id_order"], where)
+    return reader, mapped["passage_starts"]
+
+
+def read_vectors(storage: Storage, entry: SegmentEntry) -> Vectors:
+    """The vectors of a segment, mapped."""
+    return _read_vectors(storage, layout.segment_file(entry.name, layout.VECTORS), "map")
+
+
+def read_deletions(storage: Storage, entry: SegmentEntry) -> NDArray[np.bool_] | None:
+    """bool (n_documents,): the documents deleted on disk; None when there are none."""
+    if entry.deletions is None:
+        return None
+    name = entry.deletions.name
+    where = f"{storage.location}/{name}"
+    arrays, _ = read_arrays(storage.view(name, "load"), _DELETIONS_KIND, where)
+    return np.unpackbits(arrays["bits"], count=entry.n_documents).astype(np.bool_)
 
 
 def mark_deleted(
