@@ -74,7 +74,9 @@ class Writer:
         head = list(islice(given, SMALL_WRITE + 1))
         if len(head) > SMALL_WRITE:
             return self._write_segments(chain(head, given), progress)
-        result = self._group.submit(Upsert(head, self._newest.refresh()))
+        # Not refreshed: that would wait for the commit under way, and this one could not join
+        # the next. What other processes have changed is seen to when its turn comes.
+        result = self._group.submit(Upsert(head, self._newest.snapshot))
         if progress:
             progress(result.upserted)
         self._tidy()

@@ -1,6 +1,7 @@
 """Small writes: searchable at once, in few fresh segments, many of them on one sync."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -248,6 +249,13 @@ def test_a_write_that_finds_the_disk_full_is_not_there_and_the_next_one_is():
         assert ids(one) == ["a", "c"]
 
 
+def wait_for_queue(group, length):
+    deadline = time.monotonic() + 30
+    while len(group._queue) < length:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 class SlowSync(MemoryStorage):
     """Waits in `sync` until it is let go."""
 
@@ -273,11 +281,6 @@ def test_writes_that_come_during_a_sync_share_the_next():
     def write(number):
         results[number] = collection.upsert([worded(f"d{number}", x=1.0 + number)])
 
-    def count(wanted):
-        group = collection._writer._group
-        while len(group._queue) < wanted:
-            pass
-
     storage.begun = threading.Semaphore(0)
     before = storage.n_syncs
     threads = [threading.Thread(target=write, args=(0,))]
@@ -286,7 +289,7 @@ def test_writes_that_come_during_a_sync_share_the_next():
     for number in range(1, 9):
         threads.append(threading.Thread(target=write, args=(number,)))
         threads[-1].start()
-    count(8)
+    wait_for_queue(collection._writer._group, 8)
     assert ids(collection) == ["first"], "nothing shows before it is durable"
     assert results == {}
     storage.go.release(2)
@@ -353,8 +356,7 @@ def test_an_error_reaches_every_write_of_its_group():
     for item in (1, 2):
         threads.append(threading.Thread(target=submit, args=(item,)))
         threads[-1].start()
-    while len(group._queue) < 2:
-        pass
+    wait_for_queue(group, 2)
     go.set()
     for thread in threads:
         thread.join(30)
