@@ -134,6 +134,27 @@ def test_a_crash_at_any_operation_of_a_life_loses_nothing_acknowledged(small, n_
                 assert [found, *live(again, rest)][-1] == states[-1]
 
 
+def test_what_the_next_process_acknowledges_survives_a_power_loss(small):
+    """It goes on from what a killed one left, of which some had not reached the disk."""
+    born = FaultyStorage()
+    Collection.create(born)
+    complete = FaultyStorage(born.files)
+    steps = ["upsert", "write segments", "replace one", "compact"]
+    states = [{}, *live(complete, steps)]
+    rng = np.random.default_rng(1)
+    for at in range(complete.operations):
+        storage = FaultyStorage(born.files, fail_at=at)
+        with pytest.raises(Crash):
+            list(live(storage, steps))
+        storage.fail_at = None
+        Collection.open(storage, merge="off").upsert(documents({"z": "old z"}))
+        seen = content(Collection.open(storage))
+        assert seen in [{**state, "z": "old z"} for state in states]
+        for _ in range(3):
+            survived = FaultyStorage(storage.after_power_loss(rng))
+            assert content(Collection.open(survived)) == seen, at
+
+
 def test_a_crash_while_creating_leaves_nothing_or_an_empty_collection():
     complete = FaultyStorage()
     Collection.create(complete)
