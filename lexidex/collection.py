@@ -18,19 +18,17 @@ import numpy as np
 from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import (
-    CollectionExists,
     DocumentNotFound,
     InputError,
     ParameterError,
 )
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
-from lexidex.index.storage import integrity, layout
+from lexidex.index.storage import integrity
 from lexidex.index.storage.files import FileStorage, Memory, Storage
-from lexidex.index.storage.log import create_log
-from lexidex.index.storage.manifest import Manifest, newest_manifest, write_manifest
+from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.vectors import Vectors, build_vectors
-from lexidex.opening import Newest
+from lexidex.opening import Newest, create_empty
 from lexidex.results import (
     Explanation,
     Hit,
@@ -41,7 +39,7 @@ from lexidex.results import (
 )
 from lexidex.snapshot import Located, Snapshot
 from lexidex.sparse_input import resolve
-from lexidex.write import Progress, describe
+from lexidex.write import Progress
 from lexidex.writer import Merging, Writer
 
 ALL_FIELDS = ("title", "text", "metadata")
@@ -79,10 +77,7 @@ class Collection:
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
-        _refuse_occupied(storage)
-        with storage.lock():
-            create_log(storage, generation=1)
-            write_manifest(storage, Manifest(number=1, generation=1, encoder=describe(chosen)))
+        create_empty(storage, chosen)
         return cls(storage, merge=merge)
 
     @classmethod
@@ -186,6 +181,10 @@ class Collection:
     def flush(self) -> None:
         """Put what the log holds into a segment now; happens by itself when there is much of it."""
         self._writer.flush()
+
+    def settle(self) -> None:
+        """Wait until merging in the background has nothing left to do."""
+        self._writer.settle()
 
     def compact(self, progress: Progress | None = None) -> None:
         """Make one segment of everything, without what was deleted; its space becomes free.
@@ -364,18 +363,6 @@ def _storage(path: str | PathLike[str] | Storage) -> Storage:
 
 def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
-
-
-def _refuse_occupied(storage: Storage) -> None:
-    if newest_manifest(storage) is not None:
-        raise CollectionExists(
-            f"{storage.location}: a collection exists here; open it, or remove the folder"
-        )
-    foreign = [name for name in storage.list() if not layout.is_numbered(name)]
-    if foreign:
-        raise CollectionExists(
-            f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"
-        )
 
 
 def _check_ids(ids: Iterable[str]) -> list[str]:

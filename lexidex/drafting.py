@@ -98,6 +98,12 @@ class Drafter:
         return kept, build_vectors(rows, dim)
 
 
+def text_length(given: Given) -> int:
+    """Characters of a document's text, 0 where it has none."""
+    text = given.get("text") if isinstance(given, Mapping) else getattr(given, "text", None)
+    return len(text) if isinstance(text, str) else 0
+
+
 def _name_of(given: object, place: int) -> str:
     if isinstance(given, Document):
         return given.id

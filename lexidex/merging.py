@@ -15,9 +15,10 @@ from dataclasses import replace
 
 from lexidex.errors import LexidexError
 from lexidex.index.storage import layout
+from lexidex.index.storage.deletions import mark_deleted
 from lexidex.index.storage.files import Memory, Storage
 from lexidex.index.storage.manifest import SegmentEntry, sweep, write_manifest
-from lexidex.index.storage.segment import Segment, SegmentWriter, mark_deleted
+from lexidex.index.storage.segment import Segment, SegmentWriter
 
 from .copying import copy_live, deleted_since, finished
 from .snapshot import Snapshot
@@ -33,9 +34,9 @@ LARGEST_MERGE = 1 << 27
 """Postings of live documents that a merge of several segments makes at most, as large as the
 segments that writes make; `compact` knows no such limit."""
 
-DEAD_SHARE = 0.2
-"""Share of deleted documents above which a segment is written anew: five copies of a document in
-the long run, and searches that skip no more than every fifth posting."""
+DEAD_SHARE = 0.15
+"""Share of deleted documents from which a segment is written anew. Each document is copied seven
+times in the long run, and with every fifth replaced a search stays within half as much again."""
 
 FEW_DEAD = 1_000
 """Deleted documents up to which a segment is never written anew for them alone."""
@@ -52,7 +53,7 @@ def choose(entries: Sequence[SegmentEntry]) -> range:
                 if sum(tiers[place] == tier for place in fitting) >= FAN_IN:
                     return fitting
     for place, entry in enumerate(entries):
-        if entry.n_deleted > max(FEW_DEAD, DEAD_SHARE * entry.n_documents):
+        if entry.n_deleted > FEW_DEAD and entry.n_deleted >= DEAD_SHARE * entry.n_documents:
             return _with_smaller(place, sizes)
     return range(0)
 

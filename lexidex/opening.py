@@ -1,4 +1,4 @@
-"""Opening the newest generation of a collection, and following what other processes write."""
+"""Making a collection, opening its newest generation, and following what other processes write."""
 
 from __future__ import annotations
 
@@ -9,18 +9,41 @@ import pyarrow as pa
 
 from lexidex.encoders import Encoder, load_encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.errors import CorruptFile, EncoderMismatch
+from lexidex.errors import CollectionExists, CorruptFile, EncoderMismatch
+from lexidex.index.storage import layout
 from lexidex.index.storage.change import combine, decode_change
 from lexidex.index.storage.files import Memory, Storage
-from lexidex.index.storage.log import Place, open_log, read_log
+from lexidex.index.storage.log import Place, create_log, open_log, read_log
 from lexidex.index.storage.manifest import (
     Manifest,
     check_file,
     newest_manifest,
     read_manifest,
+    write_manifest,
 )
 from lexidex.index.storage.segment import Segment
 from lexidex.snapshot import Snapshot, with_terms
+from lexidex.write import describe
+
+
+def create_empty(storage: Storage, encoder: Encoder) -> None:
+    """Make a collection without documents.
+
+    Raises:
+        CollectionExists: one is there, or other files are.
+    """
+    if newest_manifest(storage) is not None:
+        raise CollectionExists(
+            f"{storage.location}: a collection exists here; open it, or remove the folder"
+        )
+    foreign = [name for name in storage.list() if not layout.is_numbered(name)]
+    if foreign:
+        raise CollectionExists(
+            f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"
+        )
+    with storage.lock():
+        create_log(storage, generation=1)
+        write_manifest(storage, Manifest(number=1, generation=1, encoder=describe(encoder)))
 
 
 class Newest:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from lexidex.encoders import Encoder
 from lexidex.errors import LexidexError
 from lexidex.index.storage import layout
+from lexidex.index.storage.deletions import mark_deleted
 from lexidex.index.storage.files import Storage
 from lexidex.index.storage.log import Place, create_log
 from lexidex.index.storage.manifest import (
@@ -25,7 +26,7 @@ from lexidex.index.storage.manifest import (
     sweep,
     write_manifest,
 )
-from lexidex.index.storage.segment import Segment, SegmentWriter, mark_deleted
+from lexidex.index.storage.segment import Segment, SegmentWriter
 
 from .copying import copy_live, finished
 from .drafting import Drafter, Given

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 from lexidex.encoders import Encoder
@@ -26,7 +26,7 @@ from lexidex.results import WriteResult
 from . import fresh
 from .background import Background
 from .copying import deleted_since
-from .drafting import Given
+from .drafting import Given, text_length
 from .group_commit import GroupCommit
 from .merging import Merge, choose, neighbours
 from .opening import Newest
@@ -41,11 +41,17 @@ SMALL_WRITE = 1_000
 """Documents up to which an upsert goes into the log; from there on, writing a segment costs less
 a document than writing it twice."""
 
+SMALL_CHARACTERS = 1 << 24
+"""Characters of text up to which it does."""
+
 LOG_DOCUMENTS = 10_000
 """Documents in memory from which the log is flushed: a tenth of a second to build a segment of."""
 
 LOG_BYTES = 1 << 25
-"""Bytes of log from which it is flushed: a quarter of a second to read on opening."""
+"""Bytes of log from which it is flushed."""
+
+LOG_COMMITS = 2_000
+"""Commits in the log from which it is flushed: a fifth of a second to read on opening."""
 
 QUIET_SECONDS = 0.5
 """Time without writes after which fresh segments are merged into one."""
@@ -71,9 +77,13 @@ class Writer:
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> WriteResult:
         """Few documents go into the log, many into segments."""
         given = iter(documents)
-        head = list(islice(given, SMALL_WRITE + 1))
-        if len(head) > SMALL_WRITE:
-            return self._write_segments(chain(head, given), progress)
+        head: list[Given] = []
+        n_characters = 0
+        for document in given:
+            head.append(document)
+            n_characters += text_length(document)
+            if len(head) > SMALL_WRITE or n_characters > SMALL_CHARACTERS:
+                return self._write_segments(chain(head, given), progress)
         # Not refreshed: that would wait for the commit under way, and this one could not join
         # the next. What other processes have changed is seen to when its turn comes.
         result = self._group.submit(Upsert(head, self._newest.snapshot))
@@ -278,4 +288,7 @@ class Writer:
 def _is_large(snapshot: Snapshot) -> bool:
     """Whether the log should be flushed."""
     n_documents = sum(segment.entry.n_documents for segment in snapshot.fresh)
-    return n_documents >= LOG_DOCUMENTS or snapshot.place.end >= LOG_BYTES
+    n_commits = snapshot.generation - snapshot.manifest.generation
+    return (
+        n_documents >= LOG_DOCUMENTS or n_commits >= LOG_COMMITS or snapshot.place.end >= LOG_BYTES
+    )

@@ -40,9 +40,9 @@ def test_neighbours_of_a_tier_are_merged_up_to_a_limit(sizes, chosen):
 
 
 def test_a_segment_that_lost_much_is_written_anew_with_the_smaller_ones_behind():
-    lost = entry(9 * SMALL, n_deleted=2_001)
+    lost = entry(9 * SMALL, n_deleted=1_500)
     assert merging.choose([lost]) == range(1)
-    assert merging.choose([entry(9 * SMALL, n_deleted=2_000)]) == range(0)
+    assert merging.choose([entry(9 * SMALL, n_deleted=1_499)]) == range(0)
     assert merging.choose([entry(5 * SMALL), lost, entry(SMALL)]) == range(1, 3)
     assert merging.choose([entry(SMALL, n_deleted=900, n_documents=1_000)]) == range(0)
 

@@ -76,11 +76,21 @@ def test_the_log_is_flushed_when_it_is_large(monkeypatch):
         collection.upsert([worded(f"d{number}", x=1.0)])
     assert len(segments_on_disk(collection)) == 2
     assert sum(s.entry.n_documents for s in collection._snapshot.fresh) == 5
-    monkeypatch.setattr("lexidex.writer.LOG_BYTES", 10)
-    collection.delete(["d1"])
-    assert len(segments_on_disk(collection)) == 3
-    assert collection._snapshot.fresh == []
-    assert len(Collection.open(collection._storage)) == 24
+    for limit, name in enumerate(["LOG_BYTES", "LOG_COMMITS"]):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"lexidex.writer.{name}", 1)
+            collection.upsert([worded(f"more{limit}", x=1.0)])
+        assert len(segments_on_disk(collection)) == 3 + limit
+        assert collection._snapshot.fresh == []
+    assert len(Collection.open(collection._storage)) == 27
+
+
+def test_few_documents_of_much_text_make_a_segment(monkeypatch):
+    monkeypatch.setattr("lexidex.writer.SMALL_CHARACTERS", 100)
+    collection = made()
+    collection.upsert([{**worded(f"d{i}", x=1.0), "text": "x" * 60} for i in range(3)])
+    assert len(segments_on_disk(collection)) == 1
+    assert len(collection) == 3
 
 
 def test_closing_flushes_what_was_written_here_and_nothing_else():

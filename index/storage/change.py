@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lexidex.errors import CorruptFile
 
 from ..vectors import Vectors, build_vectors, csr, stack
-from .arrays import read_arrays, verify_arrays, write_arrays
+from .arrays import read_arrays, write_arrays
 from .documents import SCHEMA, StorableDocument, as_batch, stored_documents
 
 _KIND = "change"
@@ -70,14 +70,12 @@ def encode_change(change: Change) -> bytes:
 
 
 def decode_change(payload: bytes, where: str) -> Change:
-    """What `encode_change` made bytes of.
+    """What `encode_change` made bytes of; the log has compared them with their checksum.
 
     Raises:
         CorruptFile, UnsupportedVersion: it is not that.
     """
-    data = memoryview(payload)
-    arrays, meta = read_arrays(data, _KIND, where)
-    verify_arrays(data, where)
+    arrays, meta = read_arrays(memoryview(payload), _KIND, where)
     try:
         batch = pa.ipc.read_record_batch(pa.py_buffer(arrays["documents"]), SCHEMA)
         deleted, terms = (

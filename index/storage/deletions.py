@@ -1,13 +1,20 @@
-"""What deleted documents still count for: their terms, until a merge takes them away for good."""
+"""Deleted documents of a segment: the mask on disk, and the terms that they still count for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..vectors import Int64s, Vectors
+from . import layout
+from .arrays import read_arrays, write_arrays
+from .files import Storage
+from .manifest import SegmentEntry, counted
+
+_KIND = "deletions"
 
 
 class DeadTerms:
@@ -37,6 +44,29 @@ class DeadTerms:
                 places = np.minimum(np.searchsorted(known, components), known.size - 1)
                 total += np.where(known[places] == components, counts[places], 0)
         return total
+
+
+def read_deletions(storage: Storage, entry: SegmentEntry) -> NDArray[np.bool_] | None:
+    """bool (n_documents,): the documents deleted on disk; None when there are none."""
+    if entry.deletions is None:
+        return None
+    name = entry.deletions.name
+    where = f"{storage.location}/{name}"
+    arrays, _ = read_arrays(storage.view(name, "load"), _KIND, where)
+    return np.unpackbits(arrays["bits"], count=entry.n_documents).astype(np.bool_)
+
+
+def mark_deleted(
+    storage: Storage, entry: SegmentEntry, deleted: NDArray[np.bool_], number: int
+) -> SegmentEntry:
+    """The entry with these documents deleted, their mask written as of manifest `number`."""
+    if not deleted.any():
+        return entry
+    name = layout.deletions(entry.name, number)
+    with counted(storage, name) as target:
+        write_arrays(target, _KIND, {"bits": np.packbits(deleted)}, {})
+    storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
+    return replace(entry, n_deleted=int(deleted.sum()), deletions=target.entry(name))
 
 
 def _merged(

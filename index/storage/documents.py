@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from lexidex.errors import CorruptFile
 
-from .manifest import CountedFile
+from . import layout
+from .arrays import read_arrays
+from .files import Storage
+from .manifest import CountedFile, SegmentEntry
 
 SCHEMA = pa.schema(
     [
@@ -24,6 +27,9 @@ SCHEMA = pa.schema(
         pa.field("metadata", pa.large_string()),
     ]
 )
+MAP_KIND = "document-map"
+"""Kind of the file beside the documents: the order of their ids, batches, first passages."""
+
 _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 1 << 24
 
@@ -156,6 +162,18 @@ class DocumentReader:
                 raise CorruptFile(f"{self._where}: batch {number}: {error}") from None
             self._batches[number] = batch
         return self._batches[number]
+
+
+def read_documents(
+    storage: Storage, entry: SegmentEntry
+) -> tuple[DocumentReader, NDArray[np.int64]]:
+    """A segment's documents, and int64 (n_documents + 1,), the first passage of each."""
+    name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
+    mapped, _ = read_arrays(storage.view(name), MAP_KIND, f"{storage.location}/{name}")
+    path = layout.segment_file(entry.name, layout.DOCUMENTS)
+    where = f"{storage.location}/{path}"
+    reader = DocumentReader(storage.view(path), mapped["batch_starts"], mapped["id_order"], where)
+    return reader, mapped["passage_starts"]
 
 
 def as_batch(documents: Sequence[StorableDocument]) -> pa.RecordBatch:

@@ -19,11 +19,13 @@ from lexidex.errors import CorruptFile, LexidexError
 
 from . import layout
 from .change import decode_change
+from .deletions import mark_deleted, read_deletions
+from .documents import read_documents
 from .files import Storage
 from .integrity import check_file, check_segment, check_vocabulary
 from .log import create_log, open_log, read_sound
 from .manifest import FileEntry, Manifest, SegmentEntry, read_manifest, sweep, write_manifest
-from .segment import SegmentWriter, mark_deleted, read_deletions, read_documents, read_vectors
+from .segment import SegmentWriter, read_vectors
 
 _SOURCES = (layout.DOCUMENTS, layout.DOCUMENT_MAP, layout.VECTORS)
 """Files of a segment that its others are made from."""
@@ -123,7 +125,7 @@ def _rebuild(
     if _damaged(storage, sources) or len(sources) < len(_SOURCES):
         return None
     documents, starts = read_documents(storage, entry)
-    vectors = read_vectors(storage, entry)
+    vectors = read_vectors(storage, entry.name)
     counts = np.diff(starts)
     name = layout.merged_segment(manifest.next_segment + number)
     writer = SegmentWriter(storage, name)

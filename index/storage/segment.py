@@ -25,11 +25,12 @@ from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
 from .arrays import read_arrays, write_arrays
-from .deletions import DeadTerms
+from .deletions import DeadTerms, mark_deleted, read_deletions
 from .documents import (
-    DocumentReader,
+    MAP_KIND,
     DocumentWriter,
     StorableDocument,
+    read_documents,
     repeated_ids,
     sort_ids,
 )
@@ -43,8 +44,6 @@ LOOK_UP_COST = 500
 """Looking one id up costs as much as comparing this many: 40 microseconds, 80 nanoseconds."""
 
 _VECTORS_KIND = "vectors"
-_MAP_KIND = "document-map"
-_DELETIONS_KIND = "deletions"
 
 
 class SegmentWriter:
@@ -107,7 +106,7 @@ class SegmentWriter:
         files.append(
             self._write(
                 layout.DOCUMENT_MAP,
-                _MAP_KIND,
+                MAP_KIND,
                 {
                     "batch_starts": batch_starts,
                     "id_order": id_order,
@@ -120,7 +119,7 @@ class SegmentWriter:
             drafts[place] = weigh(draft)
         files.append(self._write_vectors(drafts))
         drafts.clear()
-        vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
+        vectors = read_vectors(self._storage, self._name)
         files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
         if vectors.shape[0] >= planner.SEISMIC_FROM:
             n_threads = len(os.sched_getaffinity(0))
@@ -194,7 +193,7 @@ class Segment:
         self.entry = entry
         self._storage = storage
         self.documents, self.passage_starts = read_documents(storage, entry)
-        self.vectors = read_vectors(storage, entry)
+        self.vectors = read_vectors(storage, entry.name)
         self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
         self.seismic: SeismicIndex | None = None
         if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
@@ -228,10 +227,9 @@ class Segment:
         """How many deleted passages have each component."""
         if self._dead_terms is None:
             live = self.live_passages()
-            none = DeadTerms()
-            self._dead_terms = (
-                none if live is None else none.add(self.vectors[np.flatnonzero(~live)])
-            )
+            self._dead_terms = DeadTerms()
+            if live is not None:
+                self._dead_terms = self._dead_terms.add(self.vectors[np.flatnonzero(~live)])
         return self._dead_terms
 
     def without(self, documents: NDArray[np.int64]) -> Self:
@@ -241,11 +239,8 @@ class Segment:
             documents: ordinals of live documents, each once.
         """
         other = copy(self)
-        other.deleted = (
-            np.zeros(self.entry.n_documents, dtype=np.bool_)
-            if self.deleted is None
-            else self.deleted.copy()
-        )
+        known = np.zeros(self.entry.n_documents, np.bool_) if self.deleted is None else self.deleted
+        other.deleted = known.copy()
         other.deleted[documents] = True
         other.entry = replace(self.entry, n_deleted=self.entry.n_deleted + documents.size)
         other._live = None
@@ -257,7 +252,6 @@ class Segment:
         """This segment with the deletions that another manifest names."""
         deleted = read_deletions(self._storage, entry)
         known = np.False_ if self.deleted is None else self.deleted
-        other = self
         if deleted is not None and not (known & ~deleted).any():
             other = self.without(np.flatnonzero(deleted & ~known))
         else:
@@ -301,47 +295,9 @@ class Segment:
         return self._storage.view(name, memory), f"{self._storage.location}/{name}"
 
 
-def read_documents(
-    storage: Storage, entry: SegmentEntry
-) -> tuple[DocumentReader, NDArray[np.int64]]:
-    """A segment's documents, and int64 (n_documents + 1,), the first passage of each."""
-    name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
-    mapped, _ = read_arrays(storage.view(name), _MAP_KIND, f"{storage.location}/{name}")
-    path = layout.segment_file(entry.name, layout.DOCUMENTS)
-    where = f"{storage.location}/{path}"
-    reader = DocumentReader(storage.view(path), mapped["batch_starts"], mapped["id_order"], where)
-    return reader, mapped["passage_starts"]
-
-
-def read_vectors(storage: Storage, entry: SegmentEntry) -> Vectors:
-    """The vectors of a segment, mapped."""
-    return _read_vectors(storage, layout.segment_file(entry.name, layout.VECTORS), "map")
-
-
-def read_deletions(storage: Storage, entry: SegmentEntry) -> NDArray[np.bool_] | None:
-    """bool (n_documents,): the documents deleted on disk; None when there are none."""
-    if entry.deletions is None:
-        return None
-    name = entry.deletions.name
+def read_vectors(storage: Storage, segment: str) -> Vectors:
+    """The vectors of the segment of that name, mapped."""
+    name = layout.segment_file(segment, layout.VECTORS)
     where = f"{storage.location}/{name}"
-    arrays, _ = read_arrays(storage.view(name, "load"), _DELETIONS_KIND, where)
-    return np.unpackbits(arrays["bits"], count=entry.n_documents).astype(np.bool_)
-
-
-def mark_deleted(
-    storage: Storage, entry: SegmentEntry, deleted: NDArray[np.bool_], number: int
-) -> SegmentEntry:
-    """The entry with these documents deleted, their mask written as of manifest `number`."""
-    if not deleted.any():
-        return entry
-    name = layout.deletions(entry.name, number)
-    with counted(storage, name) as target:
-        write_arrays(target, _DELETIONS_KIND, {"bits": np.packbits(deleted)}, {})
-    storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
-    return replace(entry, n_deleted=int(deleted.sum()), deletions=target.entry(name))
-
-
-def _read_vectors(storage: Storage, name: str, memory: Memory) -> Vectors:
-    where = f"{storage.location}/{name}"
-    arrays, meta = read_arrays(storage.view(name, memory), _VECTORS_KIND, where)
+    arrays, meta = read_arrays(storage.view(name), _VECTORS_KIND, where)
     return csr(arrays["values"], arrays["components"], arrays["indptr"], int(meta["dim"]))

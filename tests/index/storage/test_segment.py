@@ -8,8 +8,9 @@ import pytest
 
 from lexidex.errors import CorruptFile
 from lexidex.index.storage import layout
+from lexidex.index.storage.deletions import mark_deleted
 from lexidex.index.storage.files import MemoryStorage
-from lexidex.index.storage.segment import Segment, SegmentWriter, mark_deleted
+from lexidex.index.storage.segment import Segment, SegmentWriter
 
 from ..collections import random_batch
 
