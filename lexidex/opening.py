@@ -36,7 +36,7 @@ def create_empty(storage: Storage, encoder: Encoder) -> None:
         raise CollectionExists(
             f"{storage.location}: a collection exists here; open it, or remove the folder"
         )
-    foreign = [name for name in storage.list() if not layout.is_numbered(name)]
+    foreign = [name for name in storage.list() if not layout.is_ours(name)]
     if foreign:
         raise CollectionExists(
             f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"

@@ -278,6 +278,10 @@ def test_what_is_not_there_is_said(tmp_path):
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(CollectionExists, match=r"holds other files \(thesis.tex\)"):
         Collection.create(tmp_path / "full")
+    (tmp_path / "died").mkdir()
+    for left in ("write.lock", "write.json", "log-0000000001.lxl", "manifest-0000000001.json.tmp"):
+        (tmp_path / "died" / left).write_bytes(b"half")
+    assert len(Collection.create(tmp_path / "died")) == 0
     Collection.create(tmp_path / "twice")
     with pytest.raises(CollectionExists, match="a collection exists here"):
         Collection.create(tmp_path / "twice")

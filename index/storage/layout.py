@@ -29,6 +29,7 @@ EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
 
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
+_LOCK = re.compile(r"(?:write|merge)\.(?:lock|json)")
 _NUMBERED = re.compile(r"(?:manifest|vocabulary|log)-\d{10}\.(?:json|arrow|lxl)(?:\.tmp)?")
 
 
@@ -46,6 +47,11 @@ def manifest_number(name: str) -> int | None:
 def is_numbered(name: str) -> bool:
     """Whether a file in the collection's folder belongs to one manifest."""
     return _NUMBERED.fullmatch(name) is not None
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file in a folder may be what an unfinished creation left."""
+    return is_numbered(name) or _LOCK.fullmatch(name) is not None
 
 
 def vocabulary(number: int) -> str:

@@ -50,11 +50,9 @@ class Place:
 def create_log(storage: Storage, generation: int) -> Place:
     """Write the empty log that goes on from a generation; its name is durable with the folder's."""
     salt = secrets.randbits(32)
-    head = _HEAD.pack(MAGIC, FORMAT_VERSION, salt, generation, 0)
-    head = head[:-4] + struct.pack("<I", zlib.crc32(head[:-4]))
     name = layout.log(generation)
     with storage.create(name) as file:
-        file.write(head)
+        file.write(_head(salt, generation))
     return Place(name, salt, generation, _HEAD.size)
 
 
@@ -109,6 +107,22 @@ def read_sound(storage: Storage, place: Place) -> tuple[list[bytes], Place, list
     return payloads, last, _records_in(data[last.end - place.end :], last.salt)
 
 
+def restore_head(storage: Storage, generation: int) -> Place | None:
+    """Write a damaged head anew where the records still agree with the salt in it."""
+    name = layout.log(generation)
+    if name not in storage.list() or storage.size(name) < _HEAD.size:
+        return None
+    data = storage.read(name, 0)
+    place = Place(name, _HEAD.unpack_from(data)[2], generation, _HEAD.size)
+    if not _complete(data[_HEAD.size :], place)[0]:
+        return None
+    with storage.create(f"{name}.tmp") as file:
+        file.write(_head(place.salt, generation) + data[_HEAD.size :])
+    storage.rename(f"{name}.tmp", name)
+    storage.sync_folder()
+    return place
+
+
 def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
     """Write the next commit behind `place`, cutting off a torn tail, and sync it.
 
@@ -124,6 +138,11 @@ def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
         storage.append(place.name, place.end, b"")
         raise
     return Place(place.name, place.salt, place.commit + 1, place.end + len(record))
+
+
+def _head(salt: int, generation: int) -> bytes:
+    head = _HEAD.pack(MAGIC, FORMAT_VERSION, salt, generation, 0)[:-4]
+    return head + struct.pack("<I", zlib.crc32(head))
 
 
 def _complete(data: bytes, place: Place) -> tuple[list[bytes], Place]:

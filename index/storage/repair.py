@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from lexidex.errors import CorruptFile, LexidexError
+from lexidex.errors import CorruptFile, FormatError, LexidexError
 
 from . import layout
 from .change import decode_change
@@ -23,7 +23,7 @@ from .deletions import mark_deleted, read_deletions
 from .documents import read_documents
 from .files import Storage
 from .integrity import check_file, check_segment, check_vocabulary
-from .log import create_log, open_log, read_sound
+from .log import create_log, open_log, read_sound, restore_head
 from .manifest import FileEntry, Manifest, SegmentEntry, read_manifest, sweep, write_manifest
 from .segment import SegmentWriter, read_vectors
 
@@ -97,11 +97,15 @@ def _cut_log(storage: Storage, manifest: Manifest, actions: list[str]) -> list[s
     where = f"{storage.location}/{manifest.log}"
     try:
         place = open_log(storage, manifest.generation)
-    except CorruptFile as error:
-        create_log(storage, manifest.generation)
-        storage.sync_folder()
-        actions.append(f"{error}: started an empty log; every write in the old one is lost")
-        return []
+    except FormatError as error:
+        restored = restore_head(storage, manifest.generation)
+        if restored is None:
+            create_log(storage, manifest.generation)
+            storage.sync_folder()
+            actions.append(f"{error}: started an empty log; every write in the old one is lost")
+            return []
+        actions.append(f"{error}: wrote its head anew")
+        place = restored
     _, last, later = read_sound(storage, place)
     rest = storage.size(manifest.log) - last.end
     if not rest:
