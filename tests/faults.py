@@ -30,22 +30,27 @@ class FaultyStorage(MemoryStorage):
     A write that fails has left some of its bytes: half of what was written so far. `files` is what
     a process that was killed leaves; `after_power_loss` draws what remains when the power went:
     names whose folder was not synced since may be there or not, each on its own, and of bytes that
-    were appended and not synced any number from the first on.
+    were appended and not synced any number from the first on. With `once`, later operations
+    succeed again.
     """
 
-    def __init__(self, files=None, fail_at=None, error=Crash):
+    def __init__(self, files=None, fail_at=None, error=Crash, once=False):
         super().__init__()
         self.files = {name: bytes(data) for name, data in (files or {}).items()}
         self.operations = 0
         self.fail_at = fail_at
         self.error = error
+        self.once = once
         self.inodes = {name: Inode(data) for name, data in self.files.items()}
         self.durable = dict(self.inodes)
         self.pending = []
 
     def _count(self):
         if self.fail_at is not None and self.operations >= self.fail_at:
-            raise self.error("operation", self.operations)
+            failed = self.operations
+            if self.once:
+                self.fail_at = None
+            raise self.error("operation", failed)
         self.operations += 1
 
     @contextmanager
@@ -129,11 +134,11 @@ def change_names(names, step):
             names[name] = inode
 
 
-def full_disk(files, fail_at):
-    """A storage on which the k-th operation, and every later one, finds no space left."""
+def full_disk(files, fail_at, once=False):
+    """A storage on which the k-th operation, and every later one or not, finds no space left."""
 
     class Full(StorageFull):
         def __init__(self, *args):
             super().__init__("no space left on the device")
 
-    return FaultyStorage(files, fail_at, Full)
+    return FaultyStorage(files, fail_at, Full, once)

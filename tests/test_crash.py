@@ -189,6 +189,32 @@ def test_a_full_disk_is_an_error_and_changes_nothing(old_files, name):
         assert content(collection) == new
 
 
+@pytest.mark.parametrize("once", [True, False])
+def test_a_disk_that_is_full_at_any_operation_of_a_life_stops_nothing(small, once):
+    """The same collection goes on when there is space again."""
+    born = FaultyStorage()
+    Collection.create(born)
+    complete = FaultyStorage(born.files)
+    states = [{}, *live(complete, LIFE)]
+    for at in range(complete.operations):
+        storage = full_disk(born.files, at, once)
+        collection = Collection.open(storage, merge="inline")
+        for number, step in enumerate(LIFE):
+            try:
+                LIFE[step](collection)
+            except StorageFull:
+                assert content(collection) in states[number : number + 2], (at, step)
+                assert content(Collection.open(storage)) in states[number : number + 2], (at, step)
+                storage.fail_at = None
+                LIFE[step](collection)
+            if step in ("write segments", "compact"):
+                assert content(collection) == states[number + 1], (at, step)
+        storage.fail_at = None
+        assert content(collection) == states[-1]
+        collection.upsert(documents({"last": "new last"}))
+        assert content(Collection.open(storage)) == {**states[-1], "last": "new last"}
+
+
 REPLACE = """
 import sys
 from lexidex.cli import main

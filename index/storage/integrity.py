@@ -12,7 +12,7 @@ from .arrays import MAGIC, verify_arrays
 from .change import decode_change
 from .files import Storage
 from .log import open_log, read_log
-from .manifest import FileEntry, Manifest, SegmentEntry, read_manifest
+from .manifest import FileEntry, Manifest, SegmentEntry, newest_manifest, read_manifest
 from .segment import Segment
 
 _PIECE = 1 << 24
@@ -41,7 +41,14 @@ def check(storage: Storage) -> Report:
     Raises:
         CollectionNotFound, CorruptFile, UnsupportedVersion: the manifest itself cannot be read.
     """
-    manifest = read_manifest(storage)
+    while True:
+        manifest = read_manifest(storage)
+        report = _report(storage, manifest)
+        if not report.problems or newest_manifest(storage) == manifest.number:
+            return report  # else a writer has removed files meanwhile
+
+
+def _report(storage: Storage, manifest: Manifest) -> Report:
     problems = list(check_vocabulary(storage, manifest))
     for entry in manifest.segments:
         problems += check_segment(storage, entry)

@@ -182,7 +182,11 @@ def write_manifest(storage: Storage, manifest: Manifest) -> None:
     # The names of what it describes must not reach the disk later than its own.
     storage.sync_folder()
     storage.rename(f"{name}.tmp", name)
-    storage.sync_folder()
+    try:
+        storage.sync_folder()
+    except Exception:
+        storage.remove(name)  # before the caller removes what it describes
+        raise
 
 
 def sweep(storage: Storage, manifest: Manifest, *, merging: bool = False) -> None:
