@@ -238,9 +238,11 @@ class Writer:
 
     def _work(self) -> None:
         """What the thread in the background does."""
-        while self._merge_next(self._background.check):
-            pass
-        while len(self._newest.snapshot.fresh) > 2:
+        while True:
+            while self._merge_next(self._background.check):
+                pass
+            if len(self._newest.snapshot.fresh) <= 2:
+                return
             if not self._background.pause(QUIET_SECONDS):
                 self._merge_fresh()
 

@@ -1,11 +1,12 @@
 """Which segments are merged, and that merging changes no result."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
 
-from lexidex import Collection, merging
+from lexidex import Collection, fresh, merging
 from lexidex.background import Background, Stopped
 from lexidex.errors import Locked
 from lexidex.index.storage import layout
@@ -198,3 +199,55 @@ def test_a_failed_merge_is_told_and_the_next_write_tries_again(small, caplog):
     background.join()
     assert len(runs) == 2
     assert "merging segments failed" in caplog.text
+
+
+def test_fresh_segments_become_one_when_it_is_quiet(monkeypatch):
+    monkeypatch.setattr("lexidex.writer.QUIET_SECONDS", 0.01)
+    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    for sizes in ((64, 16, 4, 1), (32, 8, 2)):
+        first = 0
+        for size in sizes:
+            collection.upsert(numbered(first, first + size, float(size)))
+            first += size
+        expected = hits(Collection.open(collection._storage))
+        collection.settle()
+        assert len(collection._snapshot.fresh) <= 2
+        assert hits(collection) == expected
+    assert collection._storage.list(layout.SEGMENTS) == []
+
+
+def test_what_changes_while_fresh_segments_become_one_stays(monkeypatch):
+    collection = Collection.create(MemoryStorage(), encoder="vectors", merge="off")
+    collection.upsert(numbered(0, 20))
+    collection.upsert(numbered(20, 22))
+    merge = fresh.merge
+
+    def late(segments, change=None):
+        merged = merge(segments, change)
+        if change is None:
+            collection.delete(["d3", "d21"])
+            collection.upsert(numbered(4, 5, 100.0))
+        return merged
+
+    monkeypatch.setattr("lexidex.fresh.merge", late)
+    collection._writer._merge_fresh()
+    monkeypatch.undo()
+    assert hits(collection) == hits(Collection.open(collection._storage))
+    assert hits(collection)[0][0] == "d4"
+    collection.delete([f"d{i}" for i in range(22)])
+    collection._writer._merge_fresh()
+    assert hits(collection) == []
+    collection.upsert(numbered(0, 1))
+    assert len(hits(collection)) == 1
+
+
+def test_writes_without_a_pause_do_not_keep_segments_from_being_merged(small, monkeypatch):
+    monkeypatch.setattr("lexidex.writer.LOG_DOCUMENTS", 40)
+    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    deadline = time.monotonic() + 60
+    written = 0
+    while not [s for s in collection._snapshot.stored if layout.is_merged(s.entry.name)]:
+        assert time.monotonic() < deadline
+        collection.upsert(numbered(written % 1000, written % 1000 + 3))
+        written += 3
+    collection.close()
