@@ -46,7 +46,8 @@ class Background:
 
     def join(self) -> None:
         """Return when nothing is being done."""
-        thread = self._thread
+        with self._lock:
+            thread = self._thread
         if thread is not None:
             thread.join()
 

@@ -207,7 +207,9 @@ class Collection:
         Until it is done, and if it fails or the process dies, the old content stays.
         """
         known = self.encoder
-        fresh = _encoder(encoder) if encoder else load_encoder(known.kind, **known.options)
+        fresh = (
+            _encoder(encoder) if encoder is not None else load_encoder(known.kind, **known.options)
+        )
         return self._writer.replace(documents, fresh, progress)
 
     def search(

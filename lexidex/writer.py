@@ -1,17 +1,16 @@
 """The writing side of a collection: small writes to the log, large ones to segments, flush, merge.
 
-Two locks, taken in this order. The *write lock* (in the process, then in the storage) is held for
-a whole write: there is one writer at a time. `Newest.lock` is held for moments, while what a commit
-wrote becomes durable and visible. A merge holds the *merge lock* and takes the write lock only to
-put its result in place.
+Three locks, taken in this order. A merge holds the *merge lock* (in the process, then in the
+storage) throughout. The *write lock*, of the same two parts, is held for a whole write, and by a
+merge only while it puts its result in place: there is one writer at a time. `Newest.lock` is held
+for moments, while what a commit wrote becomes durable and visible.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Literal, TypeAlias
@@ -20,6 +19,7 @@ from lexidex.encoders import Encoder
 from lexidex.errors import Locked, StorageFull
 from lexidex.index.storage import layout
 from lexidex.index.storage.change import encode_change
+from lexidex.index.storage.files import waiting
 from lexidex.index.storage.log import Place, append_record
 from lexidex.results import WriteResult
 
@@ -59,6 +59,9 @@ QUIET_SECONDS = 0.5
 SWAP_SECONDS = 10.0
 """How long a finished merge waits for another process to end its write, before it is abandoned."""
 
+COMPACT_SECONDS = 1.0
+"""How long compacting waits for another process that sweeps; one that merges takes longer."""
+
 
 class Writer:
     """Everything that changes a collection. Safe to use from many threads."""
@@ -69,6 +72,7 @@ class Writer:
         self._storage = newest.storage
         self._merging = merging
         self._writing = threading.Lock()
+        self._merge_turn = threading.Lock()
         self._group = GroupCommit[SmallWrite, WriteResult](self._commit)
         self._background = Background(self._work)
         self._synced: Place | None = None
@@ -121,7 +125,7 @@ class Writer:
         self._background.stop()
         with self._exclusive() as snapshot:
             self._flush(snapshot)
-        with self._storage.lock(layout.MERGE_LOCK):
+        with self._merge_turn, waiting(self._storage, layout.MERGE_LOCK, COMPACT_SECONDS):
             stored = self._newest.snapshot.stored
             if len(stored) > 1 or any(segment.deleted is not None for segment in stored):
                 self._merge(range(len(stored)), progress)
@@ -144,16 +148,7 @@ class Writer:
         Args:
             patience: seconds to wait for another process; a writer in this one is waited for.
         """
-        with self._writing, ExitStack() as held:
-            deadline = time.monotonic() + patience
-            while True:
-                try:
-                    held.enter_context(self._storage.lock())
-                    break
-                except Locked:
-                    if time.monotonic() >= deadline:
-                        raise
-                time.sleep(0.01)
+        with self._writing, waiting(self._storage, layout.LOCK, patience):
             place = self._newest.refresh().place
             if place != self._synced:
                 # Another process wrote, and may have died before that was durable.
@@ -250,7 +245,11 @@ class Writer:
         """Merge what is most in need of it; whether anything was."""
         if not choose([segment.entry for segment in self._newest.snapshot.stored]):
             return False
-        with suppress(Locked, StorageFull), self._storage.lock(layout.MERGE_LOCK):
+        with (
+            suppress(Locked, StorageFull),
+            self._merge_turn,
+            self._storage.lock(layout.MERGE_LOCK),
+        ):
             chosen = choose([segment.entry for segment in self._newest.snapshot.stored])
             return bool(chosen) and self._merge(chosen, check)
         return False

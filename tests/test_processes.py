@@ -32,6 +32,12 @@ def say(*words):
     os.write(1, (json.dumps(words) + "\\n").encode())
 
 def work(collection, mine, seed):
+    try:
+        live(collection, mine, seed)
+    except Exception as error:
+        say("failed", mine, repr(error))
+
+def live(collection, mine, seed):
     chance = random.Random(seed)
     for number in range(10**9):
         ids = [f"{mine}-{i}" for i in chance.sample(range(40), chance.choice([1, 1, 2, 12]))]
@@ -53,11 +59,11 @@ for line in sys.stdin:  # every round is a copy of this process, which has all k
     seed = int(line)
     child = os.fork()
     if child == 0:
+        say("started", os.getpid())
         collection = Collection.open(sys.argv[1])
         for mine in range(2):
             threading.Thread(target=work, args=(collection, mine, 2 * seed + mine)).start()
         threading.Event().wait()
-    say("started", child)
     os.waitpid(child, 0)
     say("died")
 """
@@ -93,6 +99,7 @@ class Ledger:
 
     def take(self, words):
         what, mine, *rest = words
+        assert what != "failed", words
         if what == "sent":
             self.sent[mine] = rest
         else:

@@ -20,9 +20,10 @@ import mmap
 import os
 import shutil
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias
 
@@ -239,6 +240,22 @@ class MemoryStorage:
             yield
         finally:
             self._locks[name].release()
+
+
+@contextmanager
+def waiting(storage: Storage, name: str, seconds: float) -> Iterator[None]:
+    """Hold a lock of the storage; Locked when another has it for longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(storage.lock(name))
+                break
+            except Locked:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.01)
+        yield
 
 
 @contextmanager
