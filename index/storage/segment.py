@@ -217,27 +217,23 @@ class Segment:
     def live_passages(self) -> NDArray[np.bool_] | None:
         """bool (n_passages,): passages of documents that are not deleted; None when all are."""
         if self.deleted is not None and self._live is None:
-            self._live = ~self.deleted
+            live = ~self.deleted
             if self.entry.n_passages != self.entry.n_documents:
-                self._live = np.repeat(self._live, np.diff(self.passage_starts))
+                live = np.repeat(live, np.diff(self.passage_starts))
+            self._live = live
         return self._live
 
     @property
     def dead_terms(self) -> DeadTerms:
         """How many deleted passages have each component."""
         if self._dead_terms is None:
-            live = self.live_passages()
-            self._dead_terms = DeadTerms()
-            if live is not None:
-                self._dead_terms = self._dead_terms.add(self.vectors[np.flatnonzero(~live)])
+            live, none = self.live_passages(), DeadTerms()
+            dead = None if live is None else self.vectors[np.flatnonzero(~live)]
+            self._dead_terms = none if dead is None else none.add(dead)
         return self._dead_terms
 
     def without(self, documents: NDArray[np.int64]) -> Self:
-        """This segment with more documents deleted, in memory only; it shares everything else.
-
-        Args:
-            documents: ordinals of live documents, each once.
-        """
+        """This segment with more of its live documents deleted, in memory only."""
         other = copy(self)
         known = np.zeros(self.entry.n_documents, np.bool_) if self.deleted is None else self.deleted
         other.deleted = known.copy()
