@@ -235,6 +235,43 @@ def test_a_reader_follows_the_log_the_flush_and_the_merge():
     assert [snapshot.n_documents for snapshot, _ in held] == [n for _, n in held]
 
 
+class Overtaken(MemoryStorage):
+    """Lets a writer commit right after a chosen listing of the folder."""
+
+    def __init__(self, files, commit, after):
+        super().__init__()
+        self.files = files
+        self.commit = commit
+        self.after = after
+
+    def list(self, folder=""):
+        names = super().list(folder)
+        self.after -= 1
+        if self.after == -1:
+            self.commit()
+        return names
+
+
+@pytest.mark.parametrize("after", range(6))
+def test_a_reader_that_a_writer_overtakes_tries_again(after):
+    writer = made()
+    writer.upsert([worded("a", x=1.0)])
+
+    def commit():
+        writer.upsert([worded("b", x=2.0)])
+        writer.compact()
+
+    storage = Overtaken(writer._storage.files, commit, after)
+    reader = Collection.open(storage)
+    assert ids(reader) in (["a"], ["b", "a"])
+    writer.flush()
+    reader.refresh()
+    storage.after = -1
+    reader.refresh()
+    assert ids(reader) == ids(writer)
+    assert reader.check().problems == []
+
+
 def test_a_log_that_is_missing_is_an_error():
     collection = made()
     collection.upsert([worded("a", x=1.0)])

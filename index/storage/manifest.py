@@ -146,15 +146,23 @@ def read_manifest(storage: Storage) -> Manifest:
         CollectionNotFound: there is no manifest.
         CorruptFile, UnsupportedVersion: it cannot be used.
     """
-    chosen = newest_manifest(storage)
-    if chosen is None:
-        raise CollectionNotFound(
-            f"{storage.location}: no collection here; make one with 'lexidex index' or "
-            "Collection.create"
-        )
-    name = layout.manifest(chosen)
+    while True:
+        # Twice: a listing may miss a name that comes and one that goes while it is made.
+        chosen = newest_manifest(storage) or newest_manifest(storage)
+        if chosen is None:
+            raise CollectionNotFound(
+                f"{storage.location}: no collection here; make one with 'lexidex index' or "
+                "Collection.create"
+            )
+        name = layout.manifest(chosen)
+        try:
+            data = bytes(storage.view(name, "load"))
+            break
+        except CorruptFile:
+            if newest_manifest(storage) == chosen:
+                raise
     where = f"{storage.location}/{name}"
-    head, _, body = bytes(storage.view(name, "load")).partition(b"\n")
+    head, _, body = data.partition(b"\n")
     try:
         described = json.loads(head)
         magic, version, crc = described["magic"], described["format"], described["crc32"]
