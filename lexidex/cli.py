@@ -16,6 +16,7 @@ from rich.markup import escape
 from lexidex import __version__
 from lexidex.commands.bench import bench
 from lexidex.commands.check import check
+from lexidex.commands.compact import compact
 from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
@@ -39,6 +40,7 @@ app.command()(explain)
 app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
+app.command()(compact)
 app.command()(tune)
 app.command()(serve)
 app.command()(demo)

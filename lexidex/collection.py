@@ -8,9 +8,8 @@ for hit in collection.search("inverted index"):
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, TypeAlias
 
@@ -19,10 +18,7 @@ import numpy as np
 from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import (
-    CollectionExists,
-    CorruptFile,
     DocumentNotFound,
-    EncoderMismatch,
     InputError,
     ParameterError,
 )
@@ -33,13 +29,9 @@ from lexidex.index.seismic.frontier import check_accuracy
 from lexidex.index.storage import integrity
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
-from lexidex.index.storage.manifest import (
-    Manifest,
-    newest_generation,
-    read_manifest,
-    write_manifest,
-)
+from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.vectors import Vectors, build_vectors, stack
+from lexidex.opening import Newest, create_empty
 from lexidex.results import (
     Explanation,
     Hit,
@@ -48,10 +40,11 @@ from lexidex.results import (
     Timings,
     WriteResult,
 )
-from lexidex.snapshot import EVERYTHING, Located, Snapshot, read_vocabulary
+from lexidex.snapshot import EVERYTHING, Located, Snapshot
 from lexidex.sparse_input import resolve
-from lexidex.tuning import TuningReport, commit_tuning, tune_segments
-from lexidex.write import Progress, Write, describe
+from lexidex.tuning import TuningReport, tune_segments
+from lexidex.write import Progress
+from lexidex.writer import Merging, Writer
 
 ALL_FIELDS = ("title", "text", "metadata")
 
@@ -65,16 +58,20 @@ FACET_VALUES = 10
 class Collection:
     """Documents, their vectors and an index in one folder. Safe to use from many threads."""
 
-    def __init__(self, storage: Storage, memory: Memory = "map") -> None:
+    def __init__(
+        self, storage: Storage, memory: Memory = "map", merge: Merging = "background"
+    ) -> None:
         """Open the newest generation in `storage`; use `create` or `open` instead."""
         self._storage = storage
-        self._memory = memory
-        self._writing = threading.Lock()
-        self._snapshot = self._read(None)
+        self._newest = Newest(storage, memory)
+        self._writer = Writer(self._newest, merge)
 
     @classmethod
     def create(
-        cls, path: str | PathLike[str] | Storage, encoder: str | Encoder | None = None
+        cls,
+        path: str | PathLike[str] | Storage,
+        encoder: str | Encoder | None = None,
+        merge: Merging = "background",
     ) -> Self:
         """Make an empty collection.
 
@@ -82,6 +79,7 @@ class Collection:
             path: a folder that does not exist or is empty.
             encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
                 that bring their own; None takes DEFAULT_ENCODER.
+            merge: see `open`.
 
         Raises:
             CollectionExists: the folder holds a collection, or other files.
@@ -89,20 +87,44 @@ class Collection:
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
-        _refuse_occupied(storage)
-        with storage.lock():
-            write_manifest(storage, Manifest(generation=1, encoder=describe(chosen)))
-        return cls(storage)
+        create_empty(storage, chosen)
+        return cls(storage, merge=merge)
 
     @classmethod
-    def open(cls, path: str | PathLike[str] | Storage, memory: Memory = "map") -> Self:
-        """Open a collection, its index memory-mapped or loaded.
+    def open(
+        cls,
+        path: str | PathLike[str] | Storage,
+        memory: Memory = "map",
+        merge: Merging = "background",
+    ) -> Self:
+        """Open a collection.
+
+        Args:
+            path: its folder.
+            memory: "map" its index, or "load" it.
+            merge: when this object's writes merge segments: in a thread of their own, at the end
+                of each write ("inline"), or never ("off"). A collection that is only read merges
+                nothing.
 
         Raises:
             CollectionNotFound: there is none.
             CorruptFile, UnsupportedVersion: it cannot be used.
         """
-        return cls(_storage(path), memory)
+        return cls(_storage(path), memory, merge)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop merging in the background, and put what was written to the log into a segment.
+
+        What was written is safe without it. A merge that is copying is abandoned; one that is
+        building its index is waited for.
+        """
+        self._writer.close()
 
     @property
     def encoder(self) -> Encoder:
@@ -111,7 +133,7 @@ class Collection:
 
     @property
     def generation(self) -> int:
-        """The generation that searches see; grows with every write."""
+        """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
 
     def __len__(self) -> int:
@@ -120,9 +142,7 @@ class Collection:
 
     def refresh(self) -> int:
         """Follow writes of other processes; the generation that searches see from now on."""
-        if newest_generation(self._storage) != self.generation:
-            self._snapshot = self._read(self._snapshot)
-        return self.generation
+        return self._newest.refresh().generation
 
     def warm_up(self) -> None:
         """Load what searches need, so that none waits for it: the query's encoder, the kernels."""
@@ -137,12 +157,16 @@ class Collection:
     ) -> WriteResult:
         """Add documents; one whose id is known replaces that document.
 
+        Up to 1,000 documents are one record in the log; small writes of many threads share the
+        time that the disk needs. More make segments at once, and are one commit all the same.
+
         Args:
             documents: mappings with "id" and "text", and perhaps "title", "metadata" and
                 "vector" ({term: weight} or {"components": [...], "values": [...]}). Taken one
                 by one, so an iterator over more than memory holds is welcome.
             progress: called now and then with the number of documents taken in.
-            building: within how much memory, and who is told how far the index is.
+            building: within how much memory, here and when segments are merged from then on, and
+                who is told how far the index is.
 
         Returns:
             Counts, and for each document left out its id and the reason. When this returns, the
@@ -152,7 +176,7 @@ class Collection:
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._write(lambda write: write.upsert(documents, progress), building=building)
+        return self._writer.upsert(documents, progress, building)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -164,15 +188,42 @@ class Collection:
         if (ids is None) == (filter is None):
             raise ParameterError("ids: give a list of ids or a filter, one of the two")
         if ids is not None:
-            named = _check_ids(ids)
-            return self._write(lambda write: write.delete(named))
+            return self._writer.delete(_check_ids(ids))
         expression = parse_filter(filter)
         if expression == EVERYTHING:
             raise ParameterError(
                 "filter: no condition, which would delete every document; replace([]) does that"
             )
-        # Evaluated when the lock is held, on what other processes have written before.
-        return self._write(lambda write: write.delete(self._snapshot.ids(expression)))
+        return self._writer.delete_matching(expression)
+
+    def update(self, updates: Iterable[Mapping[str, Any]]) -> WriteResult:
+        """Put other metadata in the place of documents' own, without encoding them again.
+
+        Args:
+            updates: mappings with "id" and "metadata"; for others, and ids that are not there,
+                the result's `failed` has the reason.
+        """
+        return self._writer.update(list(updates))
+
+    def flush(self) -> None:
+        """Put what the log holds into a segment now; happens by itself when there is much of it."""
+        self._writer.flush()
+
+    def settle(self) -> None:
+        """Wait until merging in the background has nothing left to do."""
+        self._writer.settle()
+
+    def compact(self, progress: Progress | None = None, building: Building | None = None) -> None:
+        """Make one segment of everything, without what was deleted; its space becomes free.
+
+        Searches and writes go on meanwhile.
+
+        Args:
+            progress: called now and then with the number of documents copied.
+            building: within how much memory the approximate index is built, and who is told how
+                far it is.
+        """
+        self._writer.compact(progress, building)
 
     def replace(
         self,
@@ -185,13 +236,11 @@ class Collection:
 
         Until it is done, and if it fails or the process dies, the old content stays.
         """
-        fresh = _encoder(encoder) if encoder is not None else self._fresh_encoder()
-
-        def run(write: Write) -> None:
-            write.clear()
-            write.upsert(documents, progress)
-
-        return self._write(run, fresh, building)
+        known = self.encoder
+        fresh = (
+            _encoder(encoder) if encoder is not None else load_encoder(known.kind, **known.options)
+        )
+        return self._writer.replace(documents, fresh, progress, building)
 
     def search(
         self,
@@ -304,12 +353,7 @@ class Collection:
         vectors = None if queries is None else self._sample_vectors(snapshot, queries)
         found = tune_segments(snapshot, vectors, k, n_threads)
         if found:
-            with self._writing, self._storage.lock():
-                self.refresh()
-                manifest = commit_tuning(self._storage, self._snapshot, found)
-                self._snapshot = Snapshot(
-                    self._storage, manifest, self.encoder, self._memory, self._snapshot
-                )
+            self._writer.keep_tuning(found)
         return TuningReport(k, accuracy, self.generation, tuple(found))
 
     def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
@@ -351,6 +395,10 @@ class Collection:
     def check(self) -> integrity.Report:
         """Verify every byte of the newest generation against its checksums."""
         return integrity.check(self._storage)
+
+    @property
+    def _snapshot(self) -> Snapshot:
+        return self._newest.snapshot
 
     def _search(
         self,
@@ -416,70 +464,13 @@ class Collection:
         rows = [self._query_vectors(snapshot, query)[0] for query in given]
         return stack(rows, snapshot.encoder.dim)
 
-    def _write(
-        self,
-        run: Callable[[Write], None],
-        encoder: Encoder | None = None,
-        building: Building | None = None,
-    ) -> WriteResult:
-        with self._writing, self._storage.lock():
-            self.refresh()
-            write = Write(self._storage, self._snapshot.manifest, encoder or self.encoder, building)
-            try:
-                run(write)
-                manifest = write.commit()
-            except BaseException:
-                write.abandon()
-                raise
-            self._snapshot = Snapshot(
-                self._storage, manifest, encoder or self.encoder, self._memory, self._snapshot
-            )
-        return WriteResult(write.upserted, write.deleted, write.failed, manifest.generation)
-
-    def _read(self, current: Snapshot | None) -> Snapshot:
-        """The newest generation; a writer may remove one while it is being opened."""
-        while True:
-            manifest = read_manifest(self._storage)
-            try:
-                return self._open(manifest, current)
-            except CorruptFile:
-                if newest_generation(self._storage) == manifest.generation:
-                    raise
-
-    def _open(self, manifest: Manifest, current: Snapshot | None) -> Snapshot:
-        encoder = self._encoder_of(manifest, current)
-        if encoder.vocabulary is not None:
-            encoder.use_vocabulary(read_vocabulary(self._storage, manifest))
-        return Snapshot(self._storage, manifest, encoder, self._memory, current)
-
-    def _encoder_of(self, manifest: Manifest, current: Snapshot | None) -> Encoder:
-        """The encoder that a generation was made with; a loaded model is kept."""
-        if (
-            current is not None
-            and current.encoder.vocabulary is None
-            and current.manifest.encoder == manifest.encoder
-        ):
-            return current.encoder
-        encoder = load_encoder(manifest.encoder["kind"], **manifest.encoder["options"])
-        if encoder.fingerprint != manifest.encoder["fingerprint"]:
-            raise EncoderMismatch(
-                f"{self._storage.location}: made with encoder {manifest.encoder['kind']} of "
-                f"fingerprint {manifest.encoder['fingerprint']}, the one loaded has "
-                f"{encoder.fingerprint}; give back the model it was made with, or index the "
-                "documents anew"
-            )
-        return encoder
-
-    def _fresh_encoder(self) -> Encoder:
-        return load_encoder(self.encoder.kind, **self.encoder.options)
-
     def _unknown(self, doc_id: str) -> DocumentNotFound:
         return DocumentNotFound(f"{self._storage.location}: no document with id {doc_id!r}")
 
 
 def exists(path: str | PathLike[str]) -> bool:
     """Whether there is a collection at `path`."""
-    return newest_generation(FileStorage(path)) is not None
+    return newest_manifest(FileStorage(path)) is not None
 
 
 def _storage(path: str | PathLike[str] | Storage) -> Storage:
@@ -488,18 +479,6 @@ def _storage(path: str | PathLike[str] | Storage) -> Storage:
 
 def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
-
-
-def _refuse_occupied(storage: Storage) -> None:
-    if newest_generation(storage) is not None:
-        raise CollectionExists(
-            f"{storage.location}: a collection exists here; open it, or remove the folder"
-        )
-    foreign = [name for name in storage.list() if not name.startswith("manifest-")]
-    if foreign:
-        raise CollectionExists(
-            f"{storage.location}: the folder holds other files ({foreign[0]}); choose a new one"
-        )
 
 
 def _check_ids(ids: Iterable[str]) -> list[str]:

@@ -1,11 +1,16 @@
-"""One generation of a collection, opened for reading: search, fetch, explain. Never changes."""
+"""One generation of a collection, opened for reading: search, fetch, explain. Never changes.
+
+Its segments are those of the manifest and, behind them, the fresh ones in memory that hold what the
+log adds; what the log takes away is deleted in memory. `after` makes the next generation.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +22,13 @@ from lexidex.index import Allowed, Counters, SearchParams, TopK
 from lexidex.index.filters import Expression, FacetCount, FacetCounts, MaskCache, Selection
 from lexidex.index.filters.expression import And
 from lexidex.index.planner import prefers_exact
-from lexidex.index.storage.files import Memory, Storage
-from lexidex.index.storage.manifest import Manifest, check_file
+from lexidex.index.storage.change import Change
+from lexidex.index.storage.log import Place
+from lexidex.index.storage.manifest import Manifest
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors, build_vectors
+
+from .fresh import with_change
 
 Method: TypeAlias = Literal["exact", "seismic", "skipped"]
 Plan: TypeAlias = tuple[Method, ...]
@@ -53,34 +61,71 @@ class Snapshot:
 
     def __init__(
         self,
-        storage: Storage,
         manifest: Manifest,
+        segments: Sequence[Segment],
         encoder: Encoder,
-        memory: Memory = "map",
+        place: Place,
+        n_terms: int,
         former: Snapshot | None = None,
     ) -> None:
-        """Open every segment that the manifest names.
+        """Compose what is open already; `lexidex.opening` opens it.
 
         Args:
-            former: a snapshot whose segments are kept where they have not changed.
-
-        Raises:
-            CorruptFile, UnsupportedVersion: a file cannot be used.
+            segments: those of the manifest in its order, then the fresh ones, oldest first.
+            place: how far the log has been followed.
+            n_terms: terms of the encoder's vocabulary that are on disk, 0 where it does not grow.
+            former: a snapshot of the same collection; what filters left of segments is kept.
         """
         self.manifest = manifest
-        known = {segment.entry: segment for segment in former.segments} if former else {}
-        self.segments: list[Segment] = [
-            known.get(entry) or Segment(storage, entry, memory) for entry in manifest.segments
-        ]
-        self._live = [_live_passages(segment) for segment in self.segments]
+        self.segments = list(segments)
+        self.place = place
+        self.n_terms = n_terms
+        self._live = [segment.live for segment in self.segments]
         self._selections: MaskCache = former._selections if former else MaskCache()
-        self._dead_terms = [_terms_of_deleted(segment) for segment in self.segments]
         self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
 
     @property
     def generation(self) -> int:
-        """A number that grows with every commit."""
-        return self.manifest.generation
+        """The number of the last commit; grows with every write."""
+        return self.place.commit
+
+    @property
+    def stored(self) -> list[Segment]:
+        """The manifest's segments, in its order."""
+        return self.segments[: len(self.manifest.segments)]
+
+    @property
+    def fresh(self) -> list[Segment]:
+        """The segments in memory that hold the log's documents, oldest first."""
+        return self.segments[len(self.manifest.segments) :]
+
+    def after(self, change: Change, place: Place) -> Snapshot:
+        """The snapshot that a commit leads to; `place` is behind its record in the log."""
+        ids = change.ids
+        segments = [_without(segment, ids) for segment in self.segments]
+        n_stored = len(self.manifest.segments)
+        segments[n_stored:] = with_change(segments[n_stored:], change)
+        encoder, n_terms = self.encoder, self.n_terms
+        if change.terms:
+            n_terms = change.first_term + len(change.terms)
+            encoder = with_terms(encoder, change.first_term, change.terms)
+        return Snapshot(self.manifest, segments, encoder, place, n_terms, self)
+
+    def with_fresh(self, fresh: Sequence[Segment]) -> Snapshot:
+        """The same content in other fresh segments."""
+        return self.rearranged(self.manifest, [*self.stored, *fresh])
+
+    def rearranged(self, manifest: Manifest, segments: Sequence[Segment]) -> Snapshot:
+        """The same content as another manifest of the same generation has it."""
+        return Snapshot(manifest, segments, self.encoder, self.place, self.n_terms, self)
+
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that documents have."""
+        return {
+            segment.documents.fetch(place, ("id",))["id"]
+            for segment in self.segments
+            for place in segment.locate(ids).tolist()
+        }
 
     @property
     def n_documents(self) -> int:
@@ -90,9 +135,10 @@ class Snapshot:
     def document_frequencies(self, components: NDArray[np.int32]) -> NDArray[np.int64]:
         """For each component, how many live passages have it; int64, same shape."""
         total = np.zeros(components.shape, dtype=np.int64)
-        for segment, dead in zip(self.segments, self._dead_terms, strict=True):
+        for segment in self.segments:
             total += segment.exact.document_frequencies(components)
-            total -= _lookup(*dead, components)
+            if segment.deleted is not None:
+                total -= segment.dead_terms.frequencies(components)
         return total
 
     def search(
@@ -147,7 +193,8 @@ class Snapshot:
     def select(self, number: int, expression: Expression) -> Selection:
         """The live documents of one segment that a filter lets through; kept for the next time."""
         segment = self.segments[number]
-        return self._selections.get((segment.entry, expression), lambda: segment.select(expression))
+        key = (segment.version, expression)
+        return self._selections.get(key, lambda: segment.select(expression))
 
     def count(self, expression: Expression) -> int:
         """How many live documents a filter lets through."""
@@ -264,19 +311,18 @@ def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> 
     return segment.exact.search
 
 
-def _live_passages(segment: Segment) -> Allowed | None:
-    live = segment.live_passages()
-    return None if live is None else Allowed(live, live.size)
+def with_terms(encoder: Encoder, first: int, terms: Sequence[str]) -> Encoder:
+    """The encoder with these terms from component `first` on.
 
-
-def read_vocabulary(storage: Storage, manifest: Manifest) -> Vocabulary:
-    """The terms of a collection whose encoder's vocabulary grows."""
-    if manifest.vocabulary is None:
-        return Vocabulary()
-    data = storage.view(manifest.vocabulary.name)
-    check_file(storage, manifest.vocabulary, data)
-    table = pa.ipc.open_file(pa.py_buffer(data)).read_all()
-    return Vocabulary(table.column("term").to_pylist())
+    Itself where its vocabulary agrees; else a copy with a vocabulary of its own: components in
+    memory that no commit kept have been given to other terms by another process.
+    """
+    vocabulary = encoder.vocabulary
+    if vocabulary is None or vocabulary.agree(first, terms):
+        return encoder
+    other = copy(encoder)
+    other.use_vocabulary(Vocabulary([*vocabulary.terms[:first], *terms]))
+    return other
 
 
 def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> list[Located]:
@@ -295,22 +341,6 @@ def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> li
     return list(hits.values())
 
 
-def _terms_of_deleted(segment: Segment) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Components of deleted passages, ascending, and how many of them have each."""
-    live = segment.live_passages()
-    if live is None:
-        return np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int64)
-    dead = segment.vectors[np.flatnonzero(~live)]
-    components, counts = np.unique(dead.indices, return_counts=True)
-    return components, counts
-
-
-def _lookup(
-    known: NDArray[Any], counts: NDArray[np.int64], wanted: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """counts at `wanted`, 0 where it is not among the ascending `known`."""
-    if not known.size:
-        return np.zeros(wanted.shape, dtype=np.int64)
-    places = np.minimum(np.searchsorted(known, wanted), known.size - 1)
-    found: NDArray[np.int64] = np.where(known[places] == wanted, counts[places], 0)
-    return found
+def _without(segment: Segment, ids: Sequence[str]) -> Segment:
+    named = segment.locate(ids)
+    return segment.without(named) if named.size else segment

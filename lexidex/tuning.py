@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from lexidex.errors import ParameterError
+from lexidex.errors import LexidexError, ParameterError
 from lexidex.index.seismic.frontier import Frontier
 from lexidex.index.seismic.sample import given_sample, held_out_sample
 from lexidex.index.seismic.tuning import Trial, find_frontier
 from lexidex.index.storage.files import Storage
-from lexidex.index.storage.manifest import Manifest, sweep, write_manifest
-from lexidex.index.storage.segment import record_tuning
+from lexidex.index.storage.manifest import sweep, write_manifest
+from lexidex.index.storage.tuned import record_tuning
 from lexidex.index.vectors import Vectors
 from lexidex.snapshot import Snapshot
 
@@ -56,7 +57,7 @@ def tune_segments(
         ParameterError: there are too few queries.
     """
     found = []
-    for segment in snapshot.segments:
+    for segment in snapshot.stored:
         index = segment.seismic
         if index is None:
             continue
@@ -89,21 +90,32 @@ def _kept(trials: Sequence[Trial]) -> tuple[Trial, ...]:
     return tuple(trial for trial in trials if trial.point in points)
 
 
-def commit_tuning(storage: Storage, snapshot: Snapshot, found: Sequence[Tuned]) -> Manifest:
-    """Make a generation that knows what was found; the caller holds the write lock.
+def commit_tuning(storage: Storage, now: Snapshot, found: Sequence[Tuned]) -> Snapshot:
+    """Make a manifest that knows what was found; the caller holds the write lock.
 
-    A segment that is no longer in the snapshot is passed over.
+    The content is the same, so the generation is, and its log goes on. A segment that is no longer
+    there is passed over.
+
+    Args:
+        now: the newest snapshot.
     """
-    base = snapshot.manifest
+    number = now.manifest.number + 1
     points = {one.segment: [trial.point for trial in one.trials] for one in found}
-    entries = []
-    for segment in snapshot.segments:
-        entry = segment.entry
-        if segment.seismic is not None and entry.name in points:
-            frontier = segment.seismic.frontier.with_points(points[entry.name])
-            entry = record_tuning(storage, entry, frontier, base.generation + 1)
-        entries.append(entry)
-    manifest = replace(base, generation=base.generation + 1, segments=tuple(entries))
-    write_manifest(storage, manifest)
-    sweep(storage, manifest)
-    return manifest
+    entries, segments = list(now.manifest.segments), list(now.segments)
+    try:
+        # What the log takes away is deleted in `segments`, and not yet in `entries`.
+        for place, entry in enumerate(entries):
+            index = segments[place].seismic
+            if index is not None and entry.name in points:
+                frontier = index.frontier.with_points(points[entry.name])
+                entries[place] = record_tuning(storage, entry, frontier, number)
+                segments[place] = segments[place].with_frontier(entries[place].tuning, frontier)
+        manifest = replace(now.manifest, number=number, segments=tuple(entries))
+        write_manifest(storage, manifest)
+    except Exception:
+        with suppress(OSError, LexidexError):  # why it failed is the error to tell
+            sweep(storage, now.manifest)
+        raise
+    with suppress(OSError, LexidexError):  # it is committed; the next write sweeps again
+        sweep(storage, manifest)
+    return now.rearranged(manifest, segments)

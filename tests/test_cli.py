@@ -106,7 +106,7 @@ def beir(tmp_path):
 def files_of(folder):
     """Every file that a collection consists of: name -> bytes."""
     found = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {path: data for path, data in found.items() if path.name != "write.lock"}
+    return {path: data for path, data in found.items() if path.suffix != ".lock"}
 
 
 def ids(done):
@@ -667,10 +667,12 @@ def test_data_that_is_no_beir_folder(run, animals, tmp_path):
 
 @pytest.fixture
 def changed(run, tmp_path, animals):
-    """A collection with every kind of file: two segments, deletions, a vocabulary."""
+    """A collection with every kind of file: two segments, deletions, a vocabulary, a log."""
+    Collection.open(animals).flush()
     more = tmp_path / "more.tsv"
     more.write_text("cat\tthe cat\nfox\tan arctic fox\n", encoding="utf-8")
     assert run("index", more, "--to", animals).code == 0
+    Collection.open(animals).flush()
     return animals
 
 
@@ -685,6 +687,7 @@ def test_check_of_a_sound_collection(run, changed):
         "n_files": len(counted),
         "n_bytes": n_bytes,
         "problems": [],
+        "notes": [],
     }
     people = run("check", changed)
     assert people == Done(
@@ -710,7 +713,7 @@ def test_check_finds_a_flipped_byte_in_any_file(run, changed):
         path.write_bytes(data)
     assert run("check", changed).code == 0
     known = {"manifest", "vocabulary", "documents.arrow", "documents.lxd", "vectors.lxd"}
-    assert known | {"exact.lxd", "deleted"} <= names
+    assert known | {"exact.lxd", "deleted", "log"} <= names
 
 
 @pytest.mark.parametrize("kept", [0, 10, -1])
@@ -791,7 +794,7 @@ def test_an_interrupted_index_is_130_and_leaves_the_collection_as_it_was(
         start("index", pipe, "--to", animals, *replace) as process,
         open_when_read(pipe, process) as writer,
     ):
-        for number in range(1000):
+        for number in range(1500):
             writer.write(json.dumps({"id": f"new {number}", "text": "a new fox"}) + "\n")
         writer.flush()
         done = run("index", source, "--to", animals)
@@ -876,3 +879,66 @@ def test_tune_names_what_is_wrong_with_the_queries(run, tunable, tmp_path):
         assert words in done.err
     assert run("tune", tunable, "--accuracy", "2").code == 2
     assert run("search", tunable, "w1", "--accuracy", "0.9", "--exact").code == 2
+
+
+# check --repair, compact
+
+
+def test_a_torn_tail_is_a_note_and_no_damage(run, animals):
+    (log,) = animals.glob("log-*")
+    sound = log.read_bytes()
+    log.write_bytes(sound + bytes(100))
+    done = run("check", animals, "--json")
+    assert (done.code, done.json["problems"]) == (0, [])
+    assert done.json["notes"][0].startswith(f"{log}: ends in 100 bytes of a record that is not")
+    done = run("check", animals, "--repair")
+    assert done.code == 0
+    assert done.err.startswith(f"{log}: cut 100 bytes at byte {len(sound)}, behind commit 2: ")
+    assert log.read_bytes() == sound
+    assert run("check", animals, "--repair").err == "nothing to repair\n"
+
+
+def test_repairing_drops_a_damaged_segment_and_names_what_is_lost(run, changed):
+    newest = sorted(changed.glob("segments/*"))[-1]
+    path = newest / "vectors.lxd"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert run("search", changed, "fox").code == 5
+    done = run("check", changed, "--repair", "--json")
+    assert done.code == 0
+    assert sorted(done.json["repair"]["lost_ids"]) == ["cat", "fox"]
+    assert not newest.exists()
+    assert "fox" not in ids(run("search", changed, "fox", "--json")), "the older one stays replaced"
+    assert run("check", changed).code == 0
+
+
+def test_repairing_makes_a_damaged_index_anew(run, changed):
+    found = run("search", changed, "fox", "--json").json["hits"]
+    path = sorted(changed.glob("segments/*"))[0] / "exact.lxd"
+    path.write_bytes(path.read_bytes()[:-1])
+    done = run("check", changed, "--repair")
+    assert done.code == 0
+    assert "made anew from the vectors, as m" in done.err
+    assert run("search", changed, "fox", "--json").json["hits"] == found
+
+
+def test_a_damaged_vocabulary_cannot_be_repaired(run, changed):
+    (path,) = changed.glob("vocabulary-*")
+    path.write_bytes(path.read_bytes()[:-1])
+    before = files_of(changed)
+    done = run("check", changed, "--repair")
+    assert done.code == 5
+    assert "restore it from a backup, or index again" in done.err
+    assert files_of(changed) == before
+
+
+def test_compacting_leaves_one_segment_and_the_same_results(run, changed):
+    found = run("search", changed, "fox", "--json").json
+    done = run("compact", changed, "--json")
+    assert done.code == 0
+    assert done.json["documents"] == 4
+    assert done.json["bytes"] < done.json["bytes_before"]
+    assert [path.name[0] for path in changed.glob("segments/*")] == ["m"]
+    again = run("search", changed, "fox", "--json").json
+    assert again["hits"] == found["hits"]
+    assert again["generation"] == found["generation"], "the content is the same"
+    assert run("check", changed).code == 0

@@ -103,6 +103,7 @@ def test_ids_that_are_none_are_refused(collection, given):
 
 def test_any_flipped_byte_of_a_small_collection_is_named_on_opening(collection):
     """What opening reads through: every file of up to 64 MiB."""
+    collection.flush()
     files = dict(collection._storage.files)
     rng = np.random.default_rng(0)
     for name in files:
@@ -277,6 +278,10 @@ def test_what_is_not_there_is_said(tmp_path):
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(CollectionExists, match=r"holds other files \(thesis.tex\)"):
         Collection.create(tmp_path / "full")
+    (tmp_path / "died").mkdir()
+    for left in ("write.lock", "write.json", "log-0000000001.lxl", "manifest-0000000001.json.tmp"):
+        (tmp_path / "died" / left).write_bytes(b"half")
+    assert len(Collection.create(tmp_path / "died")) == 0
     Collection.create(tmp_path / "twice")
     with pytest.raises(CollectionExists, match="a collection exists here"):
         Collection.create(tmp_path / "twice")
@@ -284,7 +289,8 @@ def test_what_is_not_there_is_said(tmp_path):
 
 def test_a_large_write_is_cut_into_segments(monkeypatch):
     monkeypatch.setattr("lexidex.index.storage.building._SEGMENT_POSTINGS", 5)
-    monkeypatch.setattr("lexidex.write.ENCODE_BATCH", 2)
+    monkeypatch.setattr("lexidex.drafting.ENCODE_BATCH", 2)
+    monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 5)
     made = Collection.create(MemoryStorage())
     rng = np.random.default_rng(0)
     texts = {f"d{i}": " ".join(rng.choice(list("abcdefgh"), 4)) for i in range(20)}

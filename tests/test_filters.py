@@ -27,9 +27,10 @@ RECENT = {"year": {"gte": 2000, "lt": 2010}}
 
 @pytest.fixture
 def collection():
-    """Two segments; the ant and the moth are in the second."""
-    made = Collection.create(MemoryStorage())
+    """Two segments; the ant and the moth are in the second, in memory."""
+    made = Collection.create(MemoryStorage(), merge="off")
     made.upsert(INSECTS)
+    made.flush()
     made.upsert(
         [
             {**INSECTS[2], "metadata": {"year": 2003, "legs": 6}},
@@ -167,6 +168,63 @@ def test_a_filter_is_evaluated_once_for_a_segment(collection, monkeypatch):
     assert len(evaluated) == 3  # the older segments are as they were
     collection.delete(["flea"])
     assert collection.count(RECENT) == 2
+
+
+def test_what_a_filter_left_of_the_log_is_never_stale(collection):
+    insects = {"wings": True}
+    assert ids(collection.search("insect", filter=RECENT)) == {"bee", "ant"}
+    collection.delete(["ant"])  # in memory
+    assert ids(collection.search("insect", filter=RECENT)) == {"bee"}
+    assert ids(collection.search("insect", filter=insects)) == {"fly", "bee", "wasp"}
+    collection.delete(["bee"])  # on disk, deleted in memory only
+    assert ids(collection.search("insect", filter=RECENT)) == set()
+    assert collection.count(insects) == 2
+    for year, found in ((2001, {"moth"}), (1950, set()), (2009, {"moth"})):
+        collection.upsert(
+            [{"id": "moth", "text": "Moths are insects.", "metadata": {"year": year}}]
+        )
+        assert ids(collection.search("insect", filter=RECENT)) == found
+        assert collection.count(RECENT) == len(found)
+    collection.update([{"id": "fly", "metadata": {"year": 2005}}])
+    for _ in range(2):
+        assert ids(collection.search("insect", filter=RECENT)) == {"moth", "fly"}
+        assert collection.count(insects) == 1
+        assert collection.facets(["year"], RECENT)["year"] == [
+            FacetCount(2005, 1),
+            FacetCount(2009, 1),
+        ]
+        collection.flush()
+
+
+def test_a_commit_that_is_undone_leaves_no_mask_behind(tmp_path):
+    """Another commit of the same number deletes as many documents: others, of the same segment."""
+    writer = Collection.create(tmp_path / "c")
+    writer.upsert(INSECTS)
+    writer.flush()
+    reader = Collection.open(tmp_path / "c")
+    log = tmp_path / "c" / writer._snapshot.place.name
+    before = log.read_bytes()
+    for gone in ("ant", "bee"):
+        log.write_bytes(before)
+        Collection.open(tmp_path / "c").delete([gone])
+        reader.refresh()
+        assert ids(reader.search("insect", filter={"wings": True})) == {*YEARS} - {gone}
+        log.write_bytes(before)
+        reader.refresh()
+        assert reader.count({"wings": True}) == 4
+
+
+@pytest.mark.parametrize("limit", [10_000, 1])
+def test_deleting_few_goes_into_the_log_and_many_at_once(collection, monkeypatch, limit):
+    monkeypatch.setattr("lexidex.writer.SMALL_DELETE", limit)
+    number, generation = collection._snapshot.manifest.number, collection.generation
+    result = collection.delete(filter={"wings": True})
+    assert (result.deleted, result.generation) == (3, generation + 1)
+    assert (collection._snapshot.manifest.number == number) == (limit == 10_000)
+    assert collection.delete([*YEARS, "none"]).deleted == 1
+    for one in (collection, Collection.open(collection._storage)):
+        assert ids(one.search("insect")) == {"moth"}
+        assert (one.count(), one.generation) == (1, generation + 2)
 
 
 @settings(max_examples=30)

@@ -11,6 +11,7 @@ from lexidex.index import SearchParams
 from lexidex.index.seismic.frontier import Frontier
 from lexidex.index.storage.files import FileStorage, MemoryStorage
 from lexidex.index.storage.integrity import check
+from lexidex.index.storage.tuned import read_tuning
 
 TERMS = 200
 
@@ -37,6 +38,7 @@ def approximate(monkeypatch):
     """Segments of 300 passages get an approximate index, and it is always the cheaper one."""
     monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 300)
     monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
+    monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 100)
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_tuning_by_queries_is_committed_and_told(large):
     before = large.generation
     (old,) = frontiers(large)
     report = large.tune(sample(), k=5, accuracy=0.8)
-    assert (report.k, report.accuracy, report.generation) == (5, 0.8, before + 1)
+    assert (report.k, report.accuracy, report.generation) == (5, 0.8, before)
     (tuned,) = report.segments
     assert (tuned.n_passages, tuned.n_queries, tuned.held_out) == (600, 40, False)
     (new,) = frontiers(large)
@@ -113,7 +115,7 @@ def test_tuning_by_queries_is_committed_and_told(large):
     assert new.of(10) == old.of(10)
     assert tuned.chosen(0.8).point.params == new.find(5, 0.8)
     reopened = Collection.open(large._storage.location)
-    assert reopened.generation == before + 1
+    assert reopened.generation == before
     assert frontiers(reopened)[0].points == new.points
     assert check(large._storage).problems == []
 
@@ -125,8 +127,35 @@ def test_what_was_tuned_outlives_writes_and_is_replaced_by_tuning_again(large):
     assert frontiers(large)[0].ks == (5, 10, 100)
     large.tune(None, k=5)
     names = [name for name in files(large) if "tuned-" in name]
-    assert names == [f"segments/s000000/tuned-{large.generation:010d}.json"]
+    assert names == [f"segments/s000000/tuned-{large._snapshot.manifest.number:010d}.json"]
     assert large.get("d4").id == "d4"
+
+
+def test_tuning_keeps_what_the_log_holds(large):
+    large.delete(["d3", "d610"])
+    large.upsert(documents(620, 625))
+    before = large.search(sparse=sample(1)[0], exact=True)
+    large.tune(sample(), k=5)
+    for one in (large, Collection.open(large._storage.location)):
+        found = one.search(sparse=sample(1)[0], exact=True)
+        assert (found.hits, found.generation) == (before.hits, before.generation)
+        assert (len(one), "d3" in one, "d624" in one) == (623, False, True)
+        assert one.count({"n": {"lt": 5}}) == 4
+    large.upsert(documents(625, 626))
+    assert large.generation == before.generation + 1
+    large.flush()
+    large.compact()
+    assert len(large) == 624
+    (merged,) = frontiers(large)
+    assert merged.ks == (10, 100), "tuned as any new segment, by its own documents"
+
+
+def test_other_processes_follow_tuning(large):
+    other = Collection.open(large._storage.location)
+    large.tune(sample(), k=5)
+    assert frontiers(other)[0].ks == (10, 100)
+    assert other.refresh() == large.generation
+    assert frontiers(other)[0].ks == (5, 10, 100)
 
 
 def test_texts_are_encoded():
@@ -157,6 +186,7 @@ def test_a_segment_that_goes_while_it_is_tuned_is_passed_over(large, monkeypatch
     def interrupted(*arguments):
         found = tuned(*arguments)
         large.delete([f"d{i}" for i in range(600)])
+        large.flush()
         return found
 
     monkeypatch.setattr(module, "tune_segments", interrupted)
@@ -193,9 +223,9 @@ def test_a_damaged_file_is_refused(large, content):
     with pytest.raises(CorruptFile, match="tuned-"):
         Collection.open(large._storage.location)
     with pytest.raises(CorruptFile, match=r"tuned-.*tune again"):
-        segment._tuning(segment.entry.tuning)
+        read_tuning(large._storage, segment.entry.tuning)
     path.write_bytes(whole)
-    assert json.loads(whole)["points"] == segment._tuning(segment.entry.tuning).rows()
+    assert json.loads(whole)["points"] == read_tuning(large._storage, segment.entry.tuning).rows()
 
 
 def test_what_does_not_go_together_is_refused(large):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,10 @@ from numpy.typing import NDArray
 
 from lexidex.errors import CorruptFile
 
-from .manifest import CountedFile
+from . import layout
+from .arrays import read_arrays
+from .files import Storage
+from .manifest import CountedFile, SegmentEntry
 
 SCHEMA = pa.schema(
     [
@@ -23,6 +27,9 @@ SCHEMA = pa.schema(
         pa.field("metadata", pa.large_string()),
     ]
 )
+MAP_KIND = "document-map"
+"""Kind of the file beside the documents: the order of their ids, batches, first passages."""
+
 _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 1 << 24
 
@@ -40,6 +47,16 @@ class StorableDocument(Protocol):
     def metadata(self) -> Mapping[str, Any]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as it comes back from storage."""
+
+    id: str
+    title: str | None
+    text: str
+    metadata: Mapping[str, Any]
+
+
 class DocumentWriter:
     """Streams documents into a file in batches of bounded size."""
 
@@ -52,16 +69,9 @@ class DocumentWriter:
 
     def add(self, document: StorableDocument) -> None:
         """Append one document."""
-        metadata = json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
-        self._rows.append(
-            {
-                "id": document.id,
-                "title": document.title,
-                "text": document.text,
-                "metadata": metadata,
-            }
-        )
-        self._characters += len(document.text) + len(metadata or "")
+        row = _row(document)
+        self._rows.append(row)
+        self._characters += len(document.text) + len(row["metadata"] or "")
         if len(self._rows) == _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
             self._flush()
 
@@ -129,6 +139,11 @@ class DocumentReader:
                 high = middle
         return int(self._id_order[low - 1]) if low and self._id(low - 1) == doc_id else None
 
+    def batches(self) -> Iterator[tuple[int, list[StoredDocument]]]:
+        """Every document, batch by batch, each with the ordinal of its first."""
+        for number, first in enumerate(self._batch_starts[:-1].tolist()):
+            yield first, stored_documents(self._batch(number))
+
     def ids(self) -> pa.ChunkedArray:
         """Every id, in order of ordinals."""
         batches = [self._batch(i) for i in range(self._file.num_record_batches)]
@@ -147,6 +162,42 @@ class DocumentReader:
                 raise CorruptFile(f"{self._where}: batch {number}: {error}") from None
             self._batches[number] = batch
         return self._batches[number]
+
+
+def read_documents(
+    storage: Storage, entry: SegmentEntry
+) -> tuple[DocumentReader, NDArray[np.int64]]:
+    """A segment's documents, and int64 (n_documents + 1,), the first passage of each."""
+    name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
+    mapped, _ = read_arrays(storage.view(name), MAP_KIND, f"{storage.location}/{name}")
+    path = layout.segment_file(entry.name, layout.DOCUMENTS)
+    where = f"{storage.location}/{path}"
+    reader = DocumentReader(storage.view(path), mapped["batch_starts"], mapped["id_order"], where)
+    return reader, mapped["passage_starts"]
+
+
+def as_batch(documents: Sequence[StorableDocument]) -> pa.RecordBatch:
+    """Documents as a record batch of SCHEMA."""
+    return pa.RecordBatch.from_pylist([_row(document) for document in documents], SCHEMA)
+
+
+def stored_documents(batch: pa.RecordBatch) -> list[StoredDocument]:
+    """The documents of a record batch of SCHEMA."""
+    columns = (batch.column(name).to_pylist() for name in ("id", "title", "text", "metadata"))
+    return [
+        StoredDocument(doc_id, title, text, json.loads(metadata) if metadata else {})
+        for doc_id, title, text, metadata in zip(*columns, strict=True)
+    ]
+
+
+def _row(document: StorableDocument) -> dict[str, Any]:
+    metadata = json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
+    return {
+        "id": document.id,
+        "title": document.title,
+        "text": document.text,
+        "metadata": metadata,
+    }
 
 
 def sort_ids(ids: pa.ChunkedArray) -> NDArray[np.int32]:

@@ -6,6 +6,8 @@ POSIX paths. The promises that commits are built on:
 
 - `create` gives a file that, when its `with` block ends without an error, is complete and synced;
   when the block fails, no file of that name is left.
+- `append` has reached the disk once `sync` of that file has returned; before that, any of its bytes
+  may be lost with all that follow.
 - `rename` replaces atomically.
 - a name is durable once `sync_folder` of its folder has returned.
 """
@@ -18,8 +20,10 @@ import mmap
 import os
 import shutil
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias
 
@@ -28,7 +32,8 @@ from numpy.typing import NDArray
 
 from lexidex.errors import CorruptFile, LexidexError, Locked, StorageFull
 
-from .lock import write_lock
+from . import layout
+from .lock import file_lock
 
 Memory: TypeAlias = Literal["map", "load"]
 
@@ -46,6 +51,15 @@ class Storage(Protocol):
     def view(self, name: str, memory: Memory = "map") -> memoryview:
         """The file's bytes, read-only: mapped, or loaded into memory of their own."""
 
+    def read(self, name: str, start: int) -> bytes:
+        """The file's bytes from `start` on, as they are now."""
+
+    def append(self, name: str, at: int, data: bytes) -> None:
+        """Cut an existing file at byte `at` and write `data` there; not synced."""
+
+    def sync(self, name: str) -> None:
+        """Make what was appended to a file durable."""
+
     def size(self, name: str) -> int:
         """Length of the file in bytes."""
 
@@ -61,8 +75,8 @@ class Storage(Protocol):
     def sync_folder(self, folder: str = "") -> None:
         """Make the names in a folder durable."""
 
-    def lock(self) -> AbstractContextManager[None]:
-        """A context manager that holds the write lock; Locked if another writer does."""
+    def lock(self, name: str = layout.LOCK) -> AbstractContextManager[None]:
+        """A context manager that holds the lock of that name; Locked if another writer does."""
 
 
 class FileStorage:
@@ -103,6 +117,28 @@ class FileStorage:
         except FileNotFoundError:
             raise CorruptFile(f"{path}: the file is missing") from None
 
+    def read(self, name: str, start: int) -> bytes:
+        try:
+            with open(self.root / name, "rb") as file:
+                file.seek(start)
+                return file.read()
+        except FileNotFoundError:
+            raise CorruptFile(f"{self.root / name}: the file is missing") from None
+
+    def append(self, name: str, at: int, data: bytes) -> None:
+        path = self.root / name
+        with _full_disk_named(path), open(path, "r+b", buffering=0) as file:
+            file.truncate(at)
+            file.seek(at)
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.write(rest) :]
+
+    def sync(self, name: str) -> None:
+        path = self.root / name
+        with _full_disk_named(path), open(path, "r+b") as file:
+            os.fsync(file.fileno())
+
     def size(self, name: str) -> int:
         try:
             return (self.root / name).stat().st_size
@@ -134,8 +170,8 @@ class FileStorage:
         finally:
             os.close(descriptor)
 
-    def lock(self) -> AbstractContextManager[None]:
-        return write_lock(self.root)
+    def lock(self, name: str = layout.LOCK) -> AbstractContextManager[None]:
+        return file_lock(self.root, name)
 
 
 class MemoryStorage:
@@ -143,8 +179,8 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         """An empty folder in memory."""
-        self.files: dict[str, bytes] = {}
-        self._lock = threading.Lock()
+        self.files: dict[str, bytes | bytearray] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def location(self) -> str:
@@ -159,10 +195,27 @@ class MemoryStorage:
     def view(self, name: str, memory: Memory = "map") -> memoryview:
         if name not in self.files:
             raise CorruptFile(f"{self.location}/{name}: the file is missing")
-        return memoryview(self.files[name])
+        # A file that was appended to is a bytearray, which could not grow while it is viewed.
+        return memoryview(bytes(self.files[name]))
+
+    def read(self, name: str, start: int) -> bytes:
+        if name not in self.files:
+            raise CorruptFile(f"{self.location}/{name}: the file is missing")
+        return bytes(self.files[name][start:])
+
+    def append(self, name: str, at: int, data: bytes) -> None:
+        content = self.files[name]
+        if not isinstance(content, bytearray):
+            content = self.files[name] = bytearray(content)
+        content[at:] = data
+
+    def sync(self, name: str) -> None:
+        """Nothing to do: memory has no other copy."""
 
     def size(self, name: str) -> int:
-        return len(self.view(name))
+        if name not in self.files:
+            raise CorruptFile(f"{self.location}/{name}: the file is missing")
+        return len(self.files[name])
 
     def list(self, folder: str = "") -> list[str]:
         prefix = f"{folder}/" if folder else ""
@@ -180,13 +233,29 @@ class MemoryStorage:
         """Nothing to do: memory has no other copy."""
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
+    def lock(self, name: str = layout.LOCK) -> Iterator[None]:
+        if not self._locks[name].acquire(blocking=False):
             raise Locked(f"{self.location}: another thread is writing; wait for it, then try again")
         try:
             yield
         finally:
-            self._lock.release()
+            self._locks[name].release()
+
+
+@contextmanager
+def waiting(storage: Storage, name: str, seconds: float) -> Iterator[None]:
+    """Hold a lock of the storage; Locked when another has it for longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(storage.lock(name))
+                break
+            except Locked:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.01)
+        yield
 
 
 def _on_a_cache_line(length: int) -> NDArray[np.uint8]:

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from lexidex.errors import LexidexError
 
 from .arrays import MAGIC, verify_arrays
+from .change import decode_change
 from .files import Storage
-from .manifest import FileEntry, read_manifest
+from .log import open_log, read_log
+from .manifest import FileEntry, Manifest, SegmentEntry, newest_manifest, read_manifest
 from .segment import Segment
 
 _PIECE = 1 << 24
@@ -18,30 +20,65 @@ _PIECE = 1 << 24
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found; `problems` is empty when all is well."""
+    """What a check found.
+
+    Attributes:
+        generation: number of the last commit.
+        problems: empty when all is well.
+        notes: what is no damage, but worth knowing.
+    """
 
     generation: int
     n_files: int
     n_bytes: int
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def check(storage: Storage) -> Report:
-    """Compare every file of the newest generation with its manifest.
+    """Compare every file with the newest manifest, and every record of the log with its checksum.
 
     Raises:
         CollectionNotFound, CorruptFile, UnsupportedVersion: the manifest itself cannot be read.
     """
-    manifest = read_manifest(storage)
-    files = list(manifest.files())
-    problems = [problem for file in files for problem in _check_file(storage, file)]
+    while True:
+        manifest = read_manifest(storage)
+        report = _report(storage, manifest)
+        if not report.problems or newest_manifest(storage) == manifest.number:
+            return report  # else a writer has removed files meanwhile
+
+
+def _report(storage: Storage, manifest: Manifest) -> Report:
+    problems = list(check_vocabulary(storage, manifest))
     for entry in manifest.segments:
-        if not any(f"/{entry.name}/" in problem for problem in problems):
-            problems += _check_segment(Segment(storage, entry))
-    return Report(manifest.generation, len(files), sum(f.size for f in files), problems)
+        problems += check_segment(storage, entry)
+    notes: list[str] = []
+    generation = manifest.generation
+    try:
+        generation += _check_log(storage, manifest, notes)
+        n_bytes = storage.size(manifest.log)
+    except LexidexError as error:
+        problems.append(str(error))
+        n_bytes = 0
+    files = list(manifest.files())
+    n_bytes += sum(file.size for file in files)
+    return Report(generation, len(files) + 1, n_bytes, problems, notes)
 
 
-def _check_file(storage: Storage, file: FileEntry) -> Iterator[str]:
+def check_vocabulary(storage: Storage, manifest: Manifest) -> Iterator[str]:
+    """What is wrong with the file of terms."""
+    if manifest.vocabulary:
+        yield from check_file(storage, manifest.vocabulary)
+
+
+def check_segment(storage: Storage, entry: SegmentEntry) -> list[str]:
+    """What is wrong with a segment: its files, and whether they fit together."""
+    files = (*entry.files, *entry.beside())
+    problems = [problem for file in files for problem in check_file(storage, file)]
+    return problems or list(_compare_counts(Segment(storage, entry)))
+
+
+def check_file(storage: Storage, file: FileEntry) -> Iterator[str]:
     """What is wrong with one file, as precisely as can be told."""
     where = f"{storage.location}/{file.name}"
     try:
@@ -61,8 +98,22 @@ def _check_file(storage: Storage, file: FileEntry) -> Iterator[str]:
         yield str(error)
 
 
-def _check_segment(segment: Segment) -> Iterator[str]:
-    """Whether the parts of a segment fit together."""
+def _check_log(storage: Storage, manifest: Manifest, notes: list[str]) -> int:
+    """Read every record; how many there are."""
+    where = f"{storage.location}/{manifest.log}"
+    payloads, last = read_log(storage, open_log(storage, manifest.generation))
+    for payload in payloads:
+        decode_change(payload, where)
+    torn = storage.size(manifest.log) - last.end
+    if torn > 0:
+        notes.append(
+            f"{where}: ends in {torn} bytes of a record that is not complete, as a writer leaves "
+            "that died before it was acknowledged; the next write cuts them off"
+        )
+    return len(payloads)
+
+
+def _compare_counts(segment: Segment) -> Iterator[str]:
     entry = segment.entry
     counts = {
         "documents": (len(segment.documents.ids()), entry.n_documents),

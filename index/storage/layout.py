@@ -1,17 +1,19 @@
 """The names of a collection's files: the only module that knows them. docs/FORMAT.md explains each.
 
-manifest-0000000007.json      generation 7: settings, and which segments it consists of
+manifest-0000000007.json      the seventh manifest: settings, and which segments there are
 vocabulary-0000000007.arrow   terms by component, where the encoder's vocabulary grows
-segments/s000003/             one segment: immutable but for deletions
+log-0000000042.lxl            the small writes since generation 42, one record a commit
+segments/s000003/             one segment: immutable but for deletions (m000004: from a merge)
     documents.arrow           id, title, text, metadata
     documents.lxd             order of the ids, batches, first passage of each document
     metadata.arrow            the metadata's values, by field and kind
     vectors.lxd               document vectors, by document
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
-    deleted-0000000007.lxd    which documents are deleted, as of generation 7
-    tuned-0000000007.json     which search parameters reach which accuracy, tuned in generation 7
-write.lock, writer.json       held, and described, by the writing process
+    deleted-0000000007.lxd    which documents are deleted, as of the seventh manifest
+    tuned-0000000007.json     which search parameters reach which accuracy, as of that manifest
+write.lock, write.json        held, and described, by the writing process
+merge.lock, merge.json        held, and described, by the process that merges segments
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import re
 
 SEGMENTS = "segments"
 LOCK = "write.lock"
-LOCK_HOLDER = "writer.json"
+MERGE_LOCK = "merge.lock"
 
 DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
@@ -30,28 +32,59 @@ EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
 
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
-_NUMBERED = re.compile(r"(?:manifest|vocabulary)-\d{10}\.(?:json|arrow)(?:\.tmp)?")
+_LOCK = re.compile(r"(?:write|merge)\.(?:lock|json)")
+_NUMBERED = re.compile(r"(?:manifest|vocabulary|log)-\d{10}\.(?:json|arrow|lxl)(?:\.tmp)?")
 
 
-def manifest(generation: int) -> str:
-    """The manifest of a generation."""
-    return f"manifest-{generation:010d}.json"
+def manifest(number: int) -> str:
+    """A manifest's file."""
+    return f"manifest-{number:010d}.json"
 
 
-def generation_of(name: str) -> int | None:
-    """The generation whose manifest this is, or None for any other file."""
+def manifest_number(name: str) -> int | None:
+    """The number of the manifest that this file is, or None for any other file."""
     match = _MANIFEST.fullmatch(name)
     return int(match[1]) if match else None
 
 
 def is_numbered(name: str) -> bool:
-    """Whether a file in the collection's folder belongs to one generation."""
+    """Whether a file in the collection's folder belongs to one manifest."""
     return _NUMBERED.fullmatch(name) is not None
 
 
-def vocabulary(generation: int) -> str:
-    """The vocabulary as of a generation."""
-    return f"vocabulary-{generation:010d}.arrow"
+def is_ours(name: str) -> bool:
+    """Whether a file in a folder may be what an unfinished creation left."""
+    return is_numbered(name) or _LOCK.fullmatch(name) is not None
+
+
+def vocabulary(number: int) -> str:
+    """The vocabulary as of a manifest."""
+    return f"vocabulary-{number:010d}.arrow"
+
+
+def log(generation: int) -> str:
+    """The log of the commits after a generation."""
+    return f"log-{generation:010d}.lxl"
+
+
+def holder_of(lock: str) -> str:
+    """The file that describes who holds a lock."""
+    return lock.replace(".lock", ".json")
+
+
+def new_segment(number: int) -> str:
+    """A segment of new documents."""
+    return f"s{number:06d}"
+
+
+def merged_segment(number: int) -> str:
+    """A segment made of others."""
+    return f"m{number:06d}"
+
+
+def is_merged(segment: str) -> bool:
+    """Whether a segment was made of others."""
+    return segment.startswith("m")
 
 
 def segment_file(segment: str, file: str) -> str:
@@ -59,11 +92,11 @@ def segment_file(segment: str, file: str) -> str:
     return f"{SEGMENTS}/{segment}/{file}"
 
 
-def deletions(segment: str, generation: int) -> str:
-    """The deletions of a segment as of a generation."""
-    return segment_file(segment, f"deleted-{generation:010d}.lxd")
+def deletions(segment: str, number: int) -> str:
+    """The deletions of a segment as of a manifest."""
+    return segment_file(segment, f"deleted-{number:010d}.lxd")
 
 
-def tuning(segment: str, generation: int) -> str:
-    """What tuning in a generation has found for a segment."""
-    return segment_file(segment, f"tuned-{generation:010d}.json")
+def tuning(segment: str, number: int) -> str:
+    """What tuning has found for a segment, as of a manifest."""
+    return segment_file(segment, f"tuned-{number:010d}.json")

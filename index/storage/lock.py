@@ -18,14 +18,14 @@ from . import layout
 
 
 @contextmanager
-def write_lock(root: Path) -> Iterator[None]:
-    """Hold the write lock of the collection at `root`; Locked names who holds it instead."""
+def file_lock(root: Path, name: str) -> Iterator[None]:
+    """Hold a lock of the collection at `root`; Locked names who holds it instead."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LexidexError(f"{root}: cannot hold a collection: {error.strerror}") from None
-    lock = FileLock(root / layout.LOCK, timeout=0, thread_local=False)
-    holder = root / layout.LOCK_HOLDER
+    lock = FileLock(root / name, timeout=0, thread_local=False)
+    holder = root / layout.holder_of(name)
     try:
         lock.acquire()
     except Timeout:

@@ -1,7 +1,8 @@
-"""A generation of a collection: which files it consists of. Reading and committing manifests.
+"""Manifests: which files a collection consists of. Reading and committing them.
 
 A commit writes every new file, syncs it, and then renames one manifest into place; readers take
-the manifest with the highest generation. So a crash leaves the old generation or the new one.
+the manifest with the highest number. So a crash leaves the old content or the new one. A manifest
+holds the collection as of a generation; the log of that generation has the small writes since.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-from lexidex.errors import CollectionNotFound, CorruptFile, UnsupportedVersion
+from lexidex.errors import CollectionNotFound, CorruptFile, Locked, UnsupportedVersion
 
 from . import layout
 from .arrays import FORMAT_VERSION
@@ -56,17 +57,30 @@ class SegmentEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """One generation: the encoder's description, segments in order of age, the vocabulary."""
+    """The encoder's description, segments in order of age, the vocabulary.
 
+    Attributes:
+        number: grows with every manifest.
+        generation: number of the last commit that the segments hold; those since are in the log.
+            Merging segments makes a new manifest of the same generation.
+        n_terms: terms in the vocabulary; those since are in the log.
+    """
+
+    number: int
     generation: int
     encoder: Mapping[str, Any]
     segments: tuple[SegmentEntry, ...] = ()
     vocabulary: FileEntry | None = None
+    n_terms: int = 0
     next_segment: int = 0
-    dim: int | None = field(default=None)
+
+    @property
+    def log(self) -> str:
+        """The file of the commits since."""
+        return layout.log(self.generation)
 
     def files(self) -> Iterator[FileEntry]:
-        """Every file that this generation needs."""
+        """Every file that the manifest describes: all but the log, which still grows."""
         if self.vocabulary:
             yield self.vocabulary
         for segment in self.segments:
@@ -124,28 +138,36 @@ def check_file(storage: Storage, file: FileEntry, data: memoryview | None = None
         raise CorruptFile(f"{where}: does not match its checksum; 'lexidex check' tells more")
 
 
-def newest_generation(storage: Storage) -> int | None:
-    """The highest generation that has a manifest, or None."""
-    found = map(layout.generation_of, storage.list())
-    return max((g for g in found if g is not None), default=None)
+def newest_manifest(storage: Storage) -> int | None:
+    """The highest number that a manifest has, or None."""
+    found = map(layout.manifest_number, storage.list())
+    return max((number for number in found if number is not None), default=None)
 
 
-def read_manifest(storage: Storage, generation: int | None = None) -> Manifest:
-    """The manifest of a generation, by default the newest.
+def read_manifest(storage: Storage) -> Manifest:
+    """The newest manifest.
 
     Raises:
         CollectionNotFound: there is no manifest.
         CorruptFile, UnsupportedVersion: it cannot be used.
     """
-    chosen = newest_generation(storage) if generation is None else generation
-    if chosen is None:
-        raise CollectionNotFound(
-            f"{storage.location}: no collection here; make one with 'lexidex index' or "
-            "Collection.create"
-        )
-    name = layout.manifest(chosen)
+    while True:
+        # Twice: a listing may miss a name that comes and one that goes while it is made.
+        chosen = newest_manifest(storage) or newest_manifest(storage)
+        if chosen is None:
+            raise CollectionNotFound(
+                f"{storage.location}: no collection here; make one with 'lexidex index' or "
+                "Collection.create"
+            )
+        name = layout.manifest(chosen)
+        try:
+            data = bytes(storage.view(name, "load"))
+            break
+        except CorruptFile:
+            if newest_manifest(storage) == chosen:
+                raise
     where = f"{storage.location}/{name}"
-    head, _, body = bytes(storage.view(name, "load")).partition(b"\n")
+    head, _, body = data.partition(b"\n")
     try:
         described = json.loads(head)
         magic, version, crc = described["magic"], described["format"], described["crc32"]
@@ -164,26 +186,42 @@ def read_manifest(storage: Storage, generation: int | None = None) -> Manifest:
 
 
 def write_manifest(storage: Storage, manifest: Manifest) -> None:
-    """Make `manifest` the newest generation, atomically and durably."""
+    """Make `manifest` the newest, atomically and durably."""
     body = json.dumps(asdict(manifest), ensure_ascii=False, indent=1).encode()
     head = {"magic": _MAGIC, "format": FORMAT_VERSION, "crc32": zlib.crc32(body)}
-    name = layout.manifest(manifest.generation)
+    name = layout.manifest(manifest.number)
     with storage.create(f"{name}.tmp") as file:
         file.write(json.dumps(head).encode() + b"\n" + body)
-    storage.rename(f"{name}.tmp", name)
+    # The names of what it describes must not reach the disk later than its own.
     storage.sync_folder()
+    storage.rename(f"{name}.tmp", name)
+    try:
+        storage.sync_folder()
+    except Exception:
+        storage.remove(name)  # before the caller removes what it describes
+        raise
 
 
-def sweep(storage: Storage, manifest: Manifest) -> None:
-    """Remove what no longer belongs to the newest generation, and what a crash left behind."""
-    needed = {entry.name for entry in manifest.files()} | {layout.manifest(manifest.generation)}
+def sweep(storage: Storage, manifest: Manifest, *, merging: bool = False) -> None:
+    """Remove what the newest manifest does not name, and what a crash left behind.
+
+    What a merge is writing at the moment stays: who writes it holds the merge lock.
+
+    Args:
+        merging: the caller holds the merge lock, and has written all it will.
+    """
+    needed = {entry.name for entry in manifest.files()}
+    needed |= {layout.manifest(manifest.number), manifest.log}
     for name in storage.list():
         if layout.is_numbered(name) and name not in needed:
             storage.remove(name)
     segments = {segment.name for segment in manifest.segments}
     for name in storage.list(layout.SEGMENTS):
         if name not in segments:
-            storage.remove(f"{layout.SEGMENTS}/{name}")
+            with suppress(Locked), ExitStack() as held:
+                if layout.is_merged(name) and not merging:
+                    held.enter_context(storage.lock(layout.MERGE_LOCK))
+                storage.remove(f"{layout.SEGMENTS}/{name}")
             continue
         for file in storage.list(f"{layout.SEGMENTS}/{name}"):
             path = layout.segment_file(name, file)

@@ -1,207 +1,60 @@
-"""A segment: documents, their vectors and an index over them. Writer -> files -> reader.
+"""Reading a segment: documents, their vectors and the indexes over them.
 
-The writer takes batches of any size in bounded memory: documents stream to disk, vectors and the
-metadata's values are held until the segment is complete. The reader never changes; what was deleted
-since is a mask beside it.
+A segment never changes: what was deleted since is a mask beside it, and deleting makes another
+`Segment` over the same files.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from itertools import count
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lexidex.errors import CorruptFile, UnsupportedVersion
+from lexidex.errors import UnsupportedVersion
 
-from .. import planner
 from ..allowed import Allowed
 from ..exact import ExactIndex
-from ..filters import Columns, ColumnsWriter, Expression, Selection, evaluate
+from ..filters import Columns, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
 from ..seismic.frontier import Frontier
 from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
-from .arrays import read_arrays, write_arrays
-from .building import Building
-from .documents import (
-    DocumentReader,
-    DocumentWriter,
-    StorableDocument,
-    repeated_ids,
-    sort_ids,
-)
-from .files import FileStorage, Memory, Storage
-from .manifest import FileEntry, SegmentEntry, check_file, counted
+from .arrays import read_arrays
+from .deletions import DeadTerms, read_deletions
+from .documents import read_documents
+from .files import Memory, Storage
+from .manifest import FileEntry, SegmentEntry, check_file
+from .tuned import read_tuning
 
 VERIFIED_AT_OPEN = 1 << 26
 """Bytes of a file that opening it may read through: some 50 milliseconds."""
 
-METADATA_LIMIT = 1 << 28
-"""A segment is completed when the distinct strings in its metadata, which are held meanwhile, have
-this many characters."""
+LOOK_UP_COST = 500
+"""Looking one id up costs as much as comparing this many: 40 microseconds, 80 nanoseconds."""
 
-_VECTORS_KIND = "vectors"
-_MAP_KIND = "document-map"
-_DELETIONS_KIND = "deletions"
+VECTORS_KIND = "vectors"
+"""Kind of the file of vectors."""
 
-
-class SegmentWriter:
-    """Collects documents with their passages' vectors; `finish` makes a segment of them."""
-
-    def __init__(self, storage: Storage, name: str, building: Building | None = None) -> None:
-        """Start the segment `name`; nothing of it is searchable before `finish`."""
-        self._storage = storage
-        self._building = building or Building()
-        self._name = name
-        self._open = ExitStack()
-        self._file = self._open.enter_context(counted(storage, self._path(layout.DOCUMENTS)))
-        self._documents = DocumentWriter(self._file)
-        self._metadata = ColumnsWriter()
-        self._passage_counts: list[int] = []
-        self._ids: list[str] = []
-        self._drafts: list[Vectors] = []
-        self.n_postings = 0
-
-    @property
-    def n_documents(self) -> int:
-        """Documents added so far."""
-        return len(self._ids)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is time to finish."""
-        too_long = self._metadata.n_characters >= METADATA_LIMIT
-        return too_long or self.n_postings >= self._building.segment_postings
-
-    @property
-    def total_length(self) -> float:
-        """Sum of all values of the vectors added so far."""
-        return sum(float(draft.data.sum(dtype=np.float64)) for draft in self._drafts)
-
-    def add(
-        self,
-        documents: Sequence[StorableDocument],
-        vectors: Vectors,
-        passage_counts: Sequence[int] | None = None,
-    ) -> None:
-        """Append documents.
-
-        Args:
-            vectors: csr_array, one row a passage, in order of the documents.
-            passage_counts: passages of each document; one each when None.
-        """
-        for document in documents:
-            self._documents.add(document)
-            self._metadata.add(document.metadata)
-            self._ids.append(document.id)
-        self._passage_counts += passage_counts or [1] * len(documents)
-        self._drafts.append(vectors)
-        self.n_postings += int(vectors.nnz)
-
-    def finish(self, weigh: Callable[[Vectors], Vectors]) -> SegmentEntry:
-        """Weigh the drafts, write every file, and describe the segment.
-
-        Documents whose id comes again later in the segment count as deleted.
-        """
-        total_length = self.total_length
-        batch_starts = self._documents.finish()
-        self._open.close()
-        files = [self._file.entry(self._path(layout.DOCUMENTS)), self._write_metadata()]
-        ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
-        id_order = sort_ids(ids)
-        passage_starts = np.zeros(len(self._ids) + 1, dtype=np.int64)
-        np.cumsum(self._passage_counts, out=passage_starts[1:])
-        files.append(
-            self._write(
-                layout.DOCUMENT_MAP,
-                _MAP_KIND,
-                {
-                    "batch_starts": batch_starts,
-                    "id_order": id_order,
-                    "passage_starts": passage_starts,
-                },
-            )
-        )
-        drafts, self._drafts = self._drafts, []
-        for place, draft in enumerate(drafts):
-            drafts[place] = weigh(draft)
-        files.append(self._write_vectors(drafts))
-        drafts.clear()
-        vectors = _read_vectors(self._storage, self._path(layout.VECTORS), "map")
-        files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
-        if vectors.shape[0] >= planner.SEISMIC_FROM:
-            files.append(self._write_seismic(vectors))
-        self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
-        self._storage.sync_folder(layout.SEGMENTS)
-        entry = SegmentEntry(
-            name=self._name,
-            n_documents=len(self._ids),
-            n_passages=int(passage_starts[-1]),
-            n_postings=self.n_postings,
-            n_deleted=0,
-            total_length=total_length,
-            files=tuple(files),
-        )
-        return mark_deleted(self._storage, entry, repeated_ids(ids, id_order), generation=0)
-
-    def abandon(self) -> None:
-        """Remove what was written."""
-        self._open.close()
-        self._storage.remove(f"{layout.SEGMENTS}/{self._name}")
-
-    def _path(self, file: str) -> str:
-        return layout.segment_file(self._name, file)
-
-    def _write(
-        self, file: str, kind: str, arrays: Mapping[str, Any], meta: Mapping[str, Any] | None = None
-    ) -> FileEntry:
-        with counted(self._storage, self._path(file)) as target:
-            write_arrays(target, kind, arrays, meta or {})
-        return target.entry(self._path(file))
-
-    def _write_metadata(self) -> FileEntry:
-        with counted(self._storage, self._path(layout.METADATA)) as target:
-            self._metadata.write(target)
-        self._metadata = ColumnsWriter()
-        return target.entry(self._path(layout.METADATA))
-
-    def _write_vectors(self, batches: list[Vectors]) -> FileEntry:
-        dim = max((batch.shape[1] for batch in batches), default=0)
-        counts = [np.diff(batch.indptr) for batch in batches]
-        indptr = np.zeros(sum(c.size for c in counts) + 1, dtype=np.int64)
-        if counts:
-            np.cumsum(np.concatenate(counts), out=indptr[1:])
-        arrays = {
-            "indptr": indptr,
-            "components": ("<i4", (batch.indices for batch in batches)),
-            "values": ("<f4", (batch.data for batch in batches)),
-        }
-        return self._write(layout.VECTORS, _VECTORS_KIND, arrays, {"dim": dim})
-
-    def _write_seismic(self, vectors: Vectors) -> FileEntry:
-        """Build, tune and write the approximate index; the exact one is written already."""
-        path = self._path(layout.EXACT)
-        oracle = ExactIndex.read(self._storage.view(path), f"{self._storage.location}/{path}")
-        folder = self._storage.root if isinstance(self._storage, FileStorage) else None
-        return self._write_index(layout.SEISMIC, self._building.seismic(vectors, oracle, folder))
-
-    def _write_index(self, file: str, index: ExactIndex | SeismicIndex) -> FileEntry:
-        with counted(self._storage, self._path(file)) as target:
-            index.write(target)
-        return target.entry(self._path(file))
+_versions = count()
 
 
 class Segment:
-    """A committed segment, memory-mapped."""
+    """A segment, memory-mapped; what is deleted may be more than on disk.
+
+    Attributes:
+        deleted: bool (n_documents,), or None when nothing is.
+        version: another number for every segment and every other `deleted` of one; what is derived
+            of both may be kept under it.
+    """
 
     def __init__(
         self, storage: Storage, entry: SegmentEntry, memory: Memory = "map", verify: bool = True
@@ -219,27 +72,19 @@ class Segment:
             check_file(storage, file, storage.view(file.name) if small else None)
         self.entry = entry
         self._storage = storage
-        data, where = self._view(layout.DOCUMENT_MAP, "map")
-        mapped, _ = read_arrays(data, _MAP_KIND, where)
-        path = layout.segment_file(entry.name, layout.DOCUMENTS)
-        self.documents = DocumentReader(
-            storage.view(path),
-            mapped["batch_starts"],
-            mapped["id_order"],
-            f"{storage.location}/{path}",
-        )
-        self.passage_starts: NDArray[np.int64] = mapped["passage_starts"]
-        self.vectors = _read_vectors(
-            storage, layout.segment_file(entry.name, layout.VECTORS), "map"
-        )
+        self.documents, self.passage_starts = read_documents(storage, entry)
+        self.vectors = read_vectors(storage, entry.name)
         self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
         self.seismic: SeismicIndex | None = None
         if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
             data, where = self._view(layout.SEISMIC, memory)
             self.seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
             if entry.tuning is not None:
-                self.seismic.frontier = self._tuning(entry.tuning)
-        self.deleted = self._deleted()
+                self.seismic.frontier = read_tuning(storage, entry.tuning)
+        self.deleted = read_deletions(storage, entry)
+        self.version = next(_versions)
+        self._live: Allowed | None = None
+        self._dead_terms: DeadTerms | None = None
 
     @property
     def n_live(self) -> int:
@@ -252,12 +97,59 @@ class Segment:
             return passages
         return np.searchsorted(self.passage_starts, passages, side="right") - 1
 
-    def live_passages(self) -> NDArray[np.bool_] | None:
-        """bool (n_passages,): passages of documents that are not deleted; None when all are."""
-        if self.deleted is None:
-            return None
-        live: NDArray[np.bool_] = np.repeat(~self.deleted, np.diff(self.passage_starts))
-        return live
+    @property
+    def live(self) -> Allowed | None:
+        """The passages of documents that are not deleted; None when all are."""
+        if self._live is None and self.deleted is not None:
+            self._live = self._passages(~self.deleted)
+        return self._live
+
+    @property
+    def dead_terms(self) -> DeadTerms:
+        """How many deleted passages have each component."""
+        if self._dead_terms is None:
+            terms = DeadTerms()
+            if self.deleted is not None:
+                dead = self.passages_of(np.flatnonzero(self.deleted))
+                terms = terms.add(self.vectors[dead])
+            self._dead_terms = terms
+        return self._dead_terms
+
+    def without(self, documents: NDArray[np.int64]) -> Self:
+        """This segment with more of its live documents deleted, in memory only."""
+        other = copy(self)
+        known = np.zeros(self.entry.n_documents, np.bool_) if self.deleted is None else self.deleted
+        other.deleted = known.copy()
+        other.deleted[documents] = True
+        other.entry = replace(self.entry, n_deleted=self.entry.n_deleted + documents.size)
+        other.version, other._live = next(_versions), None
+        if self._dead_terms is not None:
+            other._dead_terms = self._dead_terms.add(self.vectors[self.passages_of(documents)])
+        return other
+
+    def as_of(self, entry: SegmentEntry) -> Self:
+        """This segment with the deletions that another manifest names."""
+        deleted = read_deletions(self._storage, entry)
+        none = np.zeros(self.entry.n_documents, dtype=np.bool_)
+        known = none if self.deleted is None else self.deleted
+        wanted = none if deleted is None else deleted
+        other = copy(self)
+        if (known & ~wanted).any():
+            other.deleted, other.version = deleted, next(_versions)
+            other._live = other._dead_terms = None
+        elif (wanted & ~known).any():
+            other = self.without(np.flatnonzero(wanted & ~known))
+        other.entry = entry
+        return other
+
+    def with_frontier(self, file: FileEntry | None, frontier: Frontier) -> Self:
+        """This segment with another table of points, as a file beside it has it."""
+        other = copy(self)
+        other.entry = replace(self.entry, tuning=file)
+        other.seismic = copy(self.seismic)
+        if other.seismic is not None:
+            other.seismic.frontier = frontier
+        return other
 
     @cached_property
     def metadata(self) -> Columns:
@@ -279,11 +171,24 @@ class Segment:
         documents = evaluate(expression, self.metadata)
         if self.deleted is not None:
             documents &= ~self.deleted
-        passages = documents
-        if self.entry.n_passages != self.entry.n_documents:
-            passages = np.repeat(documents, np.diff(self.passage_starts))
         n_documents = int(np.count_nonzero(documents))
-        return Selection(documents, Allowed(passages, passages.size), n_documents)
+        return Selection(documents, self._passages(documents), n_documents)
+
+    def passages_of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The passages of documents, int64, in order."""
+        if self.entry.n_passages == self.entry.n_documents:
+            return documents
+        starts, ends = self.passage_starts[documents], self.passage_starts[documents + 1]
+        before = np.cumsum(ends - starts) - (ends - starts)
+        places: NDArray[np.int64] = np.repeat(starts - before, ends - starts)
+        return places + np.arange(places.size)
+
+    def locate(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """The ordinals of live documents whose id is among `ids`, int64, each once."""
+        if len(ids) * LOOK_UP_COST < self.entry.n_documents:
+            found = (self.find(doc_id) for doc_id in dict.fromkeys(ids))
+            return np.array([place for place in found if place is not None], dtype=np.int64)
+        return np.flatnonzero(self.passages_with_ids(pa.array(ids, pa.large_string())))
 
     def passages_with_ids(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.bool_]:
         """bool (n_documents,): live documents whose id is among `ids`."""
@@ -298,54 +203,22 @@ class Segment:
             return None
         return ordinal
 
+    def _passages(self, documents: NDArray[np.bool_]) -> Allowed:
+        """The passages of the documents that a mask marks."""
+        passages = documents
+        if self.entry.n_passages != self.entry.n_documents:
+            passages = np.repeat(documents, np.diff(self.passage_starts))
+        return Allowed(passages, passages.size)
+
     def _view(self, file: str, memory: Memory) -> tuple[memoryview, str]:
         """A file's bytes, and what to call it in messages."""
         name = layout.segment_file(self.entry.name, file)
         return self._storage.view(name, memory), f"{self._storage.location}/{name}"
 
-    def _tuning(self, file: FileEntry) -> Frontier:
-        where = f"{self._storage.location}/{file.name}"
-        try:
-            described = json.loads(bytes(self._storage.view(file.name, "load")))
-            return Frontier.restore(described["points"], where)
-        except (ValueError, TypeError, KeyError):
-            raise CorruptFile(f"{where}: not what tuning writes; tune again") from None
 
-    def _deleted(self) -> NDArray[np.bool_] | None:
-        if self.entry.deletions is None:
-            return None
-        name = self.entry.deletions.name
-        where = f"{self._storage.location}/{name}"
-        arrays, _ = read_arrays(self._storage.view(name, "load"), _DELETIONS_KIND, where)
-        unpacked = np.unpackbits(arrays["bits"], count=self.entry.n_documents)
-        return unpacked.astype(np.bool_)
-
-
-def mark_deleted(
-    storage: Storage, entry: SegmentEntry, deleted: NDArray[np.bool_], generation: int
-) -> SegmentEntry:
-    """The entry with these documents deleted, their mask written as of `generation`."""
-    if not deleted.any():
-        return entry
-    name = layout.deletions(entry.name, generation)
-    with counted(storage, name) as target:
-        write_arrays(target, _DELETIONS_KIND, {"bits": np.packbits(deleted)}, {})
-    storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
-    return replace(entry, n_deleted=int(deleted.sum()), deletions=target.entry(name))
-
-
-def record_tuning(
-    storage: Storage, entry: SegmentEntry, frontier: Frontier, generation: int
-) -> SegmentEntry:
-    """The entry with what tuning has found beside it, written as of `generation`."""
-    name = layout.tuning(entry.name, generation)
-    with counted(storage, name) as target:
-        target.write(json.dumps({"points": frontier.rows()}, indent=1).encode())
-    storage.sync_folder(f"{layout.SEGMENTS}/{entry.name}")
-    return replace(entry, tuning=target.entry(name))
-
-
-def _read_vectors(storage: Storage, name: str, memory: Memory) -> Vectors:
+def read_vectors(storage: Storage, segment: str) -> Vectors:
+    """The vectors of the segment of that name, mapped."""
+    name = layout.segment_file(segment, layout.VECTORS)
     where = f"{storage.location}/{name}"
-    arrays, meta = read_arrays(storage.view(name, memory), _VECTORS_KIND, where)
+    arrays, meta = read_arrays(storage.view(name), VECTORS_KIND, where)
     return csr(arrays["values"], arrays["components"], arrays["indptr"], int(meta["dim"]))

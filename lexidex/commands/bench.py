@@ -129,6 +129,23 @@ def filters(run: Run) -> None:
     run_filters(run.workload, run.built_file(), run.record)
 
 
+@bench.command()
+@benchmark()
+def churn(
+    run: Run,
+    writes: Annotated[
+        int, typer.Option(min=1, help="Documents written singly, and as many by eight threads.")
+    ] = 1000,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the documents that are replaced.")
+    ] = 0.2,
+) -> None:
+    """What a collection that was changed costs to search, next to one built at once."""
+    from lexidex.eval.benchmarks.churn import run_churn
+
+    run_churn(run.workload, record=run.record, say=run.say, n_writes=writes, share=share)
+
+
 @bench.command("rank-safe")
 @benchmark()
 def rank_safe(run: Run) -> None:

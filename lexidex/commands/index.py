@@ -78,7 +78,11 @@ def index(
     if errors:
         write_file(errors, "")
     chosen = load_encoder(encoder) if encoder else None
-    collection = Collection.open(to) if exists(to) else Collection.create(to, chosen)
+    collection = (
+        Collection.open(to, merge="inline")
+        if exists(to)
+        else Collection.create(to, chosen, merge="inline")
+    )
     replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
         raise EncoderMismatch(

@@ -11,7 +11,8 @@ from lexidex.index.seismic import memory
 from lexidex.index.seismic.crew import STAGES
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage
-from lexidex.index.storage.segment import Segment, SegmentWriter
+from lexidex.index.storage.segment import Segment
+from lexidex.index.storage.segment_writer import SegmentWriter
 
 from ..collections import random_batch
 from .test_segment import Doc

@@ -1,0 +1,190 @@
+"""The log: small writes, one checksummed record a commit, appended and synced before they count.
+
+A collection's log goes on from the manifest of one generation. A record is whatever was committed
+together; the next is written only when it has reached the disk. So what a crash leaves unfinished
+is always the last record: readers ignore such a *torn tail*, and the next commit cuts it off. A
+damaged record that others follow was once complete, and is an error.
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import zlib
+from dataclasses import dataclass
+
+from lexidex.errors import CorruptFile, UnsupportedVersion
+
+from . import layout
+from .arrays import FORMAT_VERSION
+from .files import Storage
+
+MAGIC = b"LEXILOG\0"
+_HEAD = struct.Struct("<8sIIQI")
+"""Magic, format version, salt, generation, CRC-32 of these."""
+
+_RECORD = struct.Struct("<4sIQI")
+"""Mark, length of the payload, commit number, CRC-32 of salt, these and the payload."""
+
+_MARK = b"\xe7LXR"
+_SIGNED = struct.Struct("<IQ")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a log has been read or written.
+
+    Attributes:
+        name: the file.
+        salt: what its checksums start with; other files' records do not pass for this one's.
+        commit: number of the last commit, that of the manifest before the first record.
+        end: offset behind the last complete record.
+    """
+
+    name: str
+    salt: int
+    commit: int
+    end: int
+
+
+def create_log(storage: Storage, generation: int) -> Place:
+    """Write the empty log that goes on from a generation; its name is durable with the folder's."""
+    salt = secrets.randbits(32)
+    name = layout.log(generation)
+    with storage.create(name) as file:
+        file.write(_head(salt, generation))
+    return Place(name, salt, generation, _HEAD.size)
+
+
+def open_log(storage: Storage, generation: int) -> Place:
+    """The beginning of the log that goes on from a generation.
+
+    Raises:
+        CorruptFile, UnsupportedVersion: it is missing, its head is damaged, or another log's.
+    """
+    name = layout.log(generation)
+    where = f"{storage.location}/{name}"
+    data = storage.read(name, 0)[: _HEAD.size]
+    if not data.startswith(MAGIC[: len(data)]) or not data:
+        raise CorruptFile(f"{where}: not a Lexidex log (starts with {data[:8]!r})")
+    if len(data) < _HEAD.size:
+        raise CorruptFile(f"{where}: truncated, {len(data)} bytes is less than its head")
+    _, version, salt, follows, crc = _HEAD.unpack(data)
+    if version != FORMAT_VERSION:
+        raise UnsupportedVersion(
+            f"{where}: format version {version}; this Lexidex reads version {FORMAT_VERSION}: "
+            "use the release that wrote it"
+        )
+    if crc != zlib.crc32(data[:-4]) or follows != generation:
+        raise CorruptFile(f"{where}: its head does not match its checksum, or its name")
+    return Place(name, salt, generation, _HEAD.size)
+
+
+def read_log(storage: Storage, place: Place) -> tuple[list[bytes], Place]:
+    """The payloads of the complete records behind `place`, and the place behind them.
+
+    Raises:
+        CorruptFile: a record is damaged though others follow it, or their numbers jump; the
+            message names its offset.
+    """
+    data = storage.read(place.name, place.end)
+    while True:
+        payloads, last = _complete(data, place)
+        rest = data[last.end - place.end :]
+        later = _records_in(rest, last.salt)
+        if not later:
+            return payloads, last
+        again = storage.read(place.name, place.end)
+        if again == data:  # and not read while it was written
+            raise CorruptFile(f"{storage.location}/{last.name}: {_damage(rest, last)}")
+        data = again
+
+
+def read_sound(storage: Storage, place: Place) -> tuple[list[bytes], Place, list[bytes]]:
+    """What `read_log` returns, and the records behind the damage if there is any; for repairs."""
+    data = storage.read(place.name, place.end)
+    payloads, last = _complete(data, place)
+    return payloads, last, _records_in(data[last.end - place.end :], last.salt)
+
+
+def restore_head(storage: Storage, generation: int) -> Place | None:
+    """Write a damaged head anew where the records still agree with the salt in it."""
+    name = layout.log(generation)
+    if name not in storage.list() or storage.size(name) < _HEAD.size:
+        return None
+    data = storage.read(name, 0)
+    place = Place(name, _HEAD.unpack_from(data)[2], generation, _HEAD.size)
+    if not _complete(data[_HEAD.size :], place)[0]:
+        return None
+    with storage.create(f"{name}.tmp") as file:
+        file.write(_head(place.salt, generation) + data[_HEAD.size :])
+    storage.rename(f"{name}.tmp", name)
+    storage.sync_folder()
+    return place
+
+
+def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
+    """Write the next commit behind `place`, cutting off a torn tail, and sync it.
+
+    When that fails without the process dying, the log is as before.
+    """
+    signed = _SIGNED.pack(len(payload), place.commit + 1)
+    crc = zlib.crc32(payload, zlib.crc32(signed, place.salt))
+    record = _MARK + signed + struct.pack("<I", crc) + payload
+    try:
+        storage.append(place.name, place.end, record)
+        storage.sync(place.name)
+    except Exception:
+        storage.append(place.name, place.end, b"")
+        raise
+    return Place(place.name, place.salt, place.commit + 1, place.end + len(record))
+
+
+def _head(salt: int, generation: int) -> bytes:
+    head = _HEAD.pack(MAGIC, FORMAT_VERSION, salt, generation, 0)[:-4]
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+def _complete(data: bytes, place: Place) -> tuple[list[bytes], Place]:
+    """The records at the beginning of `data`, which stands at `place`, as far as they go on."""
+    payloads, position, commit = [], 0, place.commit
+    while (found := _record_at(data, position, place.salt)) and found[0] == commit + 1:
+        payloads.append(found[1])
+        position += _RECORD.size + len(found[1])
+        commit += 1
+    return payloads, Place(place.name, place.salt, commit, place.end + position)
+
+
+def _records_in(data: bytes, salt: int) -> list[bytes]:
+    """The payloads of complete records anywhere in `data`."""
+    payloads = []
+    position = data.find(_MARK)
+    while position >= 0:
+        found = _record_at(data, position, salt)
+        if found:
+            payloads.append(found[1])
+        position = data.find(_MARK, position + (_RECORD.size + len(found[1]) if found else 1))
+    return payloads
+
+
+def _damage(rest: bytes, last: Place) -> str:
+    found = _record_at(rest, 0, last.salt)
+    if found:
+        return f"at byte {last.end}, commit {found[0]} follows commit {last.commit}"
+    return (
+        f"the record at byte {last.end} is damaged, and others follow it; "
+        "'lexidex check --repair' keeps what comes before"
+    )
+
+
+def _record_at(data: bytes, position: int, salt: int) -> tuple[int, bytes] | None:
+    """Commit number and payload of the complete record at `position`, or None."""
+    if position + _RECORD.size > len(data):
+        return None
+    mark, length, commit, crc = _RECORD.unpack_from(data, position)
+    start = position + _RECORD.size
+    if mark != _MARK or start + length > len(data):
+        return None
+    payload = data[start : start + length]
+    sound = zlib.crc32(payload, zlib.crc32(_SIGNED.pack(length, commit), salt)) == crc
+    return (commit, payload) if sound else None

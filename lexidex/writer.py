@@ -1,0 +1,364 @@
+"""The writing side of a collection: small writes to the log, large ones to segments, flush, merge.
+
+Three locks, taken in this order. A merge holds the *merge lock* (in the process, then in the
+storage) throughout. The *write lock*, of the same two parts, is held for a whole write, and by a
+merge only while it puts its result in place: there is one writer at a time. `Newest.lock` is held
+for moments, while what a commit wrote becomes durable and visible.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain
+from typing import Any, Literal, TypeAlias
+
+from lexidex.encoders import Encoder
+from lexidex.errors import Locked, StorageFull
+from lexidex.index.filters import Expression
+from lexidex.index.storage import layout
+from lexidex.index.storage.building import Building
+from lexidex.index.storage.change import encode_change
+from lexidex.index.storage.files import waiting
+from lexidex.index.storage.log import Place, append_record
+from lexidex.results import WriteResult
+
+from . import fresh
+from .background import Background
+from .copying import deleted_since
+from .drafting import Given, text_length
+from .group_commit import GroupCommit
+from .merging import Merge, choose, neighbours
+from .opening import Newest
+from .small_writes import Delete, GroupState, SmallWrite, Update, Upsert, combined
+from .snapshot import Snapshot
+from .tuning import Tuned, commit_tuning
+from .write import Progress, Write, named_by_words
+
+Merging: TypeAlias = Literal["background", "inline", "off"]
+"""When segments are merged: by a thread of the process that writes, at the end of writes, never."""
+
+SMALL_WRITE = 1_000
+"""Documents up to which an upsert goes into the log; from there on, writing a segment costs less
+a document than writing it twice."""
+
+SMALL_CHARACTERS = 1 << 24
+"""Characters of text up to which it does."""
+
+SMALL_DELETE = 10_000
+"""Deleted documents up to which their ids go into the log; for more, masks are written at once."""
+
+LOG_DOCUMENTS = 10_000
+"""Documents in memory from which the log is flushed: a tenth of a second to build a segment of."""
+
+LOG_BYTES = 1 << 25
+"""Bytes of log from which it is flushed."""
+
+LOG_COMMITS = 2_000
+"""Commits in the log from which it is flushed: a fifth of a second to read on opening."""
+
+QUIET_SECONDS = 0.5
+"""Time without writes after which fresh segments are merged into one."""
+
+SWAP_SECONDS = 10.0
+"""How long a finished merge waits for another process to end its write, before it is abandoned."""
+
+COMPACT_SECONDS = 1.0
+"""How long compacting waits for another process that sweeps; one that merges takes longer."""
+
+
+class Writer:
+    """Everything that changes a collection. Safe to use from many threads."""
+
+    def __init__(self, newest: Newest, merging: Merging) -> None:
+        """Write on top of `newest`."""
+        self._newest = newest
+        self._storage = newest.storage
+        self._merging = merging
+        self._writing = threading.Lock()
+        self._merge_turn = threading.Lock()
+        self._group = GroupCommit[SmallWrite, WriteResult](self._commit)
+        self._background = Background(self._work)
+        self._building = Building()
+        self._synced: Place | None = None
+        self._unflushed = False
+
+    def upsert(
+        self,
+        documents: Iterable[Given],
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Few documents go into the log, many into segments."""
+        self._keep_within(building)
+        given = iter(documents)
+        head: list[Given] = []
+        n_characters = 0
+        for document in given:
+            head.append(document)
+            n_characters += text_length(document)
+            if len(head) > SMALL_WRITE or n_characters > SMALL_CHARACTERS:
+                return self._write_segments(chain(head, given), progress, building)
+        # Not refreshed: that would wait for the commit under way, and this one could not join
+        # the next. What other processes have changed is seen to when its turn comes.
+        result = self._group.submit(Upsert(head, self._newest.snapshot))
+        if progress:
+            progress(result.upserted)
+        self._tidy()
+        return result
+
+    def delete(self, ids: Sequence[str]) -> WriteResult:
+        """Remove documents."""
+        if len(ids) > SMALL_DELETE:
+            return self._delete_chosen(lambda _: ids)
+        result = self._group.submit(Delete(ids))
+        self._tidy()
+        return result
+
+    def delete_matching(self, expression: Expression) -> WriteResult:
+        """Remove what a filter lets through when the write has its turn."""
+        return self._delete_chosen(lambda snapshot: snapshot.ids(expression))
+
+    def update(self, updates: Sequence[Mapping[str, Any]]) -> WriteResult:
+        """Change metadata."""
+        (result,) = self._commit([Update(updates)])
+        self._tidy()
+        return result
+
+    def replace(
+        self,
+        documents: Iterable[Given],
+        encoder: Encoder,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Put documents in the place of everything."""
+        self._keep_within(building)
+        return self._write_segments(documents, progress, building, encoder)
+
+    def keep_tuning(self, found: Sequence[Tuned]) -> None:
+        """Commit what tuning has found."""
+        with self._exclusive() as snapshot, self._newest.lock:
+            self._newest.snapshot = commit_tuning(self._storage, snapshot, found)
+
+    def flush(self) -> None:
+        """Make a segment of what the log holds."""
+        with self._exclusive() as snapshot:
+            self._flush(snapshot)
+        self._tidy()
+
+    def compact(self, progress: Progress | None = None, building: Building | None = None) -> None:
+        """Make one segment of everything."""
+        self._keep_within(building)
+        self._background.stop()
+        with self._exclusive() as snapshot:
+            self._flush(snapshot)
+        with self._merge_turn, waiting(self._storage, layout.MERGE_LOCK, COMPACT_SECONDS):
+            stored = self._newest.snapshot.stored
+            if len(stored) > 1 or any(segment.deleted is not None for segment in stored):
+                self._merge(range(len(stored)), progress, building)
+
+    def close(self) -> None:
+        """Stop merging, and flush what this writer has put into the log."""
+        self._background.stop()
+        if self._unflushed:
+            with self._exclusive() as snapshot:
+                self._flush(snapshot)
+
+    def settle(self) -> None:
+        """Return when merging in the background has nothing left to do."""
+        self._background.join()
+
+    def _keep_within(self, building: Building | None) -> None:
+        """Flush and merge within the memory of the last write that named any."""
+        if building is not None:
+            self._building = Building(building.memory)
+
+    @contextmanager
+    def _exclusive(self, patience: float = 0.0) -> Iterator[Snapshot]:
+        """Hold the write lock; gives the newest snapshot.
+
+        Args:
+            patience: seconds to wait for another process; a writer in this one is waited for.
+        """
+        with self._writing, waiting(self._storage, layout.LOCK, patience):
+            place = self._newest.refresh().place
+            if place != self._synced:
+                # Another process wrote, and may have died before that was durable.
+                self._storage.sync(place.name)
+                self._storage.sync_folder()
+                self._synced = place
+            yield self._newest.snapshot
+
+    def _commit(self, writes: Sequence[SmallWrite]) -> list[WriteResult]:
+        """Append the changes of some small writes as one record."""
+        with self._exclusive() as snapshot:
+            return self._append(snapshot, writes)
+
+    def _append(self, snapshot: Snapshot, writes: Sequence[SmallWrite]) -> list[WriteResult]:
+        """`_commit` on the newest snapshot, under the write lock."""
+        state = GroupState(snapshot, named_by_words(snapshot))
+        changes, results = [], []
+        for write in writes:
+            change, result = write.change(state)
+            state.changed.update(dict.fromkeys(change.deleted, False))
+            state.changed.update({document.id: True for document in change.documents})
+            changes.append(change)
+            results.append(result)
+        if any(change.ids for change in changes):
+            change = combined(changes, snapshot)
+            with self._newest.lock:
+                place = append_record(self._storage, snapshot.place, encode_change(change))
+                self._synced = place
+                snapshot = self._newest.snapshot = snapshot.after(change, place)
+            self._unflushed = True
+        if _is_large(snapshot):
+            with suppress(StorageFull):  # the write is done; the next one tries again
+                self._flush(snapshot)
+        return [replace(result, generation=snapshot.generation) for result in results]
+
+    def _delete_chosen(self, choose_ids: Callable[[Snapshot], Sequence[str]]) -> WriteResult:
+        """Remove the documents whose ids are chosen on the newest snapshot."""
+        with self._exclusive() as snapshot:
+            ids = choose_ids(snapshot)
+            if len(ids) <= SMALL_DELETE:
+                (result,) = self._append(snapshot, [Delete(ids)])
+            else:
+                write = Write(self._storage, snapshot, snapshot.encoder, self._building)
+                generation = snapshot.generation + 1
+                self._finish(write, snapshot.encoder, generation, lambda: write.delete(ids))
+                result = WriteResult(deleted=write.deleted, generation=generation)
+        self._tidy()
+        return result
+
+    def _write_segments(
+        self,
+        documents: Iterable[Given],
+        progress: Progress | None,
+        building: Building | None,
+        encoder: Encoder | None = None,
+    ) -> WriteResult:
+        """A large write; `encoder` is given when it replaces everything."""
+        building = building or self._building
+        with self._exclusive() as snapshot:
+            chosen = encoder or snapshot.encoder
+            write = Write(self._storage, snapshot, chosen, building, keep=encoder is None)
+            generation = snapshot.generation + 1
+            self._finish(write, chosen, generation, lambda: write.upsert(documents, progress))
+        self._tidy()
+        return WriteResult(write.upserted, 0, write.failed, generation)
+
+    def _flush(self, snapshot: Snapshot) -> Snapshot:
+        if snapshot.generation == snapshot.manifest.generation:
+            return snapshot
+        write = Write(self._storage, snapshot, snapshot.encoder, self._building)
+        return self._finish(write, snapshot.encoder, snapshot.generation)
+
+    def _finish(
+        self,
+        write: Write,
+        encoder: Encoder,
+        generation: int,
+        run: Callable[[], None] | None = None,
+    ) -> Snapshot:
+        """Run a write to its end and show it; undo it when it fails."""
+        try:
+            write.start()
+            if run:
+                run()
+            manifest, place = write.commit(generation)
+        except BaseException:
+            write.abandon()
+            raise
+        with self._newest.lock:
+            former = self._newest.snapshot
+            self._newest.snapshot = self._newest.compose(manifest, encoder, place, former)
+        self._synced = place
+        self._unflushed = False
+        return self._newest.snapshot
+
+    def _tidy(self) -> None:
+        """Merge what should be merged, now or soon."""
+        if self._merging == "inline":
+            while self._merge_next(None):
+                pass
+        elif self._merging == "background":
+            snapshot = self._newest.snapshot
+            if len(snapshot.fresh) > 2 or self._next_merge():
+                self._background.wake()
+
+    def _work(self) -> None:
+        """What the thread in the background does."""
+        while True:
+            while self._merge_next(self._background.check):
+                pass
+            if len(self._newest.snapshot.fresh) <= 2:
+                return
+            if not self._background.pause(QUIET_SECONDS):
+                self._merge_fresh()
+
+    def _merge_next(self, check: Callable[[int], None] | None) -> bool:
+        """Merge what is most in need of it; whether anything was."""
+        if not self._next_merge():
+            return False
+        with (
+            suppress(Locked, StorageFull),
+            self._merge_turn,
+            self._storage.lock(layout.MERGE_LOCK),
+        ):
+            chosen = self._next_merge()
+            return bool(chosen) and self._merge(chosen, check)
+        return False
+
+    def _next_merge(self) -> range:
+        """Which segments are most in need of merging."""
+        entries = [segment.entry for segment in self._newest.snapshot.stored]
+        return choose(entries, self._building.segment_postings)
+
+    def _merge(
+        self,
+        places: range,
+        done: Callable[[int], None] | None,
+        building: Building | None = None,
+    ) -> bool:
+        """Merge neighbouring segments; False when others have changed them meanwhile."""
+        snapshot = self._newest.snapshot
+        sources = snapshot.stored[places.start : places.stop]
+        number = snapshot.manifest.next_segment
+        merge = Merge(self._storage, sources, number, building or self._building)
+        merge.build(done)
+        try:
+            with self._exclusive(SWAP_SECONDS) as snapshot, self._newest.lock:
+                merged = merge.commit(snapshot, self._newest.memory)
+                if merged is not None:
+                    self._newest.snapshot = merged
+                    return True
+        except Exception:
+            merge.abandon()
+            raise
+        merge.abandon()
+        return False
+
+    def _merge_fresh(self) -> None:
+        """Make one fresh segment of all."""
+        before = self._newest.snapshot.fresh
+        merged = fresh.merge(before)
+        self._background.check()
+        with self._writing, self._newest.lock:
+            snapshot = self._newest.snapshot
+            now = neighbours(snapshot.fresh, [segment.entry.name for segment in before])
+            if now is not None:
+                gone = deleted_since(before, now).nonzero()[0]
+                newer = snapshot.fresh[len(before) :]
+                self._newest.snapshot = snapshot.with_fresh([merged.without(gone), *newer])
+
+
+def _is_large(snapshot: Snapshot) -> bool:
+    """Whether the log should be flushed."""
+    n_documents = sum(segment.entry.n_documents for segment in snapshot.fresh)
+    n_commits = snapshot.generation - snapshot.manifest.generation
+    return (
+        n_documents >= LOG_DOCUMENTS or n_commits >= LOG_COMMITS or snapshot.place.end >= LOG_BYTES
+    )

@@ -1,0 +1,159 @@
+"""The log: what was appended is read, a torn tail is ignored, any other damage is named."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lexidex.errors import CorruptFile, FormatError, StorageFull, UnsupportedVersion
+from lexidex.index.storage import log
+from lexidex.index.storage.change import Change, combine, decode_change, encode_change
+from lexidex.index.storage.documents import StoredDocument
+from lexidex.index.storage.files import FileStorage, MemoryStorage
+
+from ...faults import full_disk
+from ..collections import random_batch
+
+PAYLOADS = [b"first", b"", b"the third", bytes(range(256))]
+
+
+def log_of(payloads, storage=None):
+    storage = storage or MemoryStorage()
+    place = log.create_log(storage, 7)
+    places = [place]
+    for payload in payloads:
+        place = log.append_record(storage, place, payload)
+        places.append(place)
+    return storage, places
+
+
+def read(storage):
+    return log.read_log(storage, log.open_log(storage, 7))
+
+
+@pytest.fixture(params=["file", "memory"])
+def storage(request, tmp_path):
+    return FileStorage(tmp_path) if request.param == "file" else MemoryStorage()
+
+
+def test_records_are_read_in_order_and_from_any_place_on(storage):
+    _, places = log_of(PAYLOADS, storage)
+    assert read(storage) == (PAYLOADS, places[-1])
+    assert [place.commit for place in places] == [7, 8, 9, 10, 11]
+    assert log.read_log(storage, places[2]) == (PAYLOADS[2:], places[-1])
+    assert log.read_log(storage, places[-1]) == ([], places[-1])
+
+
+def test_a_log_cut_at_any_byte_keeps_its_complete_records():
+    storage, places = log_of(PAYLOADS)
+    whole = bytes(storage.files[places[0].name])
+    for length in range(len(whole) + 1):
+        storage.files[places[0].name] = whole[:length]
+        if length < places[0].end:
+            with pytest.raises(CorruptFile, match=places[0].name):
+                read(storage)
+            continue
+        n_complete = sum(place.end <= length for place in places) - 1
+        payloads, last = read(storage)
+        assert payloads == PAYLOADS[:n_complete]
+        assert last == places[n_complete]
+        again = log.append_record(storage, last, b"next")
+        assert read(storage) == ([*payloads, b"next"], again)
+
+
+def test_any_flipped_bit_is_named_or_takes_the_last_record_away():
+    storage, places = log_of(PAYLOADS[:3])
+    whole = bytes(storage.files[places[0].name])
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        storage.files[places[0].name] = bytes(damaged)
+        if bit // 8 >= places[-2].end:
+            assert read(storage) == (PAYLOADS[:2], places[-2])
+            continue
+        with pytest.raises(FormatError) as caught:
+            read(storage)
+        assert places[0].name in str(caught.value)
+        if bit // 8 >= places[0].end:
+            at = max(place.end for place in places if place.end <= bit // 8)
+            assert f"byte {at} is damaged" in str(caught.value)
+
+
+def test_commits_that_jump_are_named():
+    storage, places = log_of(PAYLOADS)
+    data = bytes(storage.files[places[0].name])
+    storage.files[places[0].name] = data[: places[1].end] + data[places[2].end :]
+    with pytest.raises(CorruptFile, match=f"at byte {places[1].end}, commit 10 follows commit 8"):
+        read(storage)
+
+
+def test_records_of_another_log_do_not_pass():
+    storage, places = log_of(PAYLOADS)
+    other, _ = log_of(PAYLOADS)
+    head, name = places[0].end, places[0].name
+    storage.files[name] = storage.files[name][:head] + other.files[name][head:]
+    assert read(storage) == ([], places[0])
+
+
+def test_another_format_is_told_from_damage():
+    storage, places = log_of([])
+    data = bytearray(storage.files[places[0].name])
+    data[8] = 9
+    storage.files[places[0].name] = bytes(data)
+    with pytest.raises(UnsupportedVersion, match="format version 9; this Lexidex reads version 0"):
+        read(storage)
+
+
+def test_a_full_disk_leaves_the_log_as_it_was():
+    storage, places = log_of(PAYLOADS)
+    full = full_disk(storage.files, 1)
+    with pytest.raises(StorageFull):
+        log.append_record(full, places[-1], b"does not reach the disk")
+    full.fail_at = None
+    assert log.append_record(full, places[-1], b"fits").commit == places[-1].commit + 1
+    assert read(full)[0] == [*PAYLOADS, b"fits"]
+
+
+ids = st.sampled_from("abcdef")
+
+
+@st.composite
+def changes(draw):
+    put = draw(st.lists(ids, max_size=4, unique=True))
+    counts = np.array([draw(st.integers(1, 2)) for _ in put], dtype=np.int64)
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    vectors = random_batch(rng, int(counts.sum()), 5, 0.6)
+    documents = [StoredDocument(i, None, f"{i} {rng.integers(99)}", {}) for i in put]
+    return Change(documents, vectors, counts, 1.0, tuple(draw(st.lists(ids, max_size=3))))
+
+
+def applied(all_changes):
+    """The oracle: a dict, in order of age."""
+    content = {}
+    for change in all_changes:
+        for doc_id in change.deleted:
+            content.pop(doc_id, None)
+        rows = np.split(change.vectors.toarray(), np.cumsum(change.passage_counts)[:-1])
+        for document, passages in zip(change.documents, rows, strict=False):
+            content.pop(document.id, None)
+            padded = np.pad(passages, ((0, 0), (0, 5 - passages.shape[1])))
+            content[document.id] = (document.text, padded.tolist())
+    return list(content.items())
+
+
+@given(st.lists(changes(), min_size=1, max_size=5), changes())
+def test_changes_combined_do_what_they_do_one_after_the_other(given_changes, older):
+    combined = combine(given_changes)
+    restored = decode_change(encode_change(combined), "here")
+    expected = applied([older, *given_changes])
+    assert applied([older, combined]) == expected
+    assert applied([older, restored]) == expected
+    assert [d.id for d in restored.documents] == [d.id for d in combined.documents]
+
+
+def test_terms_of_changes_go_on_from_one_another():
+    one = Change(first_term=3, terms=("d", "e"))
+    nothing = Change(first_term=5)
+    other = Change(first_term=5, terms=("f",))
+    both = decode_change(encode_change(combine([one, nothing, other])), "here")
+    assert (both.first_term, both.terms) == (3, ("d", "e", "f"))
