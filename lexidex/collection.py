@@ -11,10 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 import numpy as np
 
+from lexidex.arguments import (
+    ALL_FIELDS,
+    Filter,
+    as_expression,
+    check_facets,
+    check_fields,
+    check_ids,
+    check_manner,
+)
 from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import (
@@ -40,16 +49,12 @@ from lexidex.results import (
     Timings,
     WriteResult,
 )
-from lexidex.snapshot import EVERYTHING, Located, Snapshot
+from lexidex.segment_search import Located
+from lexidex.snapshot import EVERYTHING, Snapshot
 from lexidex.sparse_input import resolve
 from lexidex.tuning import TuningReport, tune_segments
 from lexidex.write import Progress
 from lexidex.writer import Merging, Writer
-
-ALL_FIELDS = ("title", "text", "metadata")
-
-Filter: TypeAlias = Mapping[str, Any]
-"""Conditions on metadata, such as {"year": {"gte": 2000}}; docs/FILTERS.md has the language."""
 
 FACET_VALUES = 10
 """Values of each facet, unless asked for otherwise."""
@@ -188,7 +193,7 @@ class Collection:
         if (ids is None) == (filter is None):
             raise ParameterError("ids: give a list of ids or a filter, one of the two")
         if ids is not None:
-            return self._writer.delete(_check_ids(ids))
+            return self._writer.delete(check_ids(ids))
         expression = parse_filter(filter)
         if expression == EVERYTHING:
             raise ParameterError(
@@ -277,7 +282,7 @@ class Collection:
         """
         texts = [query] if sparse is None else None
         options: dict[str, Any] = {"exact": exact, "params": params, "accuracy": accuracy}
-        only = _expression(filter)
+        only = as_expression(filter)
         return self._search(texts, sparse, k, fields, only, facets, **options)[0]
 
     def search_batch(
@@ -297,12 +302,12 @@ class Collection:
         Every result shares the timings and counters of the whole batch.
         """
         options: dict[str, Any] = {"exact": exact, "params": params, "accuracy": accuracy}
-        only = _expression(filter)
+        only = as_expression(filter)
         return self._search(list(queries), None, k, fields, only, n_threads=n_threads, **options)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many documents pass a filter; all of them without one."""
-        return self._snapshot.count(_expression(filter) or EVERYTHING)
+        return self._snapshot.count(as_expression(filter) or EVERYTHING)
 
     def facets(
         self, fields: Sequence[str], filter: Filter | None = None, n: int = FACET_VALUES
@@ -317,10 +322,10 @@ class Collection:
             For each field its values with their counts, most frequent first. A document counts
             once for each of its values.
         """
-        expression = _expression(filter) or EVERYTHING
+        expression = as_expression(filter) or EVERYTHING
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ParameterError(f"n: {n!r}; expected an integer of at least 1")
-        return self._snapshot.facets(_check_facets(fields), expression, n)
+        return self._snapshot.facets(check_facets(fields), expression, n)
 
     def tune(
         self,
@@ -383,7 +388,7 @@ class Collection:
         Raises:
             DocumentNotFound: there is none.
         """
-        place = self._snapshot.find(_check_ids([doc_id])[0])
+        place = self._snapshot.find(check_ids([doc_id])[0])
         if place is None:
             raise self._unknown(doc_id)
         found = self._snapshot.segments[place[0]].documents.fetch(place[1], ALL_FIELDS)
@@ -411,9 +416,9 @@ class Collection:
         **options: Any,
     ) -> list[SearchResult]:
         check_k(k)
-        _check_fields(fields)
-        _check_facets(facets)
-        _check_accuracy(**options)
+        check_fields(fields)
+        check_facets(facets)
+        check_manner(**options)
         snapshot = self._snapshot
         clock = [time.perf_counter()]
         if texts is None:
@@ -479,44 +484,6 @@ def _storage(path: str | PathLike[str] | Storage) -> Storage:
 
 def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
-
-
-def _check_ids(ids: Iterable[str]) -> list[str]:
-    if isinstance(ids, str) or not isinstance(ids, Iterable):
-        raise ParameterError(f"ids: {ids!r}; expected a list of ids")
-    named = list(ids)
-    for doc_id in named:
-        if not isinstance(doc_id, str):
-            raise ParameterError(f"ids: {doc_id!r}; an id is a string")
-    return named
-
-
-def _check_fields(fields: Sequence[str]) -> None:
-    for name in fields:
-        if name not in ALL_FIELDS:
-            raise ParameterError(f"fields: {name!r}; choose among {', '.join(ALL_FIELDS)}")
-
-
-def _check_facets(fields: Sequence[str]) -> Sequence[str]:
-    if isinstance(fields, str) or not all(isinstance(name, str) for name in fields):
-        raise ParameterError(f"facets: {fields!r}; expected a list of names of metadata fields")
-    return fields
-
-
-def _expression(given: Filter | None) -> Expression | None:
-    return None if given is None else parse_filter(given)
-
-
-def _check_accuracy(
-    exact: bool, params: SearchParams | None, accuracy: float | None, **_: Any
-) -> None:
-    if accuracy is None:
-        return
-    check_accuracy(accuracy)
-    if exact or params is not None:
-        raise ParameterError(
-            f"accuracy: give it without {'exact' if exact else 'params'}; 1.0 searches exactly"
-        )
 
 
 def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:

@@ -37,8 +37,8 @@ class SearchResult:
 
     Attributes:
         generation: the collection's generation that was searched.
-        plan: how each segment was searched, "exact" or "seismic", oldest segment first; "skipped"
-            where no document passes the filter.
+        plan: how each segment was searched, "exact" or "seismic", oldest segment first, those in
+            memory last; "skipped" where it has no document left, or none that passes the filter.
         ignored_terms: terms of the query that no document can match.
         counters: work done; equal on every machine.
         facets: for each field asked for, its most frequent values among all documents that pass

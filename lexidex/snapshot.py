@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
-from functools import partial
-from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +15,9 @@ from numpy.typing import NDArray
 
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.index import Allowed, Counters, SearchParams, TopK
+from lexidex.index import Allowed, Counters, SearchParams
 from lexidex.index.filters import Expression, FacetCount, FacetCounts, MaskCache, Selection
 from lexidex.index.filters.expression import And
-from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.change import Change
 from lexidex.index.storage.log import Place
 from lexidex.index.storage.manifest import Manifest
@@ -29,31 +25,10 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors, build_vectors
 
 from .fresh import with_change
-
-Method: TypeAlias = Literal["exact", "seismic", "skipped"]
-Plan: TypeAlias = tuple[Method, ...]
-"""How each segment was searched, oldest first; those of which a filter leaves nothing are not."""
+from .segment_search import Located, Method, Plan, chosen_params, methods_for, search_segment
 
 EVERYTHING = And(())
 """The filter that lets every live document through."""
-
-
-class Searcher(Protocol):
-    """The search of an index, its parameters chosen."""
-
-    def __call__(
-        self, queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None
-    ) -> TopK: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Located:
-    """A document found: which segment, which of its documents, which passage of that."""
-
-    score: float
-    segment: int
-    document: int
-    passage: int
 
 
 class Snapshot:
@@ -173,17 +148,15 @@ class Snapshot:
                 for plan in plans:
                     plan.append("skipped")
                 continue
-            chosen = None if exact else _chosen(segment, k, params, accuracy)
-            methods = _methods(segment, queries, k, chosen, allowed)
-            for method in dict.fromkeys(methods):
-                rows = [row for row, one in enumerate(methods) if one == method]
-                some = queries if len(rows) == len(methods) else queries[rows]
-                search = _searcher(segment, method, chosen)
-                found, work = self._search_segment(number, search, some, k, n_threads, allowed)
-                counters += work
-                for row, more in zip(rows, found, strict=True):
-                    merged[row] += more
-                    plans[row].append(method)
+            chosen = None if exact else chosen_params(segment, k, params, accuracy)
+            methods = methods_for(segment, queries, k, chosen, allowed)
+            found, work = search_segment(
+                number, segment, queries, k, methods, chosen, allowed, n_threads=n_threads
+            )
+            counters += work
+            for row, (more, method) in enumerate(zip(found, methods, strict=True)):
+                merged[row] += more
+                plans[row].append(method)
         for hits in merged:
             # Stable: among equal scores the older segment and the lower document stay first.
             hits.sort(key=lambda hit: -hit.score)
@@ -254,62 +227,6 @@ class Snapshot:
             return self._live[number]
         return selection.passages
 
-    def _search_segment(
-        self,
-        number: int,
-        search: Searcher,
-        queries: Vectors,
-        k: int,
-        n_threads: int,
-        allowed: Allowed | None,
-    ) -> tuple[list[list[Located]], Counters]:
-        """Fetch passages until each query has k documents of the segment, or all that match."""
-        segment, depth, work = self.segments[number], k, Counters()
-        while True:
-            top = search(queries, depth, n_threads=n_threads, allowed=allowed)
-            work += top.counters
-            found = [_documents(number, segment, top, row, k) for row in range(queries.shape[0])]
-            short = any(
-                len(hits) < k and top.ordinals[row, -1] >= 0 for row, hits in enumerate(found)
-            )
-            if not short or depth >= segment.entry.n_passages:
-                return found, work
-            depth = min(2 * depth, segment.entry.n_passages)
-
-
-def _chosen(
-    segment: Segment, k: int, params: SearchParams | None, accuracy: float | None
-) -> SearchParams | None:
-    """The parameters to search a segment with approximately; None to search it exactly."""
-    if accuracy is None:
-        return params or SearchParams()
-    if accuracy == 1 or segment.seismic is None:
-        return None
-    return segment.seismic.frontier.find(k, accuracy)
-
-
-def _methods(
-    segment: Segment,
-    queries: Vectors,
-    k: int,
-    params: SearchParams | None,
-    allowed: Allowed | None,
-) -> list[Method]:
-    """How each query is searched in a segment; exactly without parameters."""
-    # Of the two that miss nothing, exact search is the faster, and its values are float32.
-    if params is None or params.rank_safe or segment.seismic is None:
-        return ["exact"] * queries.shape[0]
-    postings, lists = segment.exact.work(queries)
-    route = segment.seismic.route(params, k, allowed)
-    cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
-    return ["exact" if one else "seismic" for one in cheap.tolist()]
-
-
-def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
-    if method == "seismic" and segment.seismic is not None:
-        return partial(segment.seismic.search, params=params)
-    return segment.exact.search
-
 
 def with_terms(encoder: Encoder, first: int, terms: Sequence[str]) -> Encoder:
     """The encoder with these terms from component `first` on.
@@ -323,22 +240,6 @@ def with_terms(encoder: Encoder, first: int, terms: Sequence[str]) -> Encoder:
     other = copy(encoder)
     other.use_vocabulary(Vocabulary([*vocabulary.terms[:first], *terms]))
     return other
-
-
-def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> list[Located]:
-    """The first k distinct documents among a query's passages, best passage first."""
-    passages = top.ordinals[row][top.ordinals[row] >= 0]
-    documents = segment.documents_of(passages)
-    hits: dict[int, Located] = {}
-    for score, passage, document in zip(
-        top.scores[row].tolist(), passages.tolist(), documents.tolist(), strict=False
-    ):
-        if document not in hits:
-            first = int(segment.passage_starts[document])
-            hits[document] = Located(score, number, document, passage - first)
-            if len(hits) == k:
-                break
-    return list(hits.values())
 
 
 def _without(segment: Segment, ids: Sequence[str]) -> Segment:

@@ -78,7 +78,7 @@ class SearchAnswer(TypedDict):
     """Hits, best first, and how they came about.
 
     `plan`: how each segment was searched, "exact", "seismic" or, where no document passes the
-    filter, "skipped"; oldest segment first.
+    filter, "skipped"; oldest segment first, those in memory last.
     `facets`: for each field asked for, its most frequent values among all documents that pass the
     filter, with their numbers of documents.
     `ignored_terms`: terms of the query that no document can match.

@@ -25,7 +25,7 @@ def delete(
     from lexidex.collection import Collection
 
     condition = None if only is None else parse_json("--filter", only)
-    collection = Collection.open(directory)
+    collection = Collection.open(directory, merge="inline")
     result = collection.delete(ids or None, filter=condition)
     if as_json:
         print_json(

@@ -1,0 +1,60 @@
+"""What callers may ask of a collection: arguments are checked before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from lexidex.errors import ParameterError
+from lexidex.index import SearchParams
+from lexidex.index.filters import Expression, parse_filter
+from lexidex.index.seismic.frontier import check_accuracy
+
+ALL_FIELDS = ("title", "text", "metadata")
+"""What can be fetched of a document."""
+
+Filter: TypeAlias = Mapping[str, Any]
+"""Conditions on metadata, such as {"year": {"gte": 2000}}; docs/FILTERS.md has the language."""
+
+
+def as_expression(given: Filter | None) -> Expression | None:
+    """A filter, parsed; None where there is none."""
+    return None if given is None else parse_filter(given)
+
+
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list; raises ParameterError unless they are strings."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        raise ParameterError(f"ids: {ids!r}; expected a list of ids")
+    named = list(ids)
+    for doc_id in named:
+        if not isinstance(doc_id, str):
+            raise ParameterError(f"ids: {doc_id!r}; an id is a string")
+    return named
+
+
+def check_fields(fields: Sequence[str]) -> None:
+    """Raise ParameterError unless all are among ALL_FIELDS."""
+    for name in fields:
+        if name not in ALL_FIELDS:
+            raise ParameterError(f"fields: {name!r}; choose among {', '.join(ALL_FIELDS)}")
+
+
+def check_facets(fields: Sequence[str]) -> Sequence[str]:
+    """The names of facets; raises ParameterError unless it is a list of strings."""
+    if isinstance(fields, str) or not all(isinstance(name, str) for name in fields):
+        raise ParameterError(f"facets: {fields!r}; expected a list of names of metadata fields")
+    return fields
+
+
+def check_manner(
+    exact: bool, params: SearchParams | None, accuracy: float | None, **_: Any
+) -> None:
+    """Raise ParameterError where an accuracy is out of range, or asked for with another manner."""
+    if accuracy is None:
+        return
+    check_accuracy(accuracy)
+    if exact or params is not None:
+        raise ParameterError(
+            f"accuracy: give it without {'exact' if exact else 'params'}; 1.0 searches exactly"
+        )
