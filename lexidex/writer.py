@@ -173,7 +173,7 @@ class Writer:
 
     def _keep_within(self, building: Building | None) -> None:
         """Flush and merge within the memory of the last write that named any."""
-        if building is not None:
+        if building is not None and building.memory is not None:
             self._building = Building(building.memory)
 
     @contextmanager

@@ -116,6 +116,14 @@ def test_filters_are_measured_under_every_mask(work):
     assert all(line["exact_us"] > 0 for line in found)
 
 
+def test_collections_are_compared_after_changes(work):
+    found = run("churn", work, "--writes", "20")
+    assert [line["state"] for line in found] == ["built", "written singly", "replaced"]
+    assert [line["writes_per_second"] is None for line in found] == [True, False, True]
+    assert found[0]["times_built"] == 1.0
+    assert found[0]["facts"]["command"].startswith("lexidex bench churn --writes 20 ")
+
+
 @pytest.mark.skip(reason="SearchParams has no field rank_safe yet")
 def test_rank_safe_search_is_compared_with_exact_search(work):
     found = run("rank-safe", work)

@@ -59,7 +59,9 @@ def test_nothing_is_done_to_a_sound_collection(files):
     assert storage.files == files
 
 
-@pytest.mark.parametrize("file", ["s000000/exact.lxd", "s000001/exact.lxd"])
+@pytest.mark.parametrize(
+    "file", ["s000000/exact.lxd", "s000001/exact.lxd", "s000000/metadata.arrow"]
+)
 def test_an_index_is_made_anew(files, file):
     storage = damaged(files, named(files, file))
     done = repair(storage)
