@@ -126,8 +126,8 @@ class Collection:
     def close(self) -> None:
         """Stop merging in the background, and put what was written to the log into a segment.
 
-        What was written is safe without it. A merge that is copying is abandoned; one that is
-        building its index is waited for.
+        What was written is safe without it. A merge under way is abandoned; one that is tuning its
+        index is waited for.
         """
         self._writer.close()
 

@@ -309,7 +309,10 @@ class Writer:
             self._storage.lock(layout.MERGE_LOCK),
         ):
             chosen = self._next_merge()
-            return bool(chosen) and self._merge(chosen, check)
+            building = self._building
+            if check is not None:
+                building = replace(building, progress=lambda _: check(0))  # may end it, too
+            return bool(chosen) and self._merge(chosen, check, building)
         return False
 
     def _next_merge(self) -> range:

@@ -118,6 +118,31 @@ def test_merges_make_no_larger_segments_than_memory_allows(small, monkeypatch):
     assert len(collection) == 480
 
 
+def test_a_merge_that_builds_its_index_can_be_stopped(small, monkeypatch):
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 1)
+    monkeypatch.setattr("lexidex.index.storage.building.TUNED_WITH", {})
+    stopped = []
+
+    def check(self, n_done=0):
+        if not n_done:  # nothing is being copied
+            stopped.append(n_done)
+            raise Stopped
+
+    monkeypatch.setattr(Background, "check", check)
+    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    for first in (0, 20, 40, 60):
+        collection.upsert(numbered(first, first + 20))
+    collection.settle()
+    assert stopped
+    assert [s.entry.name[0] for s in collection._snapshot.stored] == ["s"] * 4
+    assert not [name for name in collection._storage.files if "/m0" in name]
+    monkeypatch.undo()
+    collection.flush()
+    collection.settle()
+    assert len(collection._snapshot.stored) == 1
+    assert len(collection) == 80
+
+
 def test_writes_during_a_merge_stay(small):
     """Deletions, replacements and a flush that come while the merged segment is being built."""
     collection = Collection.create(MemoryStorage(), encoder="vectors", merge="off")
