@@ -22,10 +22,11 @@ from .timing import Latency, latency, one_by_one
 from .workload import Workload, rows
 
 KIND = "filter"
-ABOUT = """`search_one` with default parameters, k = 10, and an `Allowed` made once for a mask, drawn
-at random, or correlated: those that share a frequent component, or one of the most frequent ones.
-Accuracy is the overlap with the exact top 10 of the allowed documents. Microseconds are CPU time of
-one query in one thread; the last column is the exact index with the same mask."""
+ABOUT = """`search_one` with default parameters, k = 10, under a filter made once for all searches,
+of documents drawn at random, or correlated: those that share a frequent component, or one of the
+most frequent ones. Accuracy is the overlap with the exact top 10 of the allowed documents.
+Microseconds are CPU time of one query in one thread; the last column is the exact index under the
+same filter."""
 
 K = 10
 SELECTIVITIES = (1.0, 0.5, 0.1, 0.01, 0.001)
