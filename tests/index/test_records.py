@@ -24,11 +24,12 @@ def documents(dim, repeats, seed=0):
 
 def indexed(wide, value_type):
     """An index whose component numbers take 2 bytes, or 4, and its documents."""
-    if not wide:
-        vectors = documents(500, 3)
-    else:
-        every = sparse.csr_array(np.ones((1, 66_000), dtype=np.float32))
-        vectors = sparse.csr_array(sparse.vstack([documents(66_000, 1), every]))
+    vectors = documents(500, 3) if not wide else documents(66_000, 1)
+    if wide:  # every component is some document's
+        ends = np.arange(0, 66_001, 100)
+        ones = np.ones(66_000, dtype=np.float32)
+        every = sparse.csr_array((ones, np.arange(66_000), ends), shape=(660, 66_000))
+        vectors = sparse.csr_array(sparse.vstack([vectors, every]))
     vectors.sort_indices()
     return SeismicIndex.build(vectors, BuildParams(value_type=value_type)), vectors
 
@@ -40,7 +41,7 @@ def indexed(wide, value_type):
 def test_entries_come_back_by_ascending_component(wide, value_type, off):
     index, vectors = indexed(wide, value_type)
     assert index.records.components.itemsize == (4 if wide else 2)
-    numbers, values = np.empty(66_000, np.int64), np.empty(66_000, np.float32)
+    numbers, values = np.empty(500, np.int64), np.empty(500, np.float32)
     for ordinal in range(vectors.shape[0]):
         row = vectors[[ordinal]]
         size = read_entries(index.records, ordinal, numbers, values)
