@@ -14,8 +14,8 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from lexidex.index.jit import strict_kernel
-from lexidex.index.seismic import estimates, search, traversal
+from lexidex.index.jit import lean_kernel
+from lexidex.index.seismic import estimates, search, traversal, workspace
 
 from .engines import LexidexSeismic
 
@@ -37,6 +37,22 @@ class ListByList(LexidexSeismic):
         super().open(folder)
 
 
+class WithoutHeads(LexidexSeismic):
+    """Every document that is found is scored; no head tells that it need not be."""
+
+    def open(self, folder: Path) -> None:
+        _replace(search, "_TAIL", 1e9)
+        super().open(folder)
+
+
+class WholeQueries(LexidexSeismic):
+    """All components of a query are compared with summaries, not the heaviest alone."""
+
+    def open(self, folder: Path) -> None:
+        _replace(workspace, "COMPARED", 1 << 12)
+        super().open(folder)
+
+
 def _replace(module: ModuleType, name: str, replacement: Any) -> None:
     getattr(module, name)  # raises where the kernel has another name by now
     setattr(module, name, replacement)
@@ -52,11 +68,9 @@ def _ask_for_nothing(_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, index), generate
 
 
-@strict_kernel
-def _keep_order(
-    estimates: Any, blocks: Any, _ends: Any, sorted_estimates: Any, sorted_blocks: Any
-) -> None:
+@lean_kernel
+def _keep_order(n_blocks: Any, work: Any) -> None:
     """In the place of `order_blocks`: lists by the query's values, a list's blocks as stored."""
-    for i in range(estimates.size):
-        sorted_estimates[i] = estimates[i]
-        sorted_blocks[i] = blocks[i]
+    for i in range(n_blocks):
+        work.sorted_estimates[i] = work.estimates[i]
+        work.sorted_blocks[i] = work.blocks[i]

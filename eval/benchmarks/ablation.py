@@ -91,6 +91,8 @@ def techniques() -> list[Technique]:
         *found,
         Technique("prefetch", "on", {"off": _replaced("without-prefetch")}),
         Technique("order of blocks", "best first", {"list by list": _replaced("list-by-list")}),
+        Technique("heads of records", "on", {"off": _replaced("without-heads")}),
+        Technique("summaries meet", "24 components", {"the query": _replaced("whole-queries")}),
     ]
 
 

@@ -28,6 +28,8 @@ ENGINES: dict[str, type[Engine]] = {
     "lexidex-exact": engines.LexidexExact,
     "lexidex-without-prefetch": ablated.WithoutPrefetch,
     "lexidex-list-by-list": ablated.ListByList,
+    "lexidex-without-heads": ablated.WithoutHeads,
+    "lexidex-whole-queries": ablated.WholeQueries,
     "pyseismic-f16": peers.PySeismic,
     "pyseismic-dotvbyte": peers.PySeismicDotVByte,
     "kannolo": peers.Kannolo,

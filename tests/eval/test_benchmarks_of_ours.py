@@ -124,7 +124,6 @@ def test_collections_are_compared_after_changes(work):
     assert found[0]["facts"]["command"].startswith("lexidex bench churn --writes 20 ")
 
 
-@pytest.mark.skip(reason="SearchParams has no field rank_safe yet")
 def test_rank_safe_search_is_compared_with_exact_search(work):
     found = run("rank-safe", work)
     assert [line["search"] for line in found] == ["default", "rank-safe", "exact"] * 3
@@ -148,10 +147,14 @@ def test_parameters_are_measured_next_to_the_default(work):
 
 @pytest.mark.slow
 def test_replaced_kernels_find_what_the_others_do(work):
-    on, off, best_first, by_list = run("ablation", work, "--techniques", "order,prefetch")
+    on, off, best_first, by_list, heads, whole_documents, heaviest, whole_queries = run(
+        "ablation", work, "--techniques", "order,prefetch,heads,summaries meet"
+    )
     assert on["fixed"]["accuracy"] == off["fixed"]["accuracy"]  # prefetching changes no result
     assert by_list["fixed"]["accuracy"] >= best_first["fixed"]["accuracy"] - 0.02
-    for line in (off, by_list):
+    assert whole_documents["fixed"]["accuracy"] >= heads["fixed"]["accuracy"]
+    assert whole_queries["fixed"]["accuracy"] >= heaviest["fixed"]["accuracy"] - 0.005
+    for line in (off, by_list, whole_documents, whole_queries):
         assert line["fixed"]["index_bytes"] == on["fixed"]["index_bytes"]
         assert line["level"]["accuracy"] > ablation.LEVEL - 0.05
 
