@@ -26,9 +26,11 @@ _ROUNDING = 1.2e-7
 """The most that two float32 sums differ, as a fraction, for each number that is added."""
 
 
-_TAIL = 0.07
-"""What an entry of a tail adds to a score, as a share of its code times the query's mean value: far
-more than on average, and about as much as in documents that are among the best."""
+_TAIL = 0.0017
+"""What a tail adds to a score, as a share of its sum of codes times the query's sum of values. In
+the exact top 10 of queries of 43 and of 7 components, on a million synthetic documents, and of
+NFCorpus by SPLADE-v3, medians are .0011, .0008 and .0013; upper quartiles .0027, .0028, .0020.
+"""
 
 
 class Queries(NamedTuple):
@@ -150,7 +152,7 @@ def take_query(
     margin = Margin(
         slack=np.float32(steps) * mass,
         rounding=np.float32(_ROUNDING * (n_terms + 2)),
-        tail=np.float32(_TAIL) * mass / np.float32(max(n_terms, 1)),
+        tail=np.float32(_TAIL) * mass,
     )
     return n_terms, margin
 

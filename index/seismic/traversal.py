@@ -58,7 +58,7 @@ class Margin(NamedTuple):
     rounding: np.float32
     """And as a fraction of itself."""
     tail: np.float32
-    """What a tail is expected to add, as a share of the sum of its codes."""
+    """What a tail is taken to add, as a share of the sum of its codes."""
 
 
 class Place(NamedTuple):
