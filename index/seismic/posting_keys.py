@@ -54,8 +54,9 @@ def posting_keys(
     scale = documents[ordinal]["scale"]
     residue = first_residue(start, size, residue_offset, residues)
     # A value is within half a step of its code, so most postings are seen to be small by that.
-    least = np.uint32(threshold // 256 * 256).view(np.float32) / scale - np.float32(1.0)
-    least_code = np.uint8(min(max(least, np.float32(0.0)), np.float32(255.0)))
+    # (In double precision, where the quotient of a large value and a tiny scale has room.)
+    least = np.float64(np.uint32(threshold // 256 * 256).view(np.float32)) / np.float64(scale) - 1
+    least_code = np.uint8(min(max(least, 0.0), 255.0))
     n_found = np.int64(0)
     for is_tail in range(2):
         part = part_of(start, size, components, is_tail)

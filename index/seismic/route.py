@@ -97,7 +97,7 @@ def choose_route(
     needed = _DEMAND * params.query_cut / max(params.heap_factor, 0.5) ** 3
     needed = min(needed, 0.5 * longest_list / k)
     few = n_allowed * NS_PER_DOCUMENT <= params.query_cut * NS_PER_ESTIMATED_LIST
-    if few or depth < needed:
+    if few or depth <= needed:
         return scan
     cut = params.query_cut * min(1 / share, max(1.0, _AMPLE * needed / depth))
     estimated = params.heap_factor > 0 and share * longest_list > _FEW_ALLOWED
