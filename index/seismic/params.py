@@ -153,8 +153,8 @@ class SearchParams:
         0.9,
         Range(0),
         "A block is skipped when its summary_score < heap_factor x threshold, the threshold being "
-        "the k-th best score so far, less what 8-bit values may be off. Larger skips more; 0 "
-        "skips none.",
+        "the k-th best score so far, less what 8-bit values may be off; and so is a document whose "
+        "largest entries promise less. Larger skips more; 0 skips none.",
     )
     rank_safe: bool = _parameter(
         False,

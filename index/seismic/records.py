@@ -120,10 +120,9 @@ def place_of(byte: int, array: NDArray[Any]) -> int:
 
 @strict_kernel
 def head_size(size: int, components: Numbers) -> int:
-    """Entries in the head of a record of that size: what fits two lines, and lets the tail's
-    components begin where one may."""
-    itemsize = components.itemsize
-    return min(size, 42 if itemsize == 2 else 24)
+    """Entries in the head of a record of that size: as fit two lines, in 126 or 120 bytes, and in a
+    number that lets the tail's components begin where one may."""
+    return min(size, 42 if components.itemsize == 2 else 24)
 
 
 @strict_kernel
