@@ -22,15 +22,19 @@ config: Any = numba_config  # its attributes are made at run time, unseen by typ
 
 R = TypeVar("R")
 
+_WITHOUT_KERNELS = {"filters", "storage"}
+"""Folders here that hold no kernels and nothing that kernels use: changes there concern none."""
+
 _REASSOCIATED = {"reassoc", "contract", "nsz"}
 
 
 def _cache_folder() -> str | None:
     """A writable folder for this version of the kernels, or None."""
-    sources = sorted(Path(__file__).parent.rglob("*.py"))
+    here = Path(__file__).parent
     digest = hashlib.sha256(repr((numba.__version__, config.BOUNDSCHECK)).encode())
-    for source in sources:
-        digest.update(source.read_bytes())
+    for source in sorted(here.rglob("*.py")):
+        if source.relative_to(here).parts[0] not in _WITHOUT_KERNELS:
+            digest.update(source.read_bytes())
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
     folder = base.expanduser() / "lexidex" / digest.hexdigest()[:16]
