@@ -49,7 +49,9 @@ class PassageParams:
         if self.tokens is not None and not _is_number(self.tokens, 1):
             raise ParameterError(f"passages: tokens {self.tokens!r}; expected an integer above 0")
         if not _is_number(self.overlap, 0):
-            raise ParameterError(f"passages: overlap {self.overlap!r}; expected an integer, 0 or more")
+            raise ParameterError(
+                f"passages: overlap {self.overlap!r}; expected an integer, 0 or more"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -65,7 +67,9 @@ class PassageParams:
             name, _, value = setting.partition("=")
             if name not in numbers or name in given or not value.isdecimal():
                 expected = " or ".join(f"{one}=NUMBER" for one in numbers)
-                raise ParameterError(f"passages: {setting!r} in {text!r}; expected {expected}, once")
+                raise ParameterError(
+                    f"passages: {setting!r} in {text!r}; expected {expected}, once"
+                )
             given[name] = int(value)
         return cls(mode, **given)  # type: ignore[arg-type]  # which it checks
 

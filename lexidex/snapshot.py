@@ -163,7 +163,7 @@ class Snapshot:
                 continue
             chosen = None if exact else chosen_params(segment, k, params, accuracy)
             methods = methods_for(segment, queries, k, chosen, allowed)
-            found, work = search_segment(
+            found, methods, work = search_segment(
                 number, segment, queries, k, methods, chosen, allowed, n_threads=n_threads
             )
             counters += work

@@ -248,9 +248,7 @@ class Writer:
         with self._exclusive() as snapshot:
             chosen = encoder or snapshot.encoder
             keep = encoder is None
-            write = Write(
-                self._storage, snapshot, chosen, building, keep=keep, passages=passages
-            )
+            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
             generation = snapshot.generation + 1
             self._finish(write, chosen, generation, lambda: write.upsert(documents, progress))
         self._tidy()
