@@ -58,6 +58,10 @@ class Encoder(ABC):
     needs_statistics: ClassVar[bool] = False
     """Whether documents are weighed by their segment's average length, queries by `bind`."""
 
+    costly: ClassVar[bool] = True
+    """Whether encoding a text takes longer than storing its vector, and depends on the text alone.
+    A long write then keeps what it has encoded, and goes on from there when it is killed."""
+
     @property
     @abstractmethod
     def dim(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 from lexidex.documents import Document, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
+from lexidex.encoders.base import Texts
 from lexidex.errors import InputError
 from lexidex.index.vectors import Vectors, build_vectors
 from lexidex.sparse_input import adopt
@@ -20,14 +21,21 @@ Given = Document | Mapping[str, object]
 class Drafter:
     """Checks and encodes documents; what cannot be stored is left out, with the reason."""
 
-    def __init__(self, encoder: Encoder, by_words: bool | None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        by_words: bool | None,
+        draft: Callable[[Texts], Vectors] | None = None,
+    ) -> None:
         """Encode by `encoder`.
 
         Args:
             by_words: whether the collection's documents name components by words; None while
                 nothing tells, then the first vector does.
+            draft: in the place of the encoder's `draft_documents`.
         """
         self._encoder = encoder
+        self._draft = draft or encoder.draft_documents
         self.by_words = by_words
         self.failed: list[tuple[str, str]] = []
 
@@ -77,7 +85,7 @@ class Drafter:
     def _encoded(self, batch: list[Document]) -> tuple[list[Document], Vectors]:
         """The documents that have a vector now, and their vectors."""
         texts = [document.full_text for document in batch if document.vector is None]
-        drafts = self._encoder.draft_documents(texts) if texts else None
+        drafts = self._draft(texts) if texts else None
         if drafts is not None and len(texts) == len(batch):
             return batch, drafts
         kept, rows, encoded = [], [], 0

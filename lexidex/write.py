@@ -32,6 +32,7 @@ from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
 from .drafting import Drafter, Given
+from .resuming import Resumable
 from .snapshot import Snapshot
 
 Progress = Callable[[int], None]
@@ -49,13 +50,15 @@ class Write:
         building: Building,
         *,
         keep: bool = True,
+        resumable: Resumable | None = None,
     ) -> None:
         """Start from `base`; the caller holds the write lock until the end.
 
-        What a crashed writer left behind is removed first.
+        What a crashed writer left behind is removed first, but for vectors that it has staged.
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
+            resumable: drafts documents, so that a crash costs no vector.
         """
         self._storage = storage
         self._base = base
@@ -66,6 +69,7 @@ class Write:
         self._segments: list[SegmentEntry] = []
         self._current: SegmentWriter | None = None
         self._kept = keep
+        self._resumable = resumable
         self.upserted = 0
         self.deleted = 0
         self.failed: list[tuple[str, str]] = []
@@ -89,7 +93,9 @@ class Write:
 
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> None:
         """Encode documents and append them; one with a known id replaces that document."""
-        drafter = Drafter(self._encoder, named_by_words(self._base) if self._kept else None)
+        by_words = named_by_words(self._base) if self._kept else None
+        draft = self._resumable.draft if self._resumable else None
+        drafter = Drafter(self._encoder, by_words, draft)
         self.failed = drafter.failed
         for kept, vectors in drafter.draft(documents):
             if kept:
@@ -123,10 +129,14 @@ class Write:
         write_manifest(self._storage, manifest)
         with suppress(OSError, LexidexError):  # it is committed; the next write sweeps again
             sweep(self._storage, manifest)
+        if self._resumable:
+            self._resumable.commit()
         return manifest, place
 
     def abandon(self) -> None:
         """Remove what was written; what was there before stays. Not for a write that committed."""
+        if self._resumable:
+            self._resumable.stop()
         with suppress(OSError, LexidexError):  # why it is abandoned is the error to tell
             if self._current:
                 self._current.abandon()

@@ -65,7 +65,8 @@ def index(
     """Index documents; over an existing collection, add them to it.
 
     Records that are no documents are reported and left out, the rest goes in, and the exit status
-    is 4. Nothing becomes visible before everything is on disk.
+    is 4. Nothing becomes visible before everything is on disk. Killed or interrupted, the same
+    command run again takes over what was encoded, where encoding takes long.
     """
     from lexidex.collection import Collection, exists
     from lexidex.encoders import load_encoder
@@ -96,7 +97,7 @@ def index(
         if replace:
             result = collection.replace(reader, chosen, count, building)
         else:
-            result = collection.upsert(reader, count, building)
+            result = collection.upsert(reader, count, building, resumable=True)
     seconds = time.perf_counter() - started
     left_out = _left_out(reader, result)
     if errors:
@@ -127,6 +128,7 @@ def _report(
             {
                 "collection": str(to),
                 "upserted": result.upserted,
+                "resumed": result.resumed,
                 "failed": left_out,
                 "documents": n_documents,
                 "generation": result.generation,
@@ -135,6 +137,8 @@ def _report(
         )
     else:
         rate = result.upserted / max(seconds, 1e-9)
+        if result.resumed:
+            err.print(f"{result.resumed:,} texts had been encoded by a run that did not end")
         out.print(
             f"{result.upserted:,} documents indexed in {seconds:.1f} s ({rate:,.0f}/s); "
             f"{to} holds {n_documents:,}",
