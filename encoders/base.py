@@ -110,6 +110,17 @@ class Encoder(ABC):
         """This encoder with query weights taken from `statistics`; itself if it needs none."""
         return self
 
+    def devices(self) -> list[str]:
+        """Where it can compute on this machine, all of the best kind: "cpu", or each GPU."""
+        return ["cpu"]
+
+    def use_device(self, device: str) -> None:
+        """Compute there from now on; ParameterError where it cannot."""
+        if device not in self.devices():
+            raise ParameterError(
+                f"device: {device!r}; encoder {self.kind} computes on {', '.join(self.devices())}"
+            )
+
     def warm_up(self) -> None:
         """Do now what would make a first query slow: load the model that encodes it."""
         self.encode_queries(["warm up"])
