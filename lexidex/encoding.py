@@ -1,9 +1,8 @@
 """Files -> encoded texts in one Parquet file: streaming, on several processes, resumable.
 
 The texts are cut into parts, always at the same places; a part is encoded by one process and
-written whole or not at all. Parts that are there are not encoded again. Joined in order they are the
-output: the same bytes however often the run was killed, and with any number of processes as long
-as their threads are as many.
+written whole or not at all. Parts that are there are not encoded again. Joined in order they are
+the output: the same bytes however often the run was killed.
 """
 
 from __future__ import annotations
@@ -149,8 +148,8 @@ def encode_files(
     """
     if encoder.vocabulary is not None or encoder.needs_statistics:
         raise ParameterError(
-            f"encoder {encoder.kind}: weighs by the collection, or encodes nothing; choose a model, or "
-            "index the documents themselves"
+            f"encoder {encoder.kind}: its vectors belong to a collection; choose a model with "
+            "--encoder, or index the documents themselves"
         )
     if target.suffix != ".parquet":
         raise ParameterError(f"{target}: expected a name that ends in .parquet")

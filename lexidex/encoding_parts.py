@@ -67,8 +67,8 @@ class Parts:
         except (FileNotFoundError, ValueError):
             if any(self.folder.glob("part-*.parquet")):
                 raise CorruptFile(
-                    f"{file}: missing or unreadable, so nothing tells whose parts these are; remove "
-                    f"{self.folder}"
+                    f"{file}: missing or unreadable, so nothing tells whose parts these are; "
+                    f"remove {self.folder}"
                 ) from None
             temporary = file.with_suffix(".tmp")
             temporary.write_text(json.dumps(wanted), encoding="utf-8")
@@ -77,13 +77,14 @@ class Parts:
         way_out = f"run it as before to go on, or remove {self.folder} to begin anew"
         if found["encoder"]["fingerprint"] != wanted["encoder"]["fingerprint"]:
             raise EncoderMismatch(
-                f"{self.folder}: was begun with encoder {_named(found)}, not {_named(wanted)}; {way_out}"
+                f"{self.folder}: was begun with encoder {_named(found)}, not {_named(wanted)}; "
+                f"{way_out}"
             )
         if found["side"] != wanted["side"]:
             raise InputError(f"{self.folder}: was begun with {found['side']}; {way_out}")
         if found["source"] != wanted["source"]:
             raise InputError(
-                f"{self.folder}: was begun with other sources, or they have changed since; {way_out}"
+                f"{self.folder}: was begun with other sources, or they have changed; {way_out}"
             )
 
 

@@ -1,8 +1,8 @@
 """Encoded texts as Parquet, the form in which vectors are exchanged: a row a text.
 
 Columns `id`, `title`, `text`, `metadata` (JSON, or null), `indices` (list of uint32, ascending) and
-`values` (list of float32, parallel). The file's own metadata tells which encoder made the vectors, so
-that they are never mixed with another's. `lexidex encode` writes it, `lexidex index` reads it.
+`values` (list of float32, parallel). The file's own metadata tells which encoder made the vectors,
+so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index` reads it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,7 @@ from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
 from .drafting import Drafter, Given
+from .passages import PassageParams
 from .resuming import Resumable
 from .snapshot import Snapshot
 
@@ -51,6 +53,7 @@ class Write:
         *,
         keep: bool = True,
         resumable: Resumable | None = None,
+        passages: PassageParams | None = None,
     ) -> None:
         """Start from `base`; the caller holds the write lock until the end.
 
@@ -59,6 +62,7 @@ class Write:
         Args:
             keep: go on from the documents that are there; otherwise from none.
             resumable: drafts documents, so that a crash costs no vector.
+            passages: what becomes of long documents from now on; None for what did.
         """
         self._storage = storage
         self._base = base
@@ -70,6 +74,7 @@ class Write:
         self._current: SegmentWriter | None = None
         self._kept = keep
         self._resumable = resumable
+        self._passages = passages or base.passage_params
         self.upserted = 0
         self.deleted = 0
         self.failed: list[tuple[str, str]] = []
@@ -95,13 +100,13 @@ class Write:
         """Encode documents and append them; one with a known id replaces that document."""
         by_words = named_by_words(self._base) if self._kept else None
         draft = self._resumable.draft if self._resumable else None
-        drafter = Drafter(self._encoder, by_words, draft)
+        drafter = Drafter(self._encoder, self._passages, by_words, draft)
         self.failed = drafter.failed
-        for kept, vectors in drafter.draft(documents):
-            if kept:
+        for batch in drafter.draft(documents):
+            if batch.documents:
                 self._current = self._current or self._new_segment()
-                self._current.add(kept, vectors)
-                self.upserted += len(kept)
+                self._current.add(batch.documents, batch.vectors, batch.passages)
+                self.upserted += len(batch.documents)
                 if self._current.is_full:
                     self._complete_segment()
             if progress:
@@ -124,6 +129,7 @@ class Write:
             vocabulary=vocabulary,
             n_terms=n_terms,
             next_segment=self._next_segment,
+            passages=asdict(self._passages),
         )
         place = create_log(self._storage, generation)
         write_manifest(self._storage, manifest)
@@ -153,7 +159,7 @@ class Write:
         writer = self._current
         older = self._segments
         length = writer.total_length + sum(segment.total_length for segment in older)
-        passages = writer.n_documents + sum(segment.n_passages for segment in older)
+        passages = writer.n_passages + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
         entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
         self._current = None
