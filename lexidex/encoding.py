@@ -203,9 +203,10 @@ class _Run:
         self._began = time.perf_counter()
 
     def encode(self, target: Path, encoder: Encoder, workforce: Workforce) -> None:
+        working = self._workers(encoder, workforce)
         with held(target, self._described) as parts:
             n_parts = 0
-            with self._workers(encoder, workforce) as workers:
+            with working as workers:
                 for documents in parts_of(self._documents()):
                     known = parts.known(n_parts, len(documents))
                     if known is None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from .errors import CorruptFile, EncoderMismatch, InputError, LexidexError, Locked
-from .exchange import Described, read_description, row_groups, write_rows
+from .exchange import Described, named, read_description, row_groups, write_rows
 
 
 class Parts:
@@ -77,8 +77,8 @@ class Parts:
         way_out = f"run it as before to go on, or remove {self.folder} to begin anew"
         if found["encoder"]["fingerprint"] != wanted["encoder"]["fingerprint"]:
             raise EncoderMismatch(
-                f"{self.folder}: was begun with encoder {_named(found)}, not {_named(wanted)}; "
-                f"{way_out}"
+                f"{self.folder}: was begun with encoder {named(found['encoder'])}, not "
+                f"{named(wanted['encoder'])}; {way_out}"
             )
         if found["side"] != wanted["side"]:
             raise InputError(f"{self.folder}: was begun with {found['side']}; {way_out}")
@@ -138,8 +138,3 @@ def already_made(target: Path, described: Described) -> tuple[Described, int] | 
 def parts_folder(target: Path) -> Path:
     """Where the parts of an output collect."""
     return target.with_name(f"{target.name}.parts")
-
-
-def _named(described: dict[str, dict[str, object]]) -> str:
-    encoder = described["encoder"]
-    return f"{encoder['kind']} {encoder['options']} (fingerprint {encoder['fingerprint']})"

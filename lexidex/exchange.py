@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexidex.documents import Document
-from lexidex.errors import CorruptFile, UnsupportedVersion
+from lexidex.errors import CorruptFile, EncoderMismatch, InputError, UnsupportedVersion
 from lexidex.index.vectors import Vectors
 
 Side: TypeAlias = Literal["documents", "queries"]
@@ -107,6 +107,36 @@ def read_description(path: Path) -> tuple[Described, int] | None:
             return None if described is None else (described, file.metadata.num_rows)
     except (pa.ArrowException, OSError) as error:
         raise CorruptFile(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def encoder_of(files: Iterable[Path]) -> tuple[Mapping[str, Any], Path] | None:
+    """The encoder that made the vectors in files, and the first of these; None where none has any.
+
+    Raises:
+        EncoderMismatch: two encoders did.
+        InputError: they are queries' vectors.
+    """
+    found: tuple[Mapping[str, Any], Path] | None = None
+    for path in files:
+        read = read_description(path) if path.suffix.lower() == ".parquet" else None
+        if read is None:
+            continue
+        described = read[0]
+        if described.side == "queries":
+            raise InputError(f"{path}: holds queries, not documents")
+        if found and found[0]["fingerprint"] != described.encoder["fingerprint"]:
+            raise EncoderMismatch(
+                f"{path}: its vectors are by {named(described.encoder)}, those in {found[1]} by "
+                f"{named(found[0])}; index files of one encoder together"
+            )
+        found = found or (described.encoder, path)
+    return found
+
+
+def named(encoder: Mapping[str, Any]) -> str:
+    """An encoder, as a manifest describes it, for messages."""
+    options = {name: value for name, value in encoder["options"].items() if value is not None}
+    return f"{encoder['kind']} {options} (fingerprint {encoder['fingerprint']})"
 
 
 def as_table(documents: Sequence[Document], vectors: Vectors) -> pa.Table:

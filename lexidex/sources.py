@@ -296,12 +296,18 @@ def _columns(names: list[str], path: Path) -> tuple[str, ...]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
-    """Columns id and text, or id, indices and values; others become metadata."""
+    """Columns id and text, or id, indices and values; others become metadata.
+
+    What `lexidex encode` wrote has metadata as JSON.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from .exchange import Described
+
     try:
         with pq.ParquetFile(path) as file:
+            ours = Described.of(file.schema_arrow, str(path)) is not None
             _columns(file.schema_arrow.names, path)
             maps = [field.name for field in file.schema_arrow if pa.types.is_map(field.type)]
             row = 0
@@ -309,6 +315,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
                 for record in batch.to_pylist():
                     row += 1
                     record |= {name: _object(record[name]) for name in maps}
+                    if ours and record["metadata"] is not None:
+                        record["metadata"] = json.loads(record["metadata"])
                     yield row, _with_vector(record)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None

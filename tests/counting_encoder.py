@@ -15,15 +15,17 @@ DIM = 1 << 16
 class CountingEncoder(Encoder):
     """A word's component is its checksum. Its weight depends, as with models, on the company.
 
-    `seconds` a text are slept; `journal` gets a line for each text, once it is encoded.
+    `seconds` a text are slept; `journal` gets a line for each text, once it is encoded. Processes
+    that cannot be told otherwise take them from their environment.
     """
 
     kind = "counting"
     encoded = []  # noqa: RUF012 - by all such encoders of the process
 
     def __init__(self, journal=None, seconds=0.0, model="one"):
-        self.journal = journal
-        self.seconds = seconds
+        self.given = {"journal": journal, "seconds": seconds, "model": model}
+        self.journal = journal or os.environ.get("COUNTING_JOURNAL")
+        self.seconds = seconds or float(os.environ.get("COUNTING_SECONDS", 0))
         self.model = model
 
     @property
@@ -32,7 +34,7 @@ class CountingEncoder(Encoder):
 
     @property
     def options(self):
-        return {"journal": self.journal, "seconds": self.seconds, "model": self.model}
+        return self.given
 
     @property
     def fingerprint(self):
