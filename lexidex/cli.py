@@ -19,6 +19,7 @@ from lexidex.commands.check import check
 from lexidex.commands.compact import compact
 from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
+from lexidex.commands.encode import encode
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
 from lexidex.commands.output import err
@@ -35,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(index)
+app.command()(encode)
 app.command()(search)
 app.command()(explain)
 app.command()(delete)
