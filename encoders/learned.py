@@ -30,6 +30,7 @@ from .projection import check_pooling
 from .pruning import as_pruning, prune
 from .recipe import VOCABULARY_HEADS, Checkpoint, SideSpec
 from .sides import BATCH_TOKENS, Side
+from .splitting import Spans
 from .terms import distinct_words
 from .vocabulary import Vocabulary
 
@@ -233,6 +234,13 @@ class LearnedEncoder(Encoder):
         if self.vocabulary is not None:
             return self.vocabulary.find(term)
         return self._documents.tokenizer.id(term)
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self._documents.tokenizer.room(self._checkpoint.documents.prompt)
+
+    def token_spans(self, text: str) -> Spans:
+        return self._documents.tokenizer.spans(text)
 
     def encode_documents(self, texts: Texts) -> Vectors:
         """Document vectors, csr_array (len(texts), dim).
