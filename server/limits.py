@@ -18,3 +18,5 @@ FACETS = 16
 DELETED_IDS = 10_000
 BATCH_QUERIES = 256
 BATCH_HITS = 100_000
+GRACE_SECONDS = 10
+"""How long requests under way may take once the server is asked to stop."""
