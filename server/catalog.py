@@ -105,7 +105,13 @@ class Catalog:
                 served.writes -= 1
                 self._changed.notify_all()
 
-    def create(self, name: str, encoder: str | None, options: Mapping[str, Any]) -> None:
+    def create(
+        self,
+        name: str,
+        encoder: str | None,
+        options: Mapping[str, Any],
+        passages: str | None = None,
+    ) -> None:
         """Make an empty collection; see `Collection.create`.
 
         Raises:
@@ -125,7 +131,7 @@ class Catalog:
             if name in self._served:
                 raise CollectionExists(f"collection {name!r} exists; remove it first")
             try:
-                collection = Collection.create(path, chosen)
+                collection = Collection.create(path, chosen, passages=passages)
             except CollectionExists:
                 raise CollectionExists(f"collection {name!r}: other files stand there") from None
             self._served[name] = _Served(collection, _stamp(path))

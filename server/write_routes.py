@@ -63,7 +63,7 @@ JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 async def create_collection(name: NewName, body: CreateRequest, request: Request) -> Response:
     """Make an empty collection in the folder that is served."""
-    await _write(request, Writes.create_collection, name, body.encoder, body.options)
+    await _write(request, Writes.create_collection, name, **body.model_dump())
     backend = await reading(request, name)
     found = summary(name, backend.collection(name))
     answer: CollectionAnswer = {**found, "request_id": request_id(request)}

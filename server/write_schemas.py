@@ -40,6 +40,13 @@ class DocumentBody(Body):
             '{"components": [...], "values": [...]}.'
         ),
     ] = None
+    passages: Annotated[
+        list[Any] | None,
+        Field(
+            description="For documents that say where they are split, or bring several vectors: "
+            '{"start", "end"} in characters of the text, and perhaps "vector".'
+        ),
+    ] = None
     id: Annotated[str | None, Field(description="May be left out; otherwise that of the path.")] = (
         None
     )
@@ -106,7 +113,7 @@ class DeleteRequest(Body):
 
 
 class CreateRequest(Body):
-    """How a collection makes vectors."""
+    """How a collection makes vectors of documents."""
 
     encoder: Annotated[
         str | None,
@@ -119,3 +126,11 @@ class CreateRequest(Body):
     options: dict[str, Any] = Field(
         default={}, description="The encoder's own, such as `language` for bm25."
     )
+    passages: Annotated[
+        str | None,
+        Field(
+            max_length=1024,
+            description="What becomes of long documents: split, max or truncate, perhaps with "
+            "',tokens=N' and ',overlap=N'; by default, what the encoder would cut off is split.",
+        ),
+    ] = None

@@ -67,9 +67,15 @@ class Writes:
             raise _no_document(name)
         return result
 
-    def create_collection(self, name: str, encoder: str | None, options: Mapping[str, Any]) -> None:
+    def create_collection(
+        self,
+        name: str,
+        encoder: str | None,
+        options: Mapping[str, Any],
+        passages: str | None = None,
+    ) -> None:
         """Make an empty collection."""
-        self._catalog.create(name, encoder, options)
+        self._catalog.create(name, encoder, options, passages)
 
     def remove_collection(self, name: str) -> None:
         """Remove a collection, its files and what is being done with it."""

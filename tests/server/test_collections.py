@@ -39,6 +39,7 @@ def names(client):
         ({}, "bm25", {}),
         ({"encoder": None, "options": {"k1": 1.2}}, "bm25", {"k1": 1.2}),
         ({"encoder": "bm25", "options": {"language": "german"}}, "bm25", {"language": "german"}),
+        ({"passages": "split,tokens=3"}, "bm25", {}),
         ({"encoder": "vectors"}, "vectors", {}),
     ],
 )
@@ -51,6 +52,7 @@ def test_a_collection_is_made_filled_and_removed(
     assert (made.json()["encoder"], made.json()["documents"]) == (encoder, 0)
     kept = Collection.open(tmp_path / "new").encoder.options
     assert {name: kept[name] for name in options} == options
+    assert made.json()["passages"]["tokens"] == (3 if "passages" in body else None)
 
     document = {"id": "a", "vector": {"x": 1}} if encoder == "vectors" else {"id": "a", "text": "x"}
     assert client.put(f"{NEW}/documents", json=[document]).json()["upserted"] == 1
@@ -87,6 +89,8 @@ def test_names_that_not_every_file_system_takes_are_refused(client, described, n
     [
         ({"encoder": "nix"}, 404, "encoder_not_found"),
         ({"encoder": "bm25", "options": {"nix": 1}}, 422, "invalid_parameter"),
+        ({"passages": "split"}, 422, "invalid_parameter"),
+        ({"passages": "nix"}, 422, "invalid_parameter"),
         ({"encoder": "a/b", "options": {"trust_remote_code": True}}, 422, "invalid_parameter"),
         ({"encoder": 1}, 422, "invalid_request"),
         ({"encoders": "bm25"}, 422, "invalid_request"),

@@ -124,6 +124,18 @@ def test_the_fields_of_a_document_are_the_library_s():
     assert {*DocumentBody.model_fields} == {*FIELDS}
 
 
+def test_a_document_may_bring_its_passages(client):
+    spans = {"x": (0, 5), "y": (6, 11)}
+    passages = [
+        {"start": start, "end": end, "vector": {term: 1}} for term, (start, end) in spans.items()
+    ]
+    points = "/v1/collections/points"
+    body = {"text": "alpha gamma", "passages": passages}
+    assert client.put(f"{points}/documents/two", json=body).status_code == 200
+    hits = client.post(f"{points}/search", json={"sparse": {"y": 1}}).json()["hits"]
+    assert [(hit["id"], hit["passage"]["start"]) for hit in hits] == [("two", 6)]
+
+
 def test_vectors_come_in_both_forms(client):
     path = "/v1/collections/points/documents"
     assert client.put(f"{path}/2", json={"vector": {"x": 0.5, "y": 1}}).status_code == 200
