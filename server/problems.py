@@ -56,7 +56,7 @@ STATUSES: Mapping[type[LexidexError], int] = {
 }
 """Status of an error: that of the first of its classes that is here."""
 
-_CODES = {
+CODES = {
     400: "malformed_body",
     404: "route_not_found",
     405: "method_not_allowed",
@@ -179,9 +179,9 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         where = f"character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
-        return _problem(request, 400, _CODES[400], f"the body is not JSON: {where}")
+        return _problem(request, 400, CODES[400], f"the body is not JSON: {where}")
     if isinstance(error.body, bytes):
-        return _problem(request, 415, _CODES[415], "send the body as application/json")
+        return _problem(request, 415, CODES[415], "send the body as application/json")
     wrong = [
         InvalidValue(path=_path(one["loc"]), message=_message(one)) for one in found[:_SHOWN_ERRORS]
     ]
@@ -191,7 +191,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, "http_error")
+    code = CODES.get(error.status_code, "http_error")
     detail = f"no route {request.method} {request.url.path}"
     if error.status_code not in (404, 405):
         detail = error.detail

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
+from .output import (
+    PARTIAL,
+    AsJson,
+    Quiet,
+    json_line,
+    out,
+    print_json,
+    progress,
+    show_left_out,
+    write_file,
+)
 
 if TYPE_CHECKING:
     from lexidex.results import WriteResult
     from lexidex.sources import Reader
-
-PARTIAL = 4
-"""Exit status when some records were left out."""
-
-_SHOWN = 10
 
 
 class OnDuplicate(StrEnum):
@@ -156,8 +161,4 @@ def _report(
             f"{to} holds {n_documents:,}",
             highlight=False,
         )
-    for record in left_out[:_SHOWN]:
-        where = f"{record['file']}:{record['line']}" if "file" in record else record["id"]
-        err.print(f"left out: {where}: {record['reason']}", markup=False, highlight=False)
-    if len(left_out) > _SHOWN:
-        err.print(f"... and {len(left_out) - _SHOWN:,} more; --errors FILE lists them all")
+    show_left_out(left_out, "--errors FILE lists them all")
