@@ -26,6 +26,7 @@ from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
 from lexidex.commands.tune import tune
+from lexidex.commands.update import update
 from lexidex.errors import LexidexError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ app.command()(index)
 app.command()(encode)
 app.command()(search)
 app.command()(explain)
+app.command()(update)
 app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)

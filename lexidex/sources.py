@@ -158,6 +158,14 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
                 yield line, _json_object(text)
 
 
+def document_of_line(text: str) -> Document:
+    """The document that one line of a JSON lines file holds; InputError if it holds none."""
+    record = _json_object(text)
+    if isinstance(record, InputError):
+        raise record
+    return check_document(_renamed(record), others_to_metadata=True)
+
+
 def _json_object(text: str) -> dict[str, Any] | InputError:
     try:
         record = json.loads(text)
