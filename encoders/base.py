@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
@@ -60,6 +60,9 @@ class Encoder(ABC):
     needs_statistics: ClassVar[bool] = False
     """Whether documents are weighed by their segment's average length, queries by `bind`."""
 
+    takes_weights: ClassVar[bool] = False
+    """Whether documents may bring drafts, {word: weight}, though they are finished later."""
+
     @property
     @abstractmethod
     def dim(self) -> int:
@@ -73,8 +76,7 @@ class Encoder(ABC):
     @property
     def fingerprint(self) -> str:
         """Equal for two encoders exactly when their vectors may stand in one collection."""
-        described = json.dumps([self.kind, self.options], sort_keys=True)
-        return hashlib.sha256(described.encode()).hexdigest()[:32]
+        return fingerprint_of(self.kind, self.options)
 
     @abstractmethod
     def encode_documents(self, texts: Texts) -> Vectors:
@@ -91,6 +93,10 @@ class Encoder(ABC):
     @abstractmethod
     def component(self, term: str) -> int | None:
         """The component that stands for a word, or None when there is none."""
+
+    def weights_of_words(self, weights: Mapping[str, float]) -> Mapping[str, float]:
+        """A vector that a document brings by words, as weights of terms; here they are the same."""
+        return weights
 
     def fit(self, texts: Iterable[str]) -> Self:
         """Learn the statistics of `texts`; encoders that need none do nothing."""
@@ -148,6 +154,11 @@ class Encoder(ABC):
     @abstractmethod
     def save(self, path: str | PathLike[str]) -> None:
         """Write what `load_encoder(path)` reads back."""
+
+
+def fingerprint_of(*what: Any) -> str:
+    """A fingerprint of JSON values."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def check_texts(texts: object) -> Texts:
