@@ -60,6 +60,9 @@ class Encoder(ABC):
     needs_statistics: ClassVar[bool] = False
     """Whether documents are weighed by their segment's average length, queries by `bind`."""
 
+    has_licence: ClassVar[bool] = False
+    """Whether there is a model that somebody has published under a licence."""
+
     takes_weights: ClassVar[bool] = False
     """Whether documents may bring drafts, {word: weight}, though they are finished later."""
 
@@ -67,6 +70,11 @@ class Encoder(ABC):
     @abstractmethod
     def dim(self) -> int:
         """Number of components known at present; every vector's components lie below it."""
+
+    @property
+    def licence(self) -> str | None:
+        """The licence that the model's card states, or None."""
+        return None
 
     @property
     @abstractmethod

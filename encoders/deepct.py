@@ -73,6 +73,10 @@ class DeepCTEncoder(BM25Encoder):
             raise ParameterError(f"path: {fspath(path or '')!r} weighs tokens, not words")
 
     @property
+    def licence(self) -> str | None:
+        return None if self._model is None else self._model.licence
+
+    @property
     def options(self) -> dict[str, Any]:
         path = None if self._model is None else self._model.options["path"]
         ours = {"path": path, "weighting": self.weighting, "max_length": self._max_length}

@@ -95,6 +95,7 @@ class LearnedEncoder(Encoder):
     """An encoder from a published checkpoint, in a folder or on a model hub."""
 
     kind: ClassVar[str] = "learned"
+    has_licence: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
@@ -36,12 +37,10 @@ def index(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder of the collection.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="bm25, vectors (documents bring their own), or a saved encoder's folder."
-        ),
-    ] = None,
+    encoder: EncoderName = None,
+    encoder_options: EncoderOptions = None,
+    prune: Prune = None,
+    prune_queries: PruneQueries = None,
     passages: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +75,6 @@ def index(
     is 4. Nothing becomes visible before everything is on disk.
     """
     from lexidex.collection import Collection, exists
-    from lexidex.encoders import load_encoder
     from lexidex.errors import EncoderMismatch, ParameterError
     from lexidex.index.storage.building import Building
     from lexidex.passages import passages_for
@@ -86,7 +84,7 @@ def index(
     find_files(sources)
     if errors:
         write_file(errors, "")
-    chosen = load_encoder(encoder) if encoder else None
+    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     collection = (
         Collection.open(to, merge="inline")
         if exists(to)
