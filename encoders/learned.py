@@ -7,8 +7,6 @@ SparseEncoder for the same checkpoint.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
@@ -20,7 +18,7 @@ from lexidex.index.vectors import Vectors
 
 from .activations import check_activation
 from .assembly import Assembly
-from .base import Encoder, Texts, check_texts
+from .base import Encoder, Texts, check_texts, fingerprint_of
 from .checkpoint import read_checkpoint
 from .checkpoint_writer import write_checkpoint
 from .hub import fetch, looks_like_hub_id
@@ -97,6 +95,7 @@ class LearnedEncoder(Encoder):
     """An encoder from a published checkpoint, in a folder or on a model hub."""
 
     kind: ClassVar[str] = "learned"
+    has_licence: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -220,8 +219,7 @@ class LearnedEncoder(Encoder):
         sides = [self._documents.identity, self._queries.identity]
         specs = (self._checkpoint.documents, self._checkpoint.queries)
         kept = [spec.recipe.pruning.options for spec in specs]
-        described = json.dumps([self.kind, *sides, *kept], sort_keys=True)
-        return hashlib.sha256(described.encode()).hexdigest()[:32]
+        return fingerprint_of(self.kind, *sides, *kept)
 
     def term(self, component: int) -> str:
         """The token with that id, as the tokenizer writes it: word, ##piece, or Ġword."""

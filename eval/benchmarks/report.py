@@ -19,6 +19,7 @@ from . import (
     filters,
     opening,
     passages,
+    pruning,
     rank_safe,
     search,
     statistics,
@@ -52,6 +53,7 @@ SECTIONS = (
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
     Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
+    Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
 
