@@ -111,7 +111,7 @@ class Snapshot:
         """For each component, how many live passages have it; int64, same shape."""
         total = np.zeros(components.shape, dtype=np.int64)
         for segment in self.segments:
-            total += segment.exact.document_frequencies(components)
+            total += segment.directory.document_frequencies(components)
             if segment.deleted is not None:
                 total -= segment.dead_terms.frequencies(components)
         return total
@@ -212,8 +212,8 @@ class Snapshot:
 
     def passage_vectors(self, segment: int, document: int) -> Vectors:
         """The vectors of one document's passages, csr_array (n_passages, dim)."""
-        starts = self.segments[segment].passage_starts
-        return self.segments[segment].vectors[int(starts[document]) : int(starts[document + 1])]
+        chosen = self.segments[segment]
+        return chosen.rows(chosen.passages_of(np.array([document])))
 
     def _allowed(self, number: int, expression: Expression | None) -> Allowed | None:
         """The passages of a segment that a search may find; None for all.

@@ -155,7 +155,7 @@ class Write:
         """Mark documents with these ids in the segments so far; how many there were."""
         n_deleted = 0
         for place, entry in enumerate(self._segments):
-            segment = Segment(self._storage, entry, verify=False)
+            segment = Segment(self._storage, entry)
             named = segment.passages_with_ids(ids)
             if named.any():
                 n_deleted += int(named.sum())

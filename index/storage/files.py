@@ -258,6 +258,14 @@ def waiting(storage: Storage, name: str, seconds: float) -> Iterator[None]:
         yield
 
 
+def let_go(view: memoryview, start: int, end: int) -> None:
+    """Give back what pages of a mapped file take; they come again when they are touched."""
+    if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        start += -start % mmap.PAGESIZE
+        if start < end:
+            view.obj.madvise(mmap.MADV_DONTNEED, start, end - start)
+
+
 def _on_a_cache_line(length: int) -> NDArray[np.uint8]:
     """That many bytes; from a cache line on, as in a mapped file, and, since NumPy allocates them,
     on huge pages, as in no mapped file."""

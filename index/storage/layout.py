@@ -10,6 +10,7 @@ segments/s000003/             one segment: immutable but for deletions (m000004:
     vectors.lxd               document vectors, by document
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
+    checksums.lxd             of the chunks of files above 64 MiB, where there are any
     deleted-0000000007.lxd    which documents are deleted, as of the seventh manifest
     tuned-0000000007.json     which search parameters reach which accuracy, as of that manifest
 write.lock, write.json        held, and described, by the writing process
@@ -30,6 +31,7 @@ METADATA = "metadata.arrow"
 VECTORS = "vectors.lxd"
 EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
+CHECKSUMS = "checksums.lxd"
 
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
 _LOCK = re.compile(r"(?:write|merge)\.(?:lock|json)")

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import secrets
 import struct
-import zlib
 from dataclasses import dataclass
+
+from zlib_ng.zlib_ng import crc32
 
 from lexidex.errors import CorruptFile, UnsupportedVersion
 
@@ -75,7 +76,7 @@ def open_log(storage: Storage, generation: int) -> Place:
             f"{where}: format version {version}; this Lexidex reads version {FORMAT_VERSION}: "
             "use the release that wrote it"
         )
-    if crc != zlib.crc32(data[:-4]) or follows != generation:
+    if crc != crc32(data[:-4]) or follows != generation:
         raise CorruptFile(f"{where}: its head does not match its checksum, or its name")
     return Place(name, salt, generation, _HEAD.size)
 
@@ -129,7 +130,7 @@ def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
     When that fails without the process dying, the log is as before.
     """
     signed = _SIGNED.pack(len(payload), place.commit + 1)
-    crc = zlib.crc32(payload, zlib.crc32(signed, place.salt))
+    crc = crc32(payload, crc32(signed, place.salt))
     record = _MARK + signed + struct.pack("<I", crc) + payload
     try:
         storage.append(place.name, place.end, record)
@@ -142,7 +143,7 @@ def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
 
 def _head(salt: int, generation: int) -> bytes:
     head = _HEAD.pack(MAGIC, FORMAT_VERSION, salt, generation, 0)[:-4]
-    return head + struct.pack("<I", zlib.crc32(head))
+    return head + struct.pack("<I", crc32(head))
 
 
 def _complete(data: bytes, place: Place) -> tuple[list[bytes], Place]:
@@ -186,5 +187,5 @@ def _record_at(data: bytes, position: int, salt: int) -> tuple[int, bytes] | Non
     if mark != _MARK or start + length > len(data):
         return None
     payload = data[start : start + length]
-    sound = zlib.crc32(payload, zlib.crc32(_SIGNED.pack(length, commit), salt)) == crc
+    sound = crc32(payload, crc32(_SIGNED.pack(length, commit), salt)) == crc
     return (commit, payload) if sound else None
