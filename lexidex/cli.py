@@ -24,6 +24,7 @@ from lexidex.commands.index import index
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
+from lexidex.commands.snapshot import restore, snapshot
 from lexidex.commands.tune import tune
 from lexidex.errors import LexidexError
 
@@ -41,6 +42,8 @@ app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
 app.command()(compact)
+app.command()(snapshot)
+app.command()(restore)
 app.command()(tune)
 app.command()(serve)
 app.command()(demo)

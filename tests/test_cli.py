@@ -943,3 +943,29 @@ def test_compacting_leaves_one_segment_and_the_same_results(run, changed):
     assert again["hits"] == found["hits"]
     assert again["generation"] == found["generation"], "the content is the same"
     assert run("check", changed).code == 0
+
+
+def test_a_snapshot_is_restored(run, animals, tmp_path):
+    kept, copy = tmp_path / "kept.tar", tmp_path / "copy"
+    made = run("snapshot", animals, "--to", kept, "--json")
+    assert made.code == 0
+    assert made.json["bytes"] == kept.stat().st_size
+    assert run("snapshot", animals, "--to", kept).code == 2
+    assert run("snapshot", animals, "--to", kept, "--replace").code == 0
+    told = run("restore", kept, "--to", copy, "--json")
+    assert told.json == {
+        "collection": str(copy),
+        "documents": 3,
+        "generation": made.json["generation"],
+    }
+    before = run("search", animals, "red fox", "--json").json
+    after = run("search", copy, "red fox", "--json").json
+    assert after["hits"] == before["hits"] != []
+    assert run("restore", kept, "--to", copy).code == 2
+    assert run("restore", kept, "--to", copy, "--replace").out.startswith(f"{copy} holds 3 doc")
+    assert run("restore", tmp_path / "none.tar", "--to", copy).code == 3
+    kept.write_bytes(kept.read_bytes()[:-3000])
+    refused = run("restore", kept, "--to", copy, "--replace")
+    assert (refused.code, refused.out) == (5, "")
+    assert re.search(r"kept\.tar: .*\n$", refused.err)
+    assert run("check", copy).code == 0

@@ -170,7 +170,15 @@ def read_manifest(storage: Storage) -> Manifest:
         except CorruptFile:
             if newest_manifest(storage) == chosen:
                 raise
-    where = f"{storage.location}/{name}"
+    return decode_manifest(data, f"{storage.location}/{name}")
+
+
+def decode_manifest(data: bytes, where: str) -> Manifest:
+    """What `encode_manifest` made bytes of.
+
+    Raises:
+        CorruptFile, UnsupportedVersion: it cannot be used.
+    """
     head, _, body = data.partition(b"\n")
     try:
         described = json.loads(head)
@@ -189,13 +197,18 @@ def read_manifest(storage: Storage) -> Manifest:
     return _decode(json.loads(body))
 
 
-def write_manifest(storage: Storage, manifest: Manifest) -> None:
-    """Make `manifest` the newest, atomically and durably."""
+def encode_manifest(manifest: Manifest) -> bytes:
+    """A manifest as bytes: see docs/FORMAT.md."""
     body = json.dumps(asdict(manifest), ensure_ascii=False, indent=1).encode()
     head = {"magic": _MAGIC, "format": FORMAT_VERSION, "crc32": crc32(body)}
+    return json.dumps(head).encode() + b"\n" + body
+
+
+def write_manifest(storage: Storage, manifest: Manifest) -> None:
+    """Make `manifest` the newest, atomically and durably."""
     name = layout.manifest(manifest.number)
     with storage.create(f"{name}.tmp") as file:
-        file.write(json.dumps(head).encode() + b"\n" + body)
+        file.write(encode_manifest(manifest))
     # The names of what it describes must not reach the disk later than its own.
     storage.sync_folder()
     storage.rename(f"{name}.tmp", name)
