@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from . import ablation, build, churn, exact, filters, opening, rank_safe, search, statistics
+from . import (
+    ablation,
+    build,
+    churn,
+    collection_opening,
+    exact,
+    filters,
+    opening,
+    rank_safe,
+    search,
+    statistics,
+)
 from .engines import ACCURATE, DEFAULT
 from .peers import BASELINE
 from .plot import draw, frontiers
@@ -39,6 +50,12 @@ SECTIONS = (
     Section(build.KIND, "Building", build.ABOUT, build.tables),
     Section(ablation.KIND, "What each technique gives", ablation.ABOUT, ablation.tables),
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
+    Section(
+        collection_opening.KIND,
+        "Opening a collection",
+        collection_opening.ABOUT,
+        collection_opening.tables,
+    ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
