@@ -111,10 +111,11 @@ class Segment:
         if guard:
             spans = array_spans(*self._view(layout.VECTORS, "map"))
             guard.verify(*spans["indptr"])
-            starts, ends = self._vectors.indptr[passages], self._vectors.indptr[passages + 1]
-            for name in ("components", "values"):
-                first, item = spans[name][0], 4
-                guard.verify_spans(first + item * starts, first + item * ends)
+            indptr = self._vectors.indptr
+            starts, ends = indptr[passages].astype(np.int64), indptr[passages + 1].astype(np.int64)
+            for name in ("components", "values"):  # of 4 bytes each
+                first = spans[name][0]
+                guard.verify_spans(first + 4 * starts, first + 4 * ends)
         return self._vectors[passages]
 
     @property
