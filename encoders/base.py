@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Vectors
 
+from .splitting import Spans, as_spans
 from .vocabulary import Vocabulary
 
 DEFAULT_ENCODER = "bm25"
@@ -33,6 +34,7 @@ DEFAULT_ENCODER = "bm25"
 Texts: TypeAlias = Sequence[str]
 
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class Statistics(Protocol):
@@ -122,6 +124,18 @@ class Encoder(ABC):
         """
         found = ((word, self.component(word.group().lower())) for word in _WORD.finditer(text))
         return [(*word.span(), place) for word, place in found if place is not None]
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of a document that its vector is made of, the rest being cut off; None for all."""
+        return None
+
+    def token_spans(self, text: str) -> Spans:
+        """Where the tokens of a text stand, however many; int64 (n, 2), see `Spans`.
+
+        Here they are words, and marks that are none.
+        """
+        return as_spans(found.span() for found in _TOKEN.finditer(text))
 
     def use_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Take the vocabulary of a collection as this encoder's own, if it has a growing one."""

@@ -29,6 +29,7 @@ from .hub import fetch, looks_like_hub_id
 from .language_model import LanguageModel
 from .projection import Pooling, check_pooling
 from .sides import BATCH_TOKENS, ModelSide, Side
+from .splitting import Spans
 from .static import StaticSide, read_table
 from .tokenizer import ModelTokenizer
 
@@ -158,6 +159,13 @@ class MaskedLMEncoder(Encoder):
 
     def component(self, term: str) -> int | None:
         return self._documents.tokenizer.id(term)
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self._documents.tokenizer.room(self._checkpoint.documents.prompt)
+
+    def token_spans(self, text: str) -> Spans:
+        return self._documents.tokenizer.spans(text)
 
     def encode_documents(self, texts: Texts) -> Vectors:
         """Document vectors, csr_array (len(texts), dim).

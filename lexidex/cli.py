@@ -20,6 +20,7 @@ from lexidex.commands.compact import compact
 from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
+from lexidex.commands.export import export, import_
 from lexidex.commands.index import index
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
@@ -44,6 +45,8 @@ app.command()(check)
 app.command()(compact)
 app.command()(snapshot)
 app.command()(restore)
+app.command()(export)
+app.command("import")(import_)
 app.command()(tune)
 app.command()(serve)
 app.command()(demo)

@@ -30,8 +30,10 @@ from .background import Background
 from .copying import deleted_since
 from .drafting import Given, text_length
 from .group_commit import GroupCommit
+from .importing import Export
 from .merging import Merge, choose, neighbours
 from .opening import Newest
+from .passages import PassageParams
 from .small_writes import Delete, GroupState, SmallWrite, Update, Upsert, combined
 from .snapshot import Snapshot
 from .tuning import Tuned, commit_tuning
@@ -131,12 +133,38 @@ class Writer:
         self,
         documents: Iterable[Given],
         encoder: Encoder,
+        passages: PassageParams,
         progress: Progress | None = None,
         building: Building | None = None,
     ) -> WriteResult:
         """Put documents in the place of everything."""
         self._keep_within(building)
-        return self._write_segments(documents, progress, building, encoder)
+        return self._write_segments(documents, progress, building, encoder, passages)
+
+    def take(
+        self,
+        export: Export,
+        encoder: Encoder | None = None,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Add an export's documents with their vectors, or put them in the place of everything.
+
+        Args:
+            encoder: the export's, when it replaces everything.
+        """
+        self._keep_within(building)
+        with self._exclusive() as snapshot:
+            chosen, keep = encoder or snapshot.encoder, encoder is None
+            export.check(chosen, named_by_words(snapshot) if keep else None)
+            passages = None if keep else PassageParams(**export.header.passages)
+            building = building or self._building
+            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
+            average, generation = export.header.average_length, snapshot.generation + 1
+            ready = export.ready(chosen)
+            self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
+        self._tidy()
+        return WriteResult(upserted=write.upserted, generation=generation)
 
     def keep_tuning(self, found: Sequence[Tuned]) -> None:
         """Commit what tuning has found."""
@@ -239,12 +267,14 @@ class Writer:
         progress: Progress | None,
         building: Building | None,
         encoder: Encoder | None = None,
+        passages: PassageParams | None = None,
     ) -> WriteResult:
-        """A large write; `encoder` is given when it replaces everything."""
+        """A large write; encoder and passages are given when it replaces everything."""
         building = building or self._building
         with self._exclusive() as snapshot:
             chosen = encoder or snapshot.encoder
-            write = Write(self._storage, snapshot, chosen, building, keep=encoder is None)
+            keep = encoder is None
+            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
             generation = snapshot.generation + 1
             self._finish(write, chosen, generation, lambda: write.upsert(documents, progress))
         self._tidy()

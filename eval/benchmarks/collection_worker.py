@@ -21,7 +21,7 @@ def measure(folder: Path, queries: Path) -> list[dict[str, Any]]:
     """Open a collection and use it; see `collection_opening.FirstUse` for the figures."""
     components, values = next(iter(rows(load_vectors(queries)[:1])))
     query = {"components": components, "values": values}
-    before = resident()
+    before = resident("RssAnon")
     steps: list[dict[str, Any]] = []
 
     def step(name: str, use: Callable[[], object]) -> Any:
@@ -31,7 +31,8 @@ def measure(folder: Path, queries: Path) -> list[dict[str, Any]]:
         use()
         ended = time.perf_counter()
         milliseconds = {"ms": (between - started) * 1e3, "again_ms": (ended - between) * 1e3}
-        steps.append({"step": name, **milliseconds, "rss": resident() - before})
+        memory = {"own": resident("RssAnon") - before, "mapped": resident("RssFile")}
+        steps.append({"step": name, **milliseconds, **memory})
         return result
 
     opened: Collection = step("open", lambda: Collection.open(folder, merge="off"))

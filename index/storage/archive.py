@@ -20,7 +20,7 @@ from lexidex.errors import CorruptFile, ParameterError, UnsupportedVersion
 from . import layout
 from .arrays import FORMAT_VERSION
 from .change import decode_change
-from .files import MemoryStorage, Storage, let_go
+from .files import MemoryStorage, Storage, let_go, read_through
 from .log import encode_log, open_log, read_log
 from .manifest import (
     CountedFile,
@@ -127,6 +127,7 @@ def _add(archive: CountedFile, name: str, data: memoryview, done: Done | None = 
 
 def pieces(data: memoryview) -> Iterator[memoryview]:
     """The bytes of a file, mapped perhaps, a part at a time."""
+    read_through(data)
     for start in range(0, len(data), _PIECE):
         end = min(start + _PIECE, len(data))
         yield data[start:end]

@@ -19,6 +19,7 @@ from . import layout
 from .arrays import read_arrays
 from .files import Storage
 from .manifest import CountedFile, SegmentEntry
+from .passages import Passages
 from .verification import Guard
 
 SCHEMA = pa.schema(
@@ -30,7 +31,7 @@ SCHEMA = pa.schema(
     ]
 )
 MAP_KIND = "document-map"
-"""Kind of the file beside the documents: the order of their ids, batches, first passages."""
+"""Kind of the file beside the documents: the order of their ids, batches, passages."""
 
 _ARROW_MAGIC = b"ARROW1"
 _LENGTH = struct.Struct("<i")
@@ -185,13 +186,13 @@ class DocumentReader:
 
 def read_documents(
     storage: Storage, entry: SegmentEntry, guard: Guard | None = None
-) -> tuple[DocumentReader, NDArray[np.int64]]:
-    """A segment's documents, and int64 (n_documents + 1,), the first passage of each."""
+) -> tuple[DocumentReader, Passages]:
+    """A segment's documents, and the passages that they own."""
     name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
     mapped, _ = read_arrays(storage.view(name), MAP_KIND, f"{storage.location}/{name}")
     path = layout.segment_file(entry.name, layout.DOCUMENTS)
     reader = DocumentReader(storage.view(path), mapped, f"{storage.location}/{path}", guard)
-    return reader, mapped["passage_starts"]
+    return reader, Passages.from_arrays(mapped)
 
 
 def _footer(data: memoryview, guard: Guard) -> tuple[int, int]:

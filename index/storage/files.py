@@ -258,6 +258,12 @@ def waiting(storage: Storage, name: str, seconds: float) -> Iterator[None]:
         yield
 
 
+def read_through(view: memoryview) -> None:
+    """Tell the system that a mapped file will be read from end to end, so that it reads ahead."""
+    if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_SEQUENTIAL"):
+        view.obj.madvise(mmap.MADV_SEQUENTIAL)
+
+
 def let_go(view: memoryview, start: int, end: int) -> None:
     """Give back what pages of a mapped file take; they come again when they are touched."""
     if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

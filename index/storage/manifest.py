@@ -66,6 +66,7 @@ class Manifest:
         generation: number of the last commit that the segments hold; those since are in the log.
             Merging segments makes a new manifest of the same generation.
         n_terms: terms in the vocabulary; those since are in the log.
+        passages: how long documents become passages.
     """
 
     number: int
@@ -75,6 +76,7 @@ class Manifest:
     vocabulary: FileEntry | None = None
     n_terms: int = 0
     next_segment: int = 0
+    passages: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> str:

@@ -17,7 +17,7 @@ from lexidex.errors import CorruptFile
 
 from . import checksums, layout
 from .checksums import read_checksums
-from .files import Storage, let_go
+from .files import Storage, let_go, read_through
 from .manifest import SegmentEntry, check_file
 
 _HELD = 64
@@ -65,7 +65,11 @@ class Guard:
     def __init__(
         self, data: memoryview, sums: Sequence[int] | NDArray[np.uint32], chunk: int, where: str
     ) -> None:
-        """Guard a file whose chunks of `chunk` bytes have the checksums `sums`."""
+        """Guard a file whose chunks of `chunk` bytes have the checksums `sums`.
+
+        Args:
+            data: its bytes, mapped for this alone.
+        """
         if len(sums) != -(-len(data) // chunk):
             raise CorruptFile(f"{where}: {len(data)} bytes, and {len(sums)} checksums of chunks")
         self._data = data
@@ -81,6 +85,8 @@ class Guard:
             CorruptFile: one does not match its checksum.
         """
         last = len(self._data) if end is None else end
+        if end is None:
+            read_through(self._data)
         if start < last:
             self._compare(range(start // self._chunk, -(-last // self._chunk)))
 

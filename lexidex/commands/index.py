@@ -42,6 +42,14 @@ def index(
             help="bm25, vectors (documents bring their own), or a saved encoder's folder."
         ),
     ] = None,
+    passages: Annotated[
+        str | None,
+        typer.Option(
+            help="What becomes of long documents: split (several passages), max (one vector of "
+            "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
+            "split what the encoder would cut off."
+        ),
+    ] = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Put the new content in place of the old, in one step."),
@@ -69,8 +77,9 @@ def index(
     """
     from lexidex.collection import Collection, exists
     from lexidex.encoders import load_encoder
-    from lexidex.errors import EncoderMismatch
+    from lexidex.errors import EncoderMismatch, ParameterError
     from lexidex.index.storage.building import Building
+    from lexidex.passages import passages_for
     from lexidex.sources import Reader, find_files
 
     Building(memory)
@@ -81,7 +90,7 @@ def index(
     collection = (
         Collection.open(to, merge="inline")
         if exists(to)
-        else Collection.create(to, chosen, merge="inline")
+        else Collection.create(to, chosen, merge="inline", passages=passages)
     )
     replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
@@ -89,12 +98,19 @@ def index(
             f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}, not "
             f"{chosen.kind} {chosen.options}; leave --encoder out, or use --replace"
         )
+    if passages and not replace:
+        wanted = passages_for(passages, collection.encoder)
+        if wanted != collection.passages:
+            raise ParameterError(
+                f"{to}: made with passages {collection.passages}, not {wanted}; leave --passages "
+                "out, or use --replace"
+            )
     reader = Reader(sources, on_duplicate.value)
     started = time.perf_counter()
     with progress("Indexing", quiet=quiet) as count:
         building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
         if replace:
-            result = collection.replace(reader, chosen, count, building)
+            result = collection.replace(reader, chosen, count, building, passages=passages)
         else:
             result = collection.upsert(reader, count, building)
     seconds = time.perf_counter() - started
