@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lexidex.encoders import Encoder
 from lexidex.errors import ParameterError
-from lexidex.index.storage.files import Storage
+from lexidex.index.storage.files import Storage, replacing
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Float32s, Vectors
 
@@ -62,11 +62,8 @@ def write_export(
         raise ParameterError(f"{target.location}/{name}: exists; choose another name, or replace")
     by_words = snapshot.n_terms > 0
     header = _header(snapshot, vectors or ("terms" if by_words else "components"))
-    temporary = f".{name}.tmp"
-    with target.create(temporary) as file:
+    with replacing(target, name) as file:
         write_records(file, name, header, _records(snapshot, header.vectors, progress))
-    target.rename(temporary, name)
-    target.sync_folder()
     return ExportReport(header.generation, header.n_documents)
 
 

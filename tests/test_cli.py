@@ -969,3 +969,32 @@ def test_a_snapshot_is_restored(run, animals, tmp_path):
     assert (refused.code, refused.out) == (5, "")
     assert re.search(r"kept\.tar: .*\n$", refused.err)
     assert run("check", copy).code == 0
+
+
+@pytest.mark.parametrize("name", ["kept.ndjson", "kept.jsonl.gz", "kept.parquet"])
+def test_an_export_is_imported(run, animals, tmp_path, name):
+    kept, copy = tmp_path / name, tmp_path / "copy"
+    made = run("export", animals, "--to", kept, "--json")
+    assert made.json == {"export": str(kept), "documents": 3, "generation": 2}
+    assert run("export", animals, "--to", kept).code == 2
+    assert run("export", animals, "--to", kept, "--replace").out.startswith("3 documents of gen")
+    before = run("search", animals, "red fox", "--json").json
+    for options in ([], [], ["--replace"]):
+        told = run("import", kept, "--to", copy, *options, "--json").json
+        assert (told["collection"], told["documents"]) == (str(copy), 3)
+        assert run("search", copy, "red fox", "--json").json["hits"] == before["hits"] != []
+    assert run("import", kept, "--to", copy).out.startswith(f"{copy} holds 3 documents")
+
+
+def test_an_export_s_texts_can_be_encoded_anew(run, animals, tmp_path):
+    kept, copy = tmp_path / "kept.ndjson", tmp_path / "copy"
+    assert run("export", animals, "--to", kept, "--vectors", "none").code == 0
+    refused = run("import", kept, "--to", copy)
+    assert (refused.code, "has no vectors; encode the texts anew" in refused.err) == (4, True)
+    for options in ([], [], ["--replace"]):
+        done = run("import", kept, "--to", copy, "--encoder", "bm25", *options)
+        assert done.code == 0
+        assert run("search", copy, "red fox", "--json").json["hits"][0]["id"] == "fox"
+        assert len(Collection.open(copy)) == 3
+    assert run("import", kept, "--to", copy, "--encoder", "vectors").code == 2
+    assert run("import", tmp_path / "none.ndjson", "--to", copy).code == 4

@@ -20,13 +20,12 @@ from lexidex.errors import CorruptFile, ParameterError, UnsupportedVersion
 from . import layout
 from .arrays import FORMAT_VERSION
 from .change import decode_change
-from .files import MemoryStorage, Storage, let_go, read_through
+from .files import MemoryStorage, Storage, let_go, read_through, replacing
 from .log import encode_log, open_log, read_log
 from .manifest import (
     CountedFile,
     FileEntry,
     Manifest,
-    counted,
     decode_manifest,
     encode_manifest,
     newest_manifest,
@@ -74,8 +73,8 @@ def write_snapshot(
     files += manifest.files()
     generation = manifest.generation + len(payloads)
     contents = {**{name: memoryview(data) for name, data in small.items()}, **views}
-    temporary = f".{name}.tmp"
-    with counted(target, temporary) as archive:
+    with replacing(target, name) as opened:
+        archive = CountedFile(opened)
         _add(archive, layout.SNAPSHOT, memoryview(_encode(generation, files)))
         for file in files:
             where = f"{source.location}/{file.name}"
@@ -84,8 +83,6 @@ def write_snapshot(
                     f"{where}: does not match its checksum; 'lexidex check' tells more"
                 )
         archive.write(bytes(2 * _BLOCK))
-    target.rename(temporary, name)
-    target.sync_folder()
     return SnapshotReport(generation, len(files), archive.size)
 
 

@@ -20,7 +20,7 @@ from zlib_ng.zlib_ng import crc32
 
 from lexidex.errors import CorruptFile, UnsupportedVersion
 
-from .files import FileStorage, Memory, Storage
+from .files import FileStorage, Memory, Storage, replacing
 
 MAGIC = b"LEXIDEX\0"
 FORMAT_VERSION = 0
@@ -142,11 +142,8 @@ def save_arrays(
     """Write arrays to a file of their own, atomically: temporary file, sync, rename, sync."""
     target = Path(path)
     storage = FileStorage(target.parent)
-    temporary = f".{target.name}.tmp"
-    with storage.create(temporary) as file:
+    with replacing(storage, target.name) as file:
         write_arrays(file, kind, arrays, meta)
-    storage.rename(temporary, target.name)
-    storage.sync_folder()
 
 
 def load_arrays(

@@ -23,7 +23,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias
 
@@ -240,6 +240,21 @@ class MemoryStorage:
             yield
         finally:
             self._locks[name].release()
+
+
+@contextmanager
+def replacing(storage: Storage, name: str) -> Iterator[IO[bytes]]:
+    """`Storage.create` of a file that is there when it is complete, in the place of one before."""
+    temporary = f".{name}.tmp"
+    with storage.create(temporary) as file:
+        yield file
+    try:
+        storage.rename(temporary, name)
+    except Exception:
+        with suppress(OSError, LexidexError):  # why it is not there is the error to tell
+            storage.remove(temporary)
+        raise
+    storage.sync_folder()
 
 
 @contextmanager

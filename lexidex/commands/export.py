@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from .search import Directory
 
 if TYPE_CHECKING:
     from lexidex.collection import Collection
+    from lexidex.exchange import VectorForm
     from lexidex.index.storage.building import Building
 
     from .output import Counter
@@ -48,7 +49,7 @@ def export(
     from lexidex.collection import Collection
 
     collection = Collection.open(directory, merge="off")
-    form = vectors.value if vectors else None
+    form = cast("VectorForm | None", vectors.value if vectors else None)
     with progress("Exporting", total=len(collection), quiet=quiet) as count:
         made = collection.export(to, form, replace=replace, progress=count)
     if as_json:
