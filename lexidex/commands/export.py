@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -49,7 +49,7 @@ def export(
     from lexidex.collection import Collection
 
     collection = Collection.open(directory, merge="off")
-    form = cast("VectorForm | None", vectors.value if vectors else None)
+    form: VectorForm | None = vectors.value if vectors else None
     with progress("Exporting", total=len(collection), quiet=quiet) as count:
         made = collection.export(to, form, replace=replace, progress=count)
     if as_json:
