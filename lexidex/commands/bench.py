@@ -101,6 +101,15 @@ def open_(run: Run) -> None:
     run_open(run.workload, run.built_file(), run.record)
 
 
+@bench.command("open-collection")
+@benchmark()
+def open_collection(run: Run) -> None:
+    """Opening a whole collection: what each first use takes, in time and memory."""
+    from lexidex.eval.benchmarks.collection_opening import run_collection_opening
+
+    run_collection_opening(run.workload, record=run.record, say=run.say)
+
+
 @bench.command()
 @benchmark()
 def ablation(
