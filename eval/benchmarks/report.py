@@ -15,10 +15,12 @@ from . import (
     ablation,
     build,
     churn,
+    collection_opening,
     exact,
     filters,
     opening,
     passages,
+    pruning,
     rank_safe,
     search,
     statistics,
@@ -50,8 +52,15 @@ SECTIONS = (
     Section(build.KIND, "Building", build.ABOUT, build.tables),
     Section(ablation.KIND, "What each technique gives", ablation.ABOUT, ablation.tables),
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
+    Section(
+        collection_opening.KIND,
+        "Opening a collection",
+        collection_opening.ABOUT,
+        collection_opening.tables,
+    ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
     Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
+    Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
 

@@ -101,6 +101,15 @@ def open_(run: Run) -> None:
     run_open(run.workload, run.built_file(), run.record)
 
 
+@bench.command("open-collection")
+@benchmark()
+def open_collection(run: Run) -> None:
+    """Opening a whole collection: what each first use takes, in time and memory."""
+    from lexidex.eval.benchmarks.collection_opening import run_collection_opening
+
+    run_collection_opening(run.workload, record=run.record, say=run.say)
+
+
 @bench.command()
 @benchmark()
 def ablation(
@@ -228,6 +237,15 @@ def _numbers(option: str, text: str, least: int) -> list[int]:
     if not names or not all(name.isdecimal() and int(name) >= least for name in names):
         raise ParameterError(f"{option}: {text!r}; expected integers from {least}, by commas")
     return [int(name) for name in names]
+
+
+@bench.command()
+@benchmark(real=True)
+def pruning(run: Run) -> None:
+    """What pruned vectors save and cost, by rule and side, on real vectors from LEXIDEX_DATA."""
+    from lexidex.eval.benchmarks.pruning import run_pruning
+
+    run_pruning(run.workload, run.record, run.say)
 
 
 @bench.command()
