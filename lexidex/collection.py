@@ -591,7 +591,8 @@ class Collection:
         clock.append(time.perf_counter())
         found, plans, counters = snapshot.search(vectors, k, expression=expression, **options)
         clock.append(time.perf_counter())
-        hits = [[_hit(snapshot, located, fields) for located in one] for one in found]
+        stored = ("id", *("text" if name == "passage" else name for name in fields))
+        hits = [[_hit(snapshot, located, fields, stored) for located in one] for one in found]
         counted = snapshot.facets(facets, expression or EVERYTHING, FACET_VALUES) if facets else {}
         clock.append(time.perf_counter())
         timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
@@ -654,14 +655,16 @@ def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
 
 
-def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:
+def _hit(
+    snapshot: Snapshot, located: Located, fields: Sequence[str], stored: Sequence[str]
+) -> Hit:
+    """A document found; `stored` are the names of the fields, as documents have them, and "id"."""
     segment = snapshot.segments[located.segment]
-    stored = [name if name != "passage" else "text" for name in fields]
-    found = segment.documents.fetch(located.document, ("id", *stored))
+    found = segment.documents.fetch(located.document, stored)
     first = int(segment.passages.starts[located.document])
     start, end = segment.passages.spans[first + located.passage].tolist()
-    shown = found["text"][start:end] if "text" in stored else None
-    if "text" not in fields:
-        found.pop("text", None)
-    passage = Passage(located.passage, start, end, shown)
+    text = found.get("text")
+    passage = Passage(located.passage, start, end, text and text[start:end])
+    if "passage" in fields and "text" not in fields:
+        del found["text"]
     return Hit(found.pop("id"), located.score, passage=passage, **found)
