@@ -655,9 +655,7 @@ def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
 
 
-def _hit(
-    snapshot: Snapshot, located: Located, fields: Sequence[str], stored: Sequence[str]
-) -> Hit:
+def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str], stored: Sequence[str]) -> Hit:
     """A document found; `stored` are the names of the fields, as documents have them, and "id"."""
     segment = snapshot.segments[located.segment]
     found = segment.documents.fetch(located.document, stored)
