@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import threading
@@ -30,6 +31,8 @@ _REMOVED = ".removed-"
 
 _LOCK_SECONDS = 1.0
 """How long removing waits for another process that writes or merges."""
+
+_LOG = logging.getLogger("lexidex.server")
 
 _Stamp: TypeAlias = tuple[int, int, int]
 
@@ -187,9 +190,12 @@ class Catalog:
             raise failed
 
     def close(self) -> None:
-        """Close every collection."""
-        for served in list(self._served.values()):
-            served.collection.close()
+        """Close every collection, as far as that can be: what was written is safe without it."""
+        for name, collection in self.items:
+            try:
+                collection.close()
+            except LexidexError as error:
+                _LOG.warning("closing %s: %s", name, error)
         if self._folder is not None:
             self._sweep()
 

@@ -17,6 +17,7 @@ from lexidex.errors import InputError
 
 from .answers import CollectionAnswer, summary
 from .importing import BATCH_BYTES, BATCH_LINES, BadLine, Import, ImportSummary, Line, Lines
+from .problems import declared
 from .request_ids import request_id
 from .routing import DocumentId, Name, Route, json_reply, reading
 from .tasks import Task
@@ -156,7 +157,7 @@ async def import_documents(name: Name, request: Request) -> Response:
     except BaseException as error:
         under_way.close()
         if isinstance(error, ClientDisconnect):
-            return Response(status_code=400)  # which nobody reads
+            return Response(status_code=400)  # read by nobody
         raise
     return StreamingResponse(under_way.answer(), media_type=JSON_LINES[0])
 
@@ -191,6 +192,7 @@ async def cancel_task(task_id: TaskId, request: Request) -> Response:
 _IMPORT: dict[str, Any] = {
     "response_class": Response,  # without a media type of its own, which would be described, too
     "responses": {
+        **declared(415),
         200: {
             "description": "A line for each bad line, and the summary",
             "content": {
