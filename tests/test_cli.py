@@ -988,3 +988,58 @@ def test_compacting_leaves_one_segment_and_the_same_results(run, changed):
     assert again["hits"] == found["hits"]
     assert again["generation"] == found["generation"], "the content is the same"
     assert run("check", changed).code == 0
+
+
+def test_a_snapshot_is_restored(run, animals, tmp_path):
+    kept, copy = tmp_path / "kept.tar", tmp_path / "copy"
+    made = run("snapshot", animals, "--to", kept, "--json")
+    assert made.code == 0
+    assert made.json["bytes"] == kept.stat().st_size
+    assert run("snapshot", animals, "--to", kept).code == 2
+    assert run("snapshot", animals, "--to", kept, "--replace").code == 0
+    told = run("restore", kept, "--to", copy, "--json")
+    assert told.json == {
+        "collection": str(copy),
+        "documents": 3,
+        "generation": made.json["generation"],
+    }
+    before = run("search", animals, "red fox", "--json").json
+    after = run("search", copy, "red fox", "--json").json
+    assert after["hits"] == before["hits"] != []
+    assert run("restore", kept, "--to", copy).code == 2
+    assert run("restore", kept, "--to", copy, "--replace").out.startswith(f"{copy} holds 3 doc")
+    assert run("restore", tmp_path / "none.tar", "--to", copy).code == 3
+    kept.write_bytes(kept.read_bytes()[:-3000])
+    refused = run("restore", kept, "--to", copy, "--replace")
+    assert (refused.code, refused.out) == (5, "")
+    assert re.search(r"kept\.tar: .*\n$", refused.err)
+    assert run("check", copy).code == 0
+
+
+@pytest.mark.parametrize("name", ["kept.ndjson", "kept.jsonl.gz", "kept.parquet"])
+def test_an_export_is_imported(run, animals, tmp_path, name):
+    kept, copy = tmp_path / name, tmp_path / "copy"
+    made = run("export", animals, "--to", kept, "--json")
+    assert made.json == {"export": str(kept), "documents": 3, "generation": 2}
+    assert run("export", animals, "--to", kept).code == 2
+    assert run("export", animals, "--to", kept, "--replace").out.startswith("3 documents of gen")
+    before = run("search", animals, "red fox", "--json").json
+    for options in ([], [], ["--replace"]):
+        told = run("import", kept, "--to", copy, *options, "--json").json
+        assert (told["collection"], told["documents"]) == (str(copy), 3)
+        assert run("search", copy, "red fox", "--json").json["hits"] == before["hits"] != []
+    assert run("import", kept, "--to", copy).out.startswith(f"{copy} holds 3 documents")
+
+
+def test_an_export_s_texts_can_be_encoded_anew(run, animals, tmp_path):
+    kept, copy = tmp_path / "kept.ndjson", tmp_path / "copy"
+    assert run("export", animals, "--to", kept, "--vectors", "none").code == 0
+    refused = run("import", kept, "--to", copy)
+    assert (refused.code, "has no vectors; encode the texts anew" in refused.err) == (4, True)
+    for options in ([], [], ["--replace"]):
+        done = run("import", kept, "--to", copy, "--encoder", "bm25", *options)
+        assert done.code == 0
+        assert run("search", copy, "red fox", "--json").json["hits"][0]["id"] == "fox"
+        assert len(Collection.open(copy)) == 3
+    assert run("import", kept, "--to", copy, "--encoder", "vectors").code == 2
+    assert run("import", tmp_path / "none.ndjson", "--to", copy).code == 4

@@ -12,6 +12,7 @@ DOCUMENTS = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "docs/FORMAT.md",
+    "docs/EXCHANGE.md",
     "docs/FILTERS.md",
     "docs/HTTP.md",
     "docs/FUSION.md",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,11 +25,6 @@ from lexidex.errors import LexidexError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
-
-PARTIAL = 4
-"""Exit status when some of the input was left out."""
-
-_SHOWN = 10
 
 # No emoji: an id or a text with ":key:" in it is shown as it is.
 out = Console(soft_wrap=True, emoji=False)
@@ -59,20 +54,6 @@ def write_file(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise LexidexError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def show_left_out(records: Sequence[Mapping[str, Any]], where_all: str) -> None:
-    """Say on stderr which records of the input were left out and why, the first of them at least.
-
-    Args:
-        records: each with its "reason", and "file" and "line" or its "id".
-        where_all: where the others can be seen.
-    """
-    for record in records[:_SHOWN]:
-        where = f"{record['file']}:{record['line']}" if "file" in record else record["id"]
-        err.print(f"left out: {where}: {record['reason']}", markup=False, highlight=False)
-    if len(records) > _SHOWN:
-        err.print(f"... and {len(records) - _SHOWN:,} more; {where_all}")
 
 
 class Counter:

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import PARTIAL, AsJson, out, print_json, show_left_out
+from .left_out import PARTIAL, show_left_out
+from .output import AsJson, out, print_json
 from .search import Directory, parse_json
 
 _TOGETHER = 1_000
