@@ -18,6 +18,7 @@ from lexidex.results import Explanation, SearchResult
 from .catalog import Catalog
 from .highlights import Highlight, highlights
 from .schemas import Asked, BatchRequest, ExplainRequest, SearchRequest
+from .snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Backend:
     def __init__(self, catalog: Catalog) -> None:
         """Read these collections."""
         self.catalog = catalog
+        self.snapshots = Snapshots(catalog)
 
     @classmethod
     def open(cls, directory: str | PathLike[str]) -> Self:
