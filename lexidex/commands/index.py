@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    Passages,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
@@ -38,14 +45,7 @@ def index(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    passages: Annotated[
-        str | None,
-        typer.Option(
-            help="What becomes of long documents: split (several passages), max (one vector of "
-            "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
-            "split what the encoder would cut off."
-        ),
-    ] = None,
+    passages: Passages = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Put the new content in place of the old, in one step."),
