@@ -98,6 +98,14 @@ class DenseRows:
         """Vectors of each passage, int64 (passages,)."""
         return np.diff(self.starts)
 
+    def grouped(self, starts: Int64s) -> Self:
+        """The same vectors as those of groups of passages, of which each has all of its own.
+
+        Args:
+            starts: int64 (groups + 1,): the first passage of each group, and the end.
+        """
+        return type(self)(self.params, self.starts[starts], self.vectors)
+
     def take(self, passages: Int64s) -> Self:
         """Those of some passages, in their order."""
         counts = self.counts[passages]

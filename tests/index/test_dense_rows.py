@@ -57,6 +57,11 @@ def test_an_index_gives_back_what_it_was_built_of(values):
     assert (values_of(again), again.params) == (values, PARAMS)
 
 
+def test_passages_that_become_one_keep_all_of_their_vectors():
+    grouped = rows_of([[1], [2, 3], [], [4]]).grouped(np.array([0, 2, 2, 4]))
+    assert values_of(grouped) == [[1, 2, 3], [], [4]]
+
+
 def test_passages_take_their_vectors_along():
     rows = rows_of([[1], [2, 3], [], [4]])
     passages = Passages.of_each([1, 2, 1], np.zeros((4, 2)), rows)
