@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from lexidex.documents import Document, GivenPassage, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
+from lexidex.encoders.base import Texts
 from lexidex.errors import InputError
 from lexidex.index.dense import DenseRows
 from lexidex.index.storage.passages import Passages
@@ -46,6 +47,7 @@ class Drafter:
         encoder: Encoder,
         params: PassageParams,
         by_words: bool | None,
+        draft: Callable[[Texts], Vectors] | None = None,
         dense: DenseDrafter | None = None,
     ) -> None:
         """Encode by `encoder`.
@@ -54,9 +56,11 @@ class Drafter:
             params: what becomes of long documents.
             by_words: whether the collection's documents name components by words; None while
                 nothing tells, then the first vector does.
+            draft: in the place of the encoder's `draft_documents`.
             dense: drafts the dense vectors; None where the collection has none.
         """
         self._encoder = encoder
+        self._draft = draft or encoder.draft_documents
         self._mode = params.mode
         self._splitter = Splitter(params, encoder)
         self._dense = dense
@@ -113,7 +117,7 @@ class Drafter:
         )
 
     def _check_vector(self, vector: SparseInput) -> None:
-        if self._encoder.needs_statistics:
+        if self._encoder.needs_statistics and not self._encoder.takes_weights:
             raise InputError(
                 f"vector: a collection with encoder {self._encoder.kind} makes its own; leave it "
                 'out, or create the collection with encoder "vectors"'
@@ -188,7 +192,7 @@ class Drafter:
         """One row for each content: encoded, or the vector that it is."""
         texts = [content for content in contents if isinstance(content, str)]
         batches = [
-            self._encoder.draft_documents(texts[first : first + ENCODE_BATCH])
+            self._draft(texts[first : first + ENCODE_BATCH])
             for first in range(0, len(texts), ENCODE_BATCH)
         ]
         # No wider than needed: SciPy doubles the indices of batches that are 2**31 wide.

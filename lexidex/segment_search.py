@@ -105,7 +105,7 @@ def methods_for(
     # Of the two that miss nothing, exact search is the faster, and its values are float32.
     if params is None or params.rank_safe or segment.seismic is None:
         return ["exact"] * queries.shape[0]
-    postings, lists = segment.exact.work(queries)
+    postings, lists = segment.directory.work(queries)
     route = segment.seismic.route(params, k, allowed)
     cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]
