@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,22 +41,29 @@ class DenseSide:
         return described
 
     @classmethod
-    def of(
-        cls, given: str | DenseEncoder | None, params: DenseParams | None = None
-    ) -> DenseSide | None:
+    def of(cls, given: str | DenseEncoder | DenseSide | None) -> DenseSide | None:
         """As a user names it: "vectors", a folder or hub id, or an encoder; None for none.
 
-        Args:
-            params: None compares vectors as the encoder says, and by the cosine without one.
+        Vectors are compared as the encoder says, and by the cosine without one.
         """
-        if given is None:
-            if params is not None:
-                raise ParameterError("dense_params: give them together with dense")
-            return None
+        if given is None or isinstance(given, DenseSide):
+            return given
         if given == VECTORS:
-            return cls(params or DenseParams())
+            return cls(DenseParams())
         encoder = given if isinstance(given, DenseEncoder) else load_dense_encoder(given)
-        return cls(params or DenseParams(encoder.metric), encoder)
+        return cls(DenseParams(encoder.metric), encoder)
+
+    @classmethod
+    def named(cls, given: str | None, factory: str | None) -> DenseSide | None:
+        """`of`, with another index than the default one where `factory` names it."""
+        side = cls.of(given)
+        if side is None or factory is None:
+            if factory is not None:
+                raise ParameterError(
+                    "dense index: of no use without dense vectors; name those, too"
+                )
+            return side
+        return replace(side, params=replace(side.params, factory=factory))
 
     @classmethod
     def from_manifest(
@@ -87,24 +94,34 @@ class DenseSide:
             )
         return cls(params, encoder)
 
-    def query(self, text: str | None, given: object, dim: int | None) -> Float32s:
-        """The dense vector of a query, float32 (1, d), given or encoded.
+    def given_query(self, given: object, dim: int | None) -> Float32s:
+        """The dense vector of a query as it is given, float32 (1, d).
 
         Args:
             dim: dimensions of the collection's vectors; None while there are none.
 
         Raises:
-            ParameterError: there is neither a vector nor a text that can become one.
+            ParameterError: it is none, or of other dimensions.
         """
-        if given is not None:
-            flat = np.asarray(given)
-            shape = flat[None, :] if flat.ndim == 1 else flat
-            return as_dense(shape, self.params.metric, dim, name="dense")
+        try:
+            row = np.asarray(given, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise ParameterError("dense: expected a list of numbers") from None
+        if row.ndim != 1:
+            raise ParameterError(f"dense: shape {row.shape}; expected one flat list of numbers")
+        return as_dense(row[None, :], self.params.metric, dim, name="dense")
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32s:
+        """The dense vectors of texts, float32 (n, d).
+
+        Raises:
+            ParameterError: the collection has no dense encoder.
+        """
         if self.encoder is None:
             raise ParameterError(
                 "dense: this collection's vectors are brought along; give the query's as dense="
             )
-        return as_dense(self.encoder.encode_queries([text or ""]), self.params.metric)
+        return as_dense(self.encoder.encode_queries(texts), self.params.metric)
 
 
 class DenseDrafter:

@@ -94,7 +94,8 @@ def check_document(given: object, *, others_to_metadata: bool = False) -> Docume
     if dense is not None and passages:
         raise InputError("field 'passages' has the vectors; leave out 'dense'")
     vectors = [one.vector for one in passages] or [vector]
-    if text is None and None in vectors:
+    brings = [dense, *(one.dense for one in passages)]
+    if text is None and None in vectors and all(one is None for one in brings):
         raise InputError("field 'text' is missing")
     return Document(
         _identifier(given), text or "", _string(given, "title"), metadata, vector, passages, dense
@@ -145,7 +146,7 @@ def _dense(given: object) -> Float32s | None:
         ) from None
     vectors = np.atleast_2d(vectors).astype(np.float32)
     if vectors.ndim != 2 or not vectors.shape[1]:
-        raise InputError(f"dense: an array of shape {np.shape(given)}; expected (d,) or (n, d)")
+        raise InputError(f"dense: an array of shape {vectors.shape}; expected (d,) or (n, d)")
     return vectors
 
 

@@ -82,7 +82,9 @@ class Drafter:
             return None
 
     def _check(self, given: Given) -> Document:
-        document = check_document(given)
+        document = self._check_dense(check_document(given))
+        if self._encoder.kind == "vectors":
+            document = _with_vectors(document)
         vectors = [one.vector for one in document.passages] or [document.vector]
         if self._encoder.kind == "vectors" and None in vectors:
             missing = "field 'vector' is missing"
@@ -97,7 +99,7 @@ class Drafter:
         for vector in vectors:
             if vector is not None:
                 self._check_vector(vector)
-        return self._check_dense(document)
+        return document
 
     def _check_dense(self, document: Document) -> Document:
         """The document, its dense vectors as the collection has them."""
@@ -160,9 +162,7 @@ class Drafter:
             passages = Passages.whole([document.text for document in kept])
         return Drafted(kept, drafts, passages.with_dense(dense))
 
-    def _dense_rows(
-        self, documents: list[Document], pieces: list[list[Piece]]
-    ) -> DenseRows | None:
+    def _dense_rows(self, documents: list[Document], pieces: list[list[Piece]]) -> DenseRows | None:
         if self._dense is None:
             return None
         texts: list[str] = []
@@ -209,6 +209,17 @@ class Drafter:
                 rows.append(content)
         dim = 1 + max((int(ids[-1]) for ids, _ in rows if ids.size), default=0)
         return build_vectors(rows, dim)
+
+
+def _with_vectors(document: Document) -> Document:
+    """The document with an empty sparse vector where it brings a dense one alone."""
+    if document.dense is not None and document.vector is None:
+        return replace(document, vector={})
+    passages = [
+        one if one.dense is None or one.vector is not None else replace(one, vector={})
+        for one in document.passages
+    ]
+    return replace(document, passages=tuple(passages))
 
 
 def _dense_of(document: Document, n_passages: int) -> list[Float32s | None]:

@@ -30,7 +30,8 @@ def products_of(passages: Vectors, query: Vectors) -> NDArray[np.float64]:
     """
     products = _weights_of(passages, query) * passages.data
     rows = np.repeat(np.arange(passages.shape[0]), np.diff(passages.indptr))
-    return np.bincount(rows, products, minlength=passages.shape[0])
+    sums = np.bincount(rows, products, minlength=passages.shape[0])
+    return sums.astype(np.float64, copy=False)
 
 
 def contributions(passage: Vectors, query: Vectors, encoder: Encoder) -> list[TermContribution]:

@@ -54,15 +54,13 @@ def fuse_legs(
             dense[places], passages[1, places] = _best(scores, starts)
     legs = [Leg("sparse", sparse, 0.0), Leg("dense", dense, snapshot.dense_lower_bound)]
     fused = fuse(legs, params)
-    return [
-        Located(
-            float(fused.scores[place]),
-            *candidates[place],
-            int(passages[np.argmax(fused.contributions[:, place]), place]),
-            _leg_scores(legs, fused, place),
-        )
-        for place in fused.order[:k].tolist()
-    ]
+    located = []
+    for place in fused.order[:k].tolist():
+        passage = int(passages[np.argmax(fused.contributions[:, place]), place])
+        segment, document = candidates[place]
+        parts = _leg_scores(legs, fused, place)
+        located.append(Located(float(fused.scores[place]), segment, document, passage, parts))
+    return located
 
 
 def with_leg(hits: Sequence[Located], name: str) -> list[Located]:
