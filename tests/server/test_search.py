@@ -42,7 +42,7 @@ def test_search_finds_what_the_library_finds(client, collection):
     ]
     assert [hit["text"] for hit in found["hits"]] == [ANIMALS[h["id"]] for h in found["hits"]]
     assert found["generation"] == 2
-    assert set(found["timings"]) == {"encode_us", "search_us", "fetch_us"}
+    assert set(found["timings"]) == {"encode_us", "search_us", "fuse_us", "fetch_us"}
 
 
 @pytest.mark.parametrize("fields", [[], ["title"], ["metadata", "text"], ["title", "text"]])
@@ -93,9 +93,9 @@ def test_an_accuracy_is_passed_on(client, collection, monkeypatch):
     asked = []
     searched = Collection._search
 
-    def note(self, *arguments, **options):
-        asked.append(options["accuracy"])
-        return searched(self, *arguments, **options)
+    def note(self, texts, asked_, *arguments):
+        asked.append(asked_.accuracy)
+        return searched(self, texts, asked_, *arguments)
 
     monkeypatch.setattr(Collection, "_search", note)
     for accuracy in (0.9, 1, None):
