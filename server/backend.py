@@ -91,8 +91,11 @@ class Backend:
             result = collection.search(
                 request.query,
                 request.offset + request.k,
+                mode=request.mode,
                 sparse=request.vector,
+                dense=request.dense,
                 exact=request.exact,
+                fusion=request.fusion.params() if request.fusion else None,
                 accuracy=request.accuracy,
                 fields=request.fields,
                 filter=request.filter,
@@ -115,8 +118,10 @@ class Backend:
         return self.collection(name).search_batch(
             request.queries,
             request.k,
+            mode=request.mode,
             exact=request.exact,
             accuracy=request.accuracy,
+            fusion=request.fusion.params() if request.fusion else None,
             fields=request.fields,
             filter=request.filter,
         )
