@@ -74,7 +74,7 @@ class Segment:
         self._storage = storage
         self.documents, self.passage_starts = read_documents(storage, entry)
         self.vectors = read_vectors(storage, entry.name)
-        self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
+        self.exact = ExactIndex.read(*self._view(layout.EXACT, memory), self.vectors)
         self.seismic: SeismicIndex | None = None
         if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
             data, where = self._view(layout.SEISMIC, memory)
