@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from lexidex.index import Allowed, Counters, SearchParams, TopK
+from lexidex.index import Allowed, Counters, ExactIndex, SearchParams, SeismicIndex, TopK
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors
@@ -18,12 +18,8 @@ Plan: TypeAlias = tuple[Method, ...]
 are not."""
 
 
-class Searcher(Protocol):
-    """The search of an index, its parameters chosen."""
-
-    def __call__(
-        self, queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None
-    ) -> TopK: ...
+Searcher: TypeAlias = Callable[[int], TopK]
+"""A search for k passages, everything else chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +54,8 @@ def search_segment(
     for method in dict.fromkeys(methods):
         rows = [row for row, one in enumerate(methods) if one == method]
         some = queries if len(rows) == len(methods) else queries[rows]
-        search = _searcher(segment, method, params)
-        found, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
+        search = _searcher(segment, method, some, params, allowed, n_threads)
+        found, work = _search_deep(number, segment, search, len(rows), k)
         counters += work
         for row, hits in zip(rows, found, strict=True):
             located[row] = hits
@@ -90,31 +86,38 @@ def methods_for(
         return ["exact"] * queries.shape[0]
     postings, lists = segment.exact.work(queries)
     route = segment.seismic.route(params, k, allowed)
-    cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
+    cheap = prefers_exact(postings, lists, segment.entry.n_passages, k, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]
 
 
-def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
+def _searcher(
+    segment: Segment,
+    method: Method,
+    queries: Vectors,
+    params: SearchParams | None,
+    allowed: Allowed | None,
+    n_threads: int,
+) -> Searcher:
+    index: ExactIndex | SeismicIndex = segment.exact
+    options: dict[str, Any] = {}
     if method == "seismic" and segment.seismic is not None:
-        return partial(segment.seismic.search, params=params)
-    return segment.exact.search
+        index, options = segment.seismic, {"params": params}
+    if queries.shape[0] == 1:  # the short way
+        one = partial(index.search_one, queries.indices, queries.data)
+        return partial(one, allowed=allowed, **options)
+    many = partial(index.search, queries)
+    return partial(many, n_threads=n_threads, allowed=allowed, **options)
 
 
 def _search_deep(
-    number: int,
-    segment: Segment,
-    search: Searcher,
-    queries: Vectors,
-    k: int,
-    n_threads: int,
-    allowed: Allowed | None,
+    number: int, segment: Segment, search: Searcher, n_queries: int, k: int
 ) -> tuple[list[list[Located]], Counters]:
     """Fetch passages until each query has k documents of the segment, or all that match."""
     depth, work = k, Counters()
     while True:
-        top = search(queries, depth, n_threads=n_threads, allowed=allowed)
+        top = search(depth)
         work += top.counters
-        found = [_documents(number, segment, top, row, k) for row in range(queries.shape[0])]
+        found = [_documents(number, segment, top, row, k) for row in range(n_queries)]
         short = any(len(hits) < k and top.ordinals[row, -1] >= 0 for row, hits in enumerate(found))
         if not short or depth >= segment.entry.n_passages:
             return found, work

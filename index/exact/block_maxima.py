@@ -53,7 +53,8 @@ def build_block_maxima(lists: PostingLists, lengths: Int64s, n_documents: int) -
     encode_maxima(lists, frequent, np.empty(n_blocks, dtype=np.float32), units, codes)
     usable = units * CODES > LEAST
     frequent, units, codes = frequent[usable], units[usable], codes[usable]
-    means = units * codes.sum(axis=1, dtype=np.float32) / np.float32(max(n_blocks, 1))
+    sums: Float32s = codes.sum(axis=1, dtype=np.int64).astype(np.float32)
+    means: Float32s = np.multiply(units, sums / np.float32(max(n_blocks, 1)))
     return view_block_maxima(lengths, frequent, units, means, codes)
 
 
@@ -88,9 +89,9 @@ def encode_maxima(
         maxima[:] = 0.0
         number = frequent[row]
         for run in range(lists.run_offsets[number], lists.run_offsets[number + 1]):
-            first = np.int64(lists.run_windows[run]) * WINDOW
+            first = int(lists.run_windows[run]) * WINDOW
             for i in range(lists.run_starts[run], lists.run_starts[run + 1]):
-                block = (first + np.int64(lists.ordinals[i])) // BLOCK
+                block = (first + int(lists.ordinals[i])) // BLOCK
                 maxima[block] = max(maxima[block], lists.impacts[i])
         unit = maxima.max() / np.float32(CODES)
         units[row] = unit

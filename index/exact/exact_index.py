@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
+from ..jit import Entry
 from ..storage.arrays import BinarySink, load_arrays, read_arrays, save_arrays, write_arrays
 from ..topk import TopK, empty_results
 from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
@@ -26,9 +27,8 @@ from .search import Index, search_exact
 from .workspace import N_COUNTS, WorkspacePool, counters
 
 PRUNED_FROM = 1_000
-"""Postings that a query must have for each document that is scored by itself at some time, so that
-it pays to look for terms that can be left out. Those are the champions and, in each window, those
-that are among the best so far: k (1 + ln(windows)) of them."""
+"""Postings that a query must have for each document that is scored by itself, and for a hundred of
+them at least, so that it pays to look for terms that can be left out."""
 
 WEIGHTS_LIMIT = 1 << 24
 """Components from which there is no table of them, and no postings are left out."""
@@ -50,6 +50,7 @@ class ExactIndex:
         self.n_documents = n_documents
         self.dim = dim
         self._lengths = lengths_of(index.lists)
+        self._search_lists = Entry(search_exact)
         components = index.lists.components
         n_weights = (
             int(components[-1]) + 1 if components.size and index.documents.values.size else 0
@@ -133,7 +134,7 @@ class ExactIndex:
 
     def _search(
         self,
-        components: NDArray[np.int32],
+        components: NDArray[np.integer[Any]],
         values: Float32s,
         indptr: Int64s,
         k: int,
@@ -145,14 +146,13 @@ class ExactIndex:
         queries = self._known_terms(components, values, indptr)
         n_queries = indptr.size - 1
         n_terms = int(np.diff(queries.indptr).max(initial=0))
-        n_windows = max(-(-self.n_documents // WINDOW), 1)
-        pruned_from = round(PRUNED_FROM * max(100.0, k * (1 + math.log(n_windows))))
+        pruned_from = round(PRUNED_FROM * max(100.0, documents_scored(k, self.n_documents)))
         scores, ordinals = empty_results(n_queries, min(k, max(self.n_documents, 1)))
 
         def run(first: int, last: int) -> Int64s:
             counts = np.zeros(N_COUNTS, dtype=np.int64)
             workspace = self._workspaces.take(n_terms)
-            search_exact(
+            self._search_lists.call(
                 queries._replace(indptr=queries.indptr[first : last + 1]),
                 self._index,
                 self.n_documents,
@@ -170,12 +170,13 @@ class ExactIndex:
         return TopK(*_widen(scores, ordinals, k), counters(counts))
 
     def _known_terms(
-        self, components: NDArray[np.int32], values: Float32s, indptr: Int64s
+        self, components: NDArray[np.integer[Any]], values: Float32s, indptr: Int64s
     ) -> Queries:
         """The query terms that have a posting list."""
         lists, found = self._lists_of(components)
         ends = np.concatenate(([0], np.cumsum(found, dtype=np.int64)))[indptr]
-        return Queries(lists[found], components[found], values[found], ends)
+        known = components[found].astype(np.int32, copy=False)
+        return Queries(lists[found], known, values[found], ends)
 
     def _lists_of(self, components: NDArray[Any]) -> tuple[Int64s, NDArray[np.bool_]]:
         """Each component's list by number, and whether it has one."""
@@ -228,6 +229,12 @@ class ExactIndex:
 
     def _meta(self) -> dict[str, int]:
         return {"n_documents": self.n_documents, "dim": self.dim}
+
+
+def documents_scored(k: int, n_documents: int) -> float:
+    """Documents that must be scored by themselves where terms are left out, about: in each window,
+    those that are among the k best so far."""
+    return k * (1 + math.log(max(n_documents / WINDOW, 1)))
 
 
 def frozen(index: Index) -> Index:

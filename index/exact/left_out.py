@@ -96,9 +96,8 @@ def choose_left_out(
     rest = np.float32(0.0)
     for i in range(n_ranked):
         term = work.ranking[i]
-        rest += (
-            queries.values[begin + term] * maxima.means[maxima.rows[queries.lists[begin + term]]]
-        )
+        row = maxima.rows[queries.lists[begin + term]]
+        rest += queries.values[begin + term] * maxima.means[row]
         if rest > most:
             return i
         work.left_out[term] = True

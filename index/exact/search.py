@@ -166,7 +166,7 @@ def complete_window(
     """
     window, n_blocks = first // WINDOW, (width + BLOCK - 1) // BLOCK
     bound_blocks(
-        begin, n_left_out, window * (WINDOW // BLOCK), n_blocks, queries, index.maxima, work, counts
+        begin, n_left_out, first // BLOCK, n_blocks, queries, index.maxima, work, counts
     )
     n = find_candidates(first, width, floor, allowed, work)
     was_too_large = False
@@ -179,7 +179,7 @@ def complete_window(
         bound_blocks(
             begin,
             n_left_out,
-            window * (WINDOW // BLOCK),
+            first // BLOCK,
             n_blocks,
             queries,
             index.maxima,

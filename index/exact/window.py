@@ -61,7 +61,7 @@ def scatter_run(
     # Unsigned, so that no index is checked for counting from the end.
     for i in range(np.uint64(first), np.uint64(last)):
         accumulators[np.uint64(lists.ordinals[i])] += weight * lists.impacts[i]
-    return last - first
+    return np.int64(last - first)
 
 
 @strict_lean_kernel
@@ -152,7 +152,7 @@ def run_before(
     """The term's run in the window that its cursor has passed, or -1."""
     run = work.cursors[term] - 1
     if run >= lists.run_offsets[queries.lists[begin + term]] and lists.run_windows[run] == window:
-        return run
+        return np.int64(run)
     return np.int64(-1)
 
 
