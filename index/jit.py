@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 _typeof: Callable[[Any], Any] = numba.typeof
 
-_WITHOUT_KERNELS = {"filters", "storage"}
+_WITHOUT_KERNELS = {"dense", "filters", "storage"}
 """Folders here that hold no kernels and nothing that kernels use: changes there concern none."""
 
 _REASSOCIATED = {"reassoc", "contract", "nsz"}

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
+from os.path import abspath, split
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -26,26 +28,29 @@ from lexidex.arguments import (
 )
 from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lexidex.errors import (
-    DocumentNotFound,
-    InputError,
-    ParameterError,
-)
+from lexidex.errors import DocumentNotFound, InputError, ParameterError
+from lexidex.explaining import best_row, contributions
+from lexidex.export_file import VectorForm
+from lexidex.exporting import ExportReport, write_export
+from lexidex.importing import Export
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression, FacetCount, parse_filter
 from lexidex.index.seismic.frontier import check_accuracy
 from lexidex.index.storage import integrity
+from lexidex.index.storage.archive import SnapshotReport, write_snapshot
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
+from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.index.vectors import Vectors, build_vectors, stack
 from lexidex.opening import Newest, create_empty
+from lexidex.passages import PassageParams, passages_for
 from lexidex.results import (
     Explanation,
     Hit,
+    Passage,
     SearchResult,
-    TermContribution,
     Timings,
     WriteResult,
 )
@@ -77,6 +82,8 @@ class Collection:
         path: str | PathLike[str] | Storage,
         encoder: str | Encoder | None = None,
         merge: Merging = "background",
+        *,
+        passages: PassageParams | str | None = None,
     ) -> Self:
         """Make an empty collection.
 
@@ -85,14 +92,18 @@ class Collection:
             encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
                 that bring their own; None takes DEFAULT_ENCODER.
             merge: see `open`.
+            passages: what becomes of long documents: PassageParams, or a text such as
+                "split,tokens=200". None splits those that the encoder would cut off, and leaves
+                whole what an encoder without a limit reads, such as bm25.
 
         Raises:
             CollectionExists: the folder holds a collection, or other files.
             EncoderNotFound: no such encoder.
+            ParameterError: passages are wrong, or do not fit the encoder.
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
-        create_empty(storage, chosen)
+        create_empty(storage, chosen, passages_for(passages, chosen))
         return cls(storage, merge=merge)
 
     @classmethod
@@ -137,6 +148,11 @@ class Collection:
         return self._snapshot.encoder
 
     @property
+    def passages(self) -> PassageParams:
+        """What becomes of long documents."""
+        return self._snapshot.passage_params
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
@@ -159,19 +175,25 @@ class Collection:
         documents: Iterable[Mapping[str, Any] | Document],
         progress: Progress | None = None,
         building: Building | None = None,
+        resumable: bool = False,
     ) -> WriteResult:
         """Add documents; one whose id is known replaces that document.
 
         Up to 1,000 documents are one record in the log; small writes of many threads share the
         time that the disk needs. More make segments at once, and are one commit all the same.
+        Where encoding them takes long, their vectors are kept on disk meanwhile: when this fails
+        or the process dies, the next such call takes those of the same texts over.
 
         Args:
             documents: mappings with "id" and "text", and perhaps "title", "metadata" and
-                "vector" ({term: weight} or {"components": [...], "values": [...]}). Taken one
-                by one, so an iterator over more than memory holds is welcome.
+                "vector" ({term: weight} or {"components": [...], "values": [...]}). Instead of one
+                vector, "passages" may have several, as objects of "start", "end" (places in the
+                text, in code points; all of it when left out) and "vector" (encoded when left
+                out). Taken one by one, so an iterator over more than memory holds is welcome.
             progress: called now and then with the number of documents taken in.
             building: within how much memory, here and when segments are merged from then on, and
                 who is told how far the index is.
+            resumable: keep vectors on disk meanwhile however few documents there are.
 
         Returns:
             Counts, and for each document left out its id and the reason. When this returns, the
@@ -181,7 +203,7 @@ class Collection:
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._writer.upsert(documents, progress, building)
+        return self._writer.upsert(documents, progress, building, resumable)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -236,16 +258,24 @@ class Collection:
         encoder: str | Encoder | None = None,
         progress: Progress | None = None,
         building: Building | None = None,
+        *,
+        passages: PassageParams | str | None = None,
     ) -> WriteResult:
         """Put `documents` in the place of everything, in one step, perhaps by another encoder.
 
-        Until it is done, and if it fails or the process dies, the old content stays.
+        Until it is done, and if it fails or the process dies, the old content stays; what was
+        encoded is taken over by the next call, as in `upsert`.
+
+        Args:
+            passages: see `create`; None goes on as before, where the encoder stays the same.
         """
         known = self.encoder
         fresh = (
             _encoder(encoder) if encoder is not None else load_encoder(known.kind, **known.options)
         )
-        return self._writer.replace(documents, fresh, progress, building)
+        same = passages is None and fresh.fingerprint == known.fingerprint
+        params = self.passages if same else passages_for(passages, fresh)
+        return self._writer.replace(documents, fresh, params, progress, building)
 
     def search(
         self,
@@ -274,7 +304,8 @@ class Collection:
             accuracy: instead of params and exact: above 0, at most 1, the share of the k best
                 passages that approximate search is to find. Segments for which tuning knows of
                 nothing that reaches it for this k are searched exactly; 1 is that everywhere.
-            fields: what to fetch of each hit, among title, text and metadata.
+            fields: what to fetch of each hit, among title, text, metadata, and passage: the text of
+                the passage alone, for which "text" need not be fetched.
             filter: conditions on metadata that documents must meet, such as
                 {"year": {"gte": 2000}}.
             facets: metadata fields whose most frequent values to count, over all documents that
@@ -361,11 +392,16 @@ class Collection:
             self._writer.keep_tuning(found)
         return TuningReport(k, accuracy, self.generation, tuple(found))
 
-    def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
+    def explain(
+        self, query: str | SparseInput, doc_id: str, passage: int | None = None
+    ) -> Explanation:
         """Which terms give a document its score for a query: the best passage's inner product.
 
+        Args:
+            passage: the number of the passage to explain, as a hit names it; None for the best.
+
         Raises:
-            DocumentNotFound: there is no document with that id.
+            DocumentNotFound: there is no document with that id, or no such passage of it.
         """
         snapshot = self._snapshot
         vectors, ignored = self._query_vectors(snapshot, query)
@@ -373,14 +409,15 @@ class Collection:
         if place is None:
             raise self._unknown(doc_id)
         passages = snapshot.passage_vectors(*place)
-        weights = dict(zip(vectors.indices.tolist(), vectors.data.tolist(), strict=True))
-        best, best_terms = 0, _contributions(passages[[0]], weights, snapshot.encoder)
-        for number in range(1, passages.shape[0]):
-            terms = _contributions(passages[[number]], weights, snapshot.encoder)
-            if sum(t.product for t in terms) > sum(t.product for t in best_terms):
-                best, best_terms = number, terms
-        score = sum(term.product for term in best_terms)
-        return Explanation(doc_id, score, best_terms, best, ignored)
+        if passage is not None and not 0 <= passage < passages.shape[0]:
+            raise DocumentNotFound(
+                f"{self._storage.location}: document {doc_id!r} has {passages.shape[0]} passages, "
+                f"and no passage {passage}"
+            )
+        number = best_row(passages, vectors) if passage is None else passage
+        terms = contributions(passages[[number]], vectors, snapshot.encoder)
+        score = sum(term.product for term in terms)
+        return Explanation(doc_id, score, terms, number, ignored)
 
     def get(self, doc_id: str) -> Document:
         """The stored document with that id.
@@ -396,6 +433,131 @@ class Collection:
 
     def __contains__(self, doc_id: str) -> bool:
         return self._snapshot.find(doc_id) is not None
+
+    def snapshot(
+        self, to: str | PathLike[str], *, replace: bool = False, progress: Progress | None = None
+    ) -> SnapshotReport:
+        """Keep the collection as it is now in one file, while writes and merges go on.
+
+        Everything that was written before is in it. An encoder that has a model is named in it,
+        and its model is not.
+
+        Args:
+            to: the file, a tar archive; docs/FORMAT.md describes it.
+            replace: put it in the place of a file of that name, once it is complete.
+            progress: called now and then with the number of bytes copied.
+
+        Raises:
+            ParameterError: there is such a file.
+            CorruptFile: the collection is damaged; nothing is left of the snapshot.
+            StorageFull: no space left; the same.
+        """
+        target, name = _file(to)
+        return write_snapshot(self._storage, target, name, over=replace, done=progress)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: str | PathLike[str],
+        to: str | PathLike[str] | Storage,
+        *,
+        replace: bool = False,
+        merge: Merging = "background",
+        progress: Progress | None = None,
+    ) -> Self:
+        """Make a collection of a snapshot, and open it.
+
+        Args:
+            snapshot: a file that `snapshot` wrote.
+            to: a folder that does not exist or is empty.
+            replace: a collection there, damaged as it may be, gives way in one step; processes
+                that have it open follow.
+            merge: see `open`.
+            progress: called now and then with the number of bytes copied.
+
+        Raises:
+            NotFound: there is no such snapshot.
+            CorruptFile, UnsupportedVersion: the snapshot cannot be used; nothing was changed.
+            CollectionExists: the folder holds a collection, or other files.
+            Locked: another process is writing to it.
+            StorageFull: no space left; what was there is untouched.
+        """
+        storage = _storage(to)
+        restore_snapshot(*_file(snapshot), storage, over=replace, done=progress)
+        return cls(storage, merge=merge)
+
+    def export(
+        self,
+        to: str | PathLike[str],
+        vectors: VectorForm | None = None,
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write every document with its vectors to a file that other tools read, too.
+
+        Args:
+            to: a name that ends in .ndjson or .jsonl, either perhaps with .gz, or in .parquet;
+                docs/EXCHANGE.md describes them.
+            vectors: by "terms" or by numbers of "components", or "none"; None takes terms where
+                the vocabulary grows with the documents.
+            replace: put it in the place of a file of that name, once it is complete.
+            progress: called now and then with the number of documents written.
+
+        Raises:
+            ParameterError: an argument is wrong, or there is such a file.
+            StorageFull: no space left; nothing is left of the export.
+        """
+        target, name = _file(to)
+        snapshot = self._snapshot
+        return write_export(snapshot, target, name, vectors, over=replace, progress=progress)
+
+    def import_from(
+        self,
+        source: str | PathLike[str],
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Add the documents of an export with the vectors that they have there, in one commit.
+
+        Nothing is encoded. In an empty collection, or with `replace`, the exact search finds the
+        same documents with the same scores, to the last bit, as in the collection that was
+        exported.
+
+        Args:
+            replace: put them, and the export's encoder, in the place of everything.
+            progress: called now and then with the number of documents taken in.
+            building: see `upsert`.
+
+        Raises:
+            InputError: the file is missing, damaged or incomplete, or has no vectors; nothing
+                was changed.
+            EncoderMismatch: its vectors are those of another encoder than the collection's.
+            Locked: another process is writing.
+        """
+        export = Export(Path(source))
+        encoder = export.header.load_encoder() if replace else None
+        return self._writer.take(export, encoder, progress, building)
+
+    @classmethod
+    def from_export(
+        cls,
+        source: str | PathLike[str],
+        to: str | PathLike[str] | Storage,
+        *,
+        merge: Merging = "background",
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> Self:
+        """Make a collection of an export; see `create` and `import_from`."""
+        header = Export(Path(source)).header
+        made = cls.create(
+            to, header.load_encoder(), merge, passages=PassageParams(**header.passages)
+        )
+        made.import_from(source, progress=progress, building=building)
+        return made
 
     def check(self) -> integrity.Report:
         """Verify every byte of the newest generation against its checksums."""
@@ -482,23 +644,24 @@ def _storage(path: str | PathLike[str] | Storage) -> Storage:
     return FileStorage(path) if isinstance(path, str | PathLike) else path
 
 
+def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
+    """A file as a storage has it."""
+    folder, name = split(abspath(path))
+    return FileStorage(folder), name
+
+
 def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
 
 
 def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:
-    documents = snapshot.segments[located.segment].documents
-    found = documents.fetch(located.document, ("id", *fields))
-    return Hit(found.pop("id"), located.score, passage=located.passage, **found)
-
-
-def _contributions(
-    passage: Vectors, weights: Mapping[int, float], encoder: Encoder
-) -> list[TermContribution]:
-    """What each shared term adds, largest first."""
-    shared = [
-        TermContribution(encoder.term(c), weights[c], value, weights[c] * value)
-        for c, value in zip(passage.indices.tolist(), passage.data.tolist(), strict=True)
-        if c in weights
-    ]
-    return sorted(shared, key=lambda term: (-term.product, term.term))
+    segment = snapshot.segments[located.segment]
+    stored = [name if name != "passage" else "text" for name in fields]
+    found = segment.documents.fetch(located.document, ("id", *stored))
+    first = int(segment.passages.starts[located.document])
+    start, end = segment.passages.spans[first + located.passage].tolist()
+    shown = found["text"][start:end] if "text" in stored else None
+    if "text" not in fields:
+        found.pop("text", None)
+    passage = Passage(located.passage, start, end, shown)
+    return Hit(found.pop("id"), located.score, passage=passage, **found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from lexidex.index import Allowed, Counters, ExactIndex, SearchParams, SeismicIndex, TopK
+from lexidex.index.batch import K_LIMIT
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors
@@ -18,8 +18,19 @@ Plan: TypeAlias = tuple[Method, ...]
 are not."""
 
 
-Searcher: TypeAlias = Callable[[int], TopK]
-"""A search for k passages, everything else chosen."""
+FIRST_DEPTH = 2
+"""Passages that are fetched for each document wanted, where documents have several."""
+
+DEEPER = 4
+"""How many times as many are fetched where that was not enough."""
+
+
+class Searcher(Protocol):
+    """The search of an index, its parameters chosen."""
+
+    def __call__(
+        self, queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None
+    ) -> TopK: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +53,33 @@ def search_segment(
     allowed: Allowed | None,
     *,
     n_threads: int,
-) -> tuple[list[list[Located]], Counters]:
+) -> tuple[list[list[Located]], list[Method], Counters]:
     """The k best documents of a segment for each query, scored by their best passage.
 
     Args:
         number: the segment's, for what is found.
         methods: how to search for each query.
+
+    Returns:
+        Documents of each query; how it was searched in the end; the work done.
     """
     located: list[list[Located]] = [[] for _ in methods]
-    counters = Counters()
-    for method in dict.fromkeys(methods):
-        rows = [row for row, one in enumerate(methods) if one == method]
-        some = queries if len(rows) == len(methods) else queries[rows]
-        search = _searcher(segment, method, some, params, allowed, n_threads)
-        found, work = _search_deep(number, segment, search, len(rows), k)
+    used, counters = list(methods), Counters()
+    several = segment.entry.n_passages > segment.entry.n_documents
+    for method in ("seismic", "exact"):
+        rows = [row for row, one in enumerate(used) if one == method]
+        if not rows:
+            continue
+        some = queries if len(rows) == len(used) else queries[rows]
+        search = _searcher(segment, method, params)
+        found, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
         counters += work
         for row, hits in zip(rows, found, strict=True):
             located[row] = hits
-    return located, counters
+            if method == "seismic" and several and len(hits) < k:
+                # Few documents may fill all that an approximate index keeps of a term.
+                used[row] = "exact"
+    return located, used, counters
 
 
 def chosen_params(
@@ -84,56 +104,68 @@ def methods_for(
     # Of the two that miss nothing, exact search is the faster, and its values are float32.
     if params is None or params.rank_safe or segment.seismic is None:
         return ["exact"] * queries.shape[0]
-    postings, lists = segment.exact.work(queries)
+    postings, lists = segment.directory.work(queries)
     route = segment.seismic.route(params, k, allowed)
     cheap = prefers_exact(postings, lists, segment.entry.n_passages, k, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]
 
 
-def _searcher(
-    segment: Segment,
-    method: Method,
-    queries: Vectors,
-    params: SearchParams | None,
-    allowed: Allowed | None,
-    n_threads: int,
-) -> Searcher:
-    index: ExactIndex | SeismicIndex = segment.exact
-    options: dict[str, Any] = {}
-    if method == "seismic" and segment.seismic is not None:
-        index, options = segment.seismic, {"params": params}
-    if queries.shape[0] == 1:  # the short way
-        one = partial(index.search_one, queries.indices, queries.data)
-        return partial(one, allowed=allowed, **options)
-    many = partial(index.search, queries)
-    return partial(many, n_threads=n_threads, allowed=allowed, **options)
+def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
+    approximate = segment.seismic if method == "seismic" else None
+    index: ExactIndex | SeismicIndex = approximate or segment.exact
+    options: dict[str, Any] = {"params": params} if approximate else {}
+
+    def search(queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None) -> TopK:
+        if queries.shape[0] == 1:  # without the checks and conversions of a batch
+            one = queries.indices, queries.data
+            return index.search_one(*one, k, allowed=allowed, **options)
+        return index.search(queries, k, n_threads=n_threads, allowed=allowed, **options)
+
+    return search
 
 
 def _search_deep(
-    number: int, segment: Segment, search: Searcher, n_queries: int, k: int
+    number: int,
+    segment: Segment,
+    search: Searcher,
+    queries: Vectors,
+    k: int,
+    n_threads: int,
+    allowed: Allowed | None,
 ) -> tuple[list[list[Located]], Counters]:
-    """Fetch passages until each query has k documents of the segment, or all that match."""
-    depth, work = k, Counters()
+    """Fetch passages until each query has k documents of the segment, or all that match.
+
+    Passages come best first, so the first k documents among them are the best k, however many
+    passages each has.
+    """
+    entry = segment.entry
+    most = min(entry.n_passages, K_LIMIT)
+    depth = k if entry.n_passages == entry.n_documents else min(FIRST_DEPTH * k, most)
+    found: list[list[Located]] = [[] for _ in range(queries.shape[0])]
+    rows, work = list(range(queries.shape[0])), Counters()
     while True:
-        top = search(depth)
+        some = queries if len(rows) == queries.shape[0] else queries[rows]
+        top = search(some, depth, n_threads=n_threads, allowed=allowed)
         work += top.counters
-        found = [_documents(number, segment, top, row, k) for row in range(n_queries)]
-        short = any(len(hits) < k and top.ordinals[row, -1] >= 0 for row, hits in enumerate(found))
-        if not short or depth >= segment.entry.n_passages:
+        for place, row in enumerate(rows):
+            found[row] = _documents(number, segment, top, place, k)
+        more = top.ordinals[:, -1] >= 0
+        rows = [row for place, row in enumerate(rows) if more[place] and len(found[row]) < k]
+        if not rows or depth >= most:
             return found, work
-        depth = min(2 * depth, segment.entry.n_passages)
+        depth = min(DEEPER * depth, most)
 
 
 def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> list[Located]:
     """The first k distinct documents among a query's passages, best passage first."""
     passages = top.ordinals[row][top.ordinals[row] >= 0]
-    documents = segment.documents_of(passages)
+    documents = segment.passages.documents_of(passages)
     hits: dict[int, Located] = {}
     for score, passage, document in zip(
         top.scores[row].tolist(), passages.tolist(), documents.tolist(), strict=False
     ):
         if document not in hits:
-            first = int(segment.passage_starts[document])
+            first = int(segment.passages.starts[document])
             hits[document] = Located(score, number, document, passage - first)
             if len(hits) == k:
                 break

@@ -12,7 +12,10 @@ DOCUMENTS = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "docs/FORMAT.md",
+    "docs/EXCHANGE.md",
     "docs/FILTERS.md",
+    "docs/HTTP.md",
+    "docs/FUSION.md",
     "docs/SCALE.md",
 ]
 
@@ -36,7 +39,7 @@ def test_paths_that_documents_name_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
-    folders += [ROOT / "index" / "filters", ROOT / "docs"]
+    folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "docs"]
     folders.append(ROOT / "eval" / "benchmarks")
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
@@ -56,6 +59,38 @@ def test_filters_are_described_with_their_operators_and_limits():
     assert len(examples) == 13
     for example in examples:
         parse_filter(json.loads(example))
+
+
+def test_every_method_of_fusion_is_described():
+    from lexidex.index.fusion import METHODS
+
+    text = (ROOT / "docs" / "FUSION.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([\w-]+)`", text, re.M) == list(METHODS)
+
+
+def test_every_route_is_in_the_readme_and_every_problem_in_the_description():
+    from lexidex.server import problems, routes, write_routes
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for route in (*routes.ROUTES, *write_routes.ROUTES):
+        path = route.path.replace("{collection}", "{c}").replace("{id:path}", "{id}")
+        said = f"{route.method} {path}", path.removeprefix("/v1/collections/{c}")
+        assert any(one in readme for one in said), route
+    text = (ROOT / "docs" / "HTTP.md").read_text(encoding="utf-8")
+    for error, status in problems.STATUSES.items():
+        assert re.search(rf"^\| {status} \|.*`{error.code}`", text, re.M), error
+    for status, code in problems.CODES.items():
+        assert re.search(rf"^\| {status} \|.*`{code}`", text, re.M), code
+
+
+def test_limits_of_requests_are_described():
+    from lexidex.server import importing, limits
+
+    text = (ROOT / "docs" / "HTTP.md").read_text(encoding="utf-8")
+    for megabytes in (limits.BODY_BYTES, limits.DOCUMENTS_BYTES, limits.LINE_BYTES):
+        assert f" {megabytes >> 20} MiB" in text
+    for number in (limits.DOCUMENTS, limits.DELETED_IDS, importing.BATCH_LINES):
+        assert f" {number:,} " in text
 
 
 def test_every_command_is_in_the_readme():

@@ -54,7 +54,7 @@ def build_block_maxima(lists: PostingLists, lengths: Int64s, n_documents: int) -
     usable = units * CODES > LEAST
     frequent, units, codes = frequent[usable], units[usable], codes[usable]
     sums: Float32s = codes.sum(axis=1, dtype=np.int64).astype(np.float32)
-    means: Float32s = np.multiply(units, sums / np.float32(max(n_blocks, 1)))
+    means = units * sums / np.float32(max(n_blocks, 1))
     return view_block_maxima(lengths, frequent, units, means, codes)
 
 
@@ -66,8 +66,8 @@ def view_block_maxima(
     codes: NDArray[np.uint8],
 ) -> BlockMaxima:
     """The bounds in these arrays, as they are stored."""
-    rows = row_table(frequent, lengths.size)
-    return BlockMaxima(rows, units, means, means / lengths[frequent].astype(np.float32), codes)
+    prices: Float32s = np.divide(means, lengths[frequent], dtype=np.float32)
+    return BlockMaxima(row_table(frequent, lengths.size), units, means, prices, codes)
 
 
 @strict_kernel

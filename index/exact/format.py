@@ -20,19 +20,22 @@ KIND = "exact-index"
 _FREQUENT = ("frequent", "frequent_units", "frequent_means", "frequent_maxima")
 _CHAMPIONS = ("champion_lists", "champion_peaks", "champions")
 _DOCUMENTS = ("document_starts", "document_components", "document_values")
+_LONG = ("ordinals", "impacts", "frequent_maxima", "champions")
+"""What searches alone read: it stands behind all that opening the index reads."""
 
 
 def stored(index: Index) -> dict[str, NDArray[Any]]:
-    """What the file holds in any case, by name."""
+    """What the file holds in any case, by name, in this order."""
     maxima, champions = index.maxima, index.champions
     frequent, listed = (
         np.flatnonzero(part.rows >= 0).astype(np.int32) for part in (maxima, champions)
     )
-    return {
+    arrays: dict[str, NDArray[Any]] = {
         **index.lists._asdict(),
         **dict(zip(_FREQUENT, (frequent, maxima.units, maxima.means, maxima.codes), strict=True)),
         **dict(zip(_CHAMPIONS, (listed, champions.peaks, champions.ordinals), strict=True)),
     }
+    return {name: arrays[name] for name in sorted(arrays, key=_LONG.__contains__)}
 
 
 def stored_documents(documents: Documents) -> dict[str, NDArray[Any]]:

@@ -165,9 +165,7 @@ def complete_window(
     Returns the number of candidates, and whether lists were read.
     """
     window, n_blocks = first // WINDOW, (width + BLOCK - 1) // BLOCK
-    bound_blocks(
-        begin, n_left_out, first // BLOCK, n_blocks, queries, index.maxima, work, counts
-    )
+    bound_blocks(begin, n_left_out, first // BLOCK, n_blocks, queries, index.maxima, work, counts)
     n = find_candidates(first, width, floor, allowed, work)
     was_too_large = False
     while n_left_out > 0:
