@@ -22,8 +22,6 @@ config: Any = numba_config  # its attributes are made at run time, unseen by typ
 
 R = TypeVar("R")
 
-_typeof: Callable[[Any], Any] = numba.typeof
-
 _WITHOUT_KERNELS = {"dense", "filters", "storage"}
 """Folders here that hold no kernels and nothing that kernels use: changes there concern none."""
 
@@ -81,31 +79,6 @@ def strict_kernel(function: Callable[..., R]) -> Callable[..., R]:
 def strict_lean_kernel(function: Callable[..., R]) -> Callable[..., R]:
     """`strict_kernel` and `lean_kernel` at once."""
     return _compile(function, fastmath=False, _nrt=False)
-
-
-class Entry:
-    """A kernel that is always called with arguments of the same types.
-
-    Numba looks up the types of all arguments at every call: 6 microseconds for forty arrays. Here
-    they are looked up once, and later calls go straight into the machine code.
-
-    Precondition: all arguments of later calls have the types of the first call's: of arrays, the
-    data type, the number of dimensions, contiguity, and whether they can be written.
-    """
-
-    def __init__(self, kernel: Callable[..., R]) -> None:
-        """An entry into a kernel; it is compiled, or found compiled, at the first call."""
-        self._kernel = kernel
-        self.call: Callable[..., Any] = self._first_call
-        """Call the kernel."""
-
-    def _first_call(self, *arguments: Any) -> Any:
-        compile_: Any = getattr(self._kernel, "compile", None)
-        if compile_ is None:  # interpreted
-            self.call = self._kernel
-        else:
-            self.call = compile_(tuple(map(_typeof, arguments)))
-        return self.call(*arguments)
 
 
 def _compile(function: Callable[..., R], **options: Any) -> Callable[..., R]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
-from ..jit import Entry
+from ..entry import Entry
 from ..storage.arrays import BinarySink, load_arrays, read_arrays, save_arrays, write_arrays
 from ..topk import TopK, empty_results
 from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors

@@ -18,7 +18,7 @@ from lexidex.errors import CorruptFile, ParameterError
 
 from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
-from ..jit import Entry
+from ..entry import Entry
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from ..topk import TopK
 from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
