@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .exact.exact_index import PRUNED_FROM, documents_scored
+from .exact.exact_index import documents_scored, least_postings
 from .seismic.route import Route
 from .vectors import Int64s
 
@@ -53,7 +53,7 @@ def prefers_exact(
     """
     scored = documents_scored(k, n_documents)
     exact = np.where(
-        postings >= PRUNED_FROM * max(100.0, scored),
+        postings >= least_postings(k, n_documents),
         PRUNED_NS_PER_POSTING * postings + PRUNED_NS_PER_SCORED * scored + PRUNED_NS,
         EXACT_NS_PER_POSTING * postings,
     )

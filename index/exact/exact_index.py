@@ -71,6 +71,8 @@ class ExactIndex:
         n_documents, dim = documents.shape
         lists = build_lists(documents)
         lengths = lengths_of(lists)
+        if documents.nnz < least_postings(1, n_documents):  # no query can have as many
+            lengths = np.zeros_like(lengths)
         maxima = build_block_maxima(lists, lengths, n_documents)
         index = Index(lists, maxima, build_champions(lists, lengths), documents_of(documents))
         return cls(frozen(index), n_documents, dim)
@@ -146,7 +148,7 @@ class ExactIndex:
         queries = self._known_terms(components, values, indptr)
         n_queries = indptr.size - 1
         n_terms = int(np.diff(queries.indptr).max(initial=0))
-        pruned_from = round(PRUNED_FROM * max(100.0, documents_scored(k, self.n_documents)))
+        pruned_from = least_postings(k, self.n_documents)
         scores, ordinals = empty_results(n_queries, min(k, max(self.n_documents, 1)))
 
         def run(first: int, last: int) -> Int64s:
@@ -235,6 +237,11 @@ def documents_scored(k: int, n_documents: int) -> float:
     """Documents that must be scored by themselves where terms are left out, about: in each window,
     those that are among the k best so far."""
     return k * (1 + math.log(max(n_documents / WINDOW, 1)))
+
+
+def least_postings(k: int, n_documents: int) -> int:
+    """Postings of a query from which terms are left out."""
+    return round(PRUNED_FROM * max(100.0, documents_scored(k, n_documents)))
 
 
 def frozen(index: Index) -> Index:

@@ -129,7 +129,7 @@ def test_without_its_vectors_an_index_reads_every_posting(tmp_path, pruning):
     assert alone.search(queries, 6).counters.documents_scored == 0
 
 
-def test_block_maxima_bound_every_posting():
+def test_block_maxima_bound_every_posting(pruning):
     documents, _ = skewed(np.random.default_rng(8), 1000, 20)
     maxima = ExactIndex.build(documents)._index.maxima
     dense = documents.toarray()
@@ -140,7 +140,7 @@ def test_block_maxima_bound_every_posting():
             assert (dense[:, number] <= bounds * (1 + 1e-6)).all()
 
 
-def test_champions_are_the_documents_with_the_largest_impacts():
+def test_champions_are_the_documents_with_the_largest_impacts(pruning):
     documents, _ = skewed(np.random.default_rng(9), 1500, 20)
     champions = ExactIndex.build(documents)._index.champions
     dense = documents.toarray()
@@ -150,6 +150,11 @@ def test_champions_are_the_documents_with_the_largest_impacts():
             assert champions.ordinals[row].tolist() == best.tolist()
             assert champions.peaks[row] == dense[:, number].max()
     assert 0 < (champions.rows >= 0).sum() < 20
+
+
+def test_nothing_is_prepared_where_no_query_can_have_many_postings():
+    index = ExactIndex.build(skewed(np.random.default_rng(9), 1500, 20)[0])._index
+    assert index.maxima.codes.size == index.champions.ordinals.size == 0
 
 
 def test_equal_scores_stand_in_order_of_ordinals():
