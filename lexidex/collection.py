@@ -29,8 +29,8 @@ from lexidex.arguments import (
 from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import DocumentNotFound, InputError, ParameterError
-from lexidex.exchange import VectorForm
 from lexidex.explaining import best_row, contributions
+from lexidex.export_file import VectorForm
 from lexidex.exporting import ExportReport, write_export
 from lexidex.importing import Export
 from lexidex.index import SearchParams
@@ -175,11 +175,14 @@ class Collection:
         documents: Iterable[Mapping[str, Any] | Document],
         progress: Progress | None = None,
         building: Building | None = None,
+        resumable: bool = False,
     ) -> WriteResult:
         """Add documents; one whose id is known replaces that document.
 
         Up to 1,000 documents are one record in the log; small writes of many threads share the
         time that the disk needs. More make segments at once, and are one commit all the same.
+        Where encoding them takes long, their vectors are kept on disk meanwhile: when this fails
+        or the process dies, the next such call takes those of the same texts over.
 
         Args:
             documents: mappings with "id" and "text", and perhaps "title", "metadata" and
@@ -190,6 +193,7 @@ class Collection:
             progress: called now and then with the number of documents taken in.
             building: within how much memory, here and when segments are merged from then on, and
                 who is told how far the index is.
+            resumable: keep vectors on disk meanwhile however few documents there are.
 
         Returns:
             Counts, and for each document left out its id and the reason. When this returns, the
@@ -199,7 +203,7 @@ class Collection:
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._writer.upsert(documents, progress, building)
+        return self._writer.upsert(documents, progress, building, resumable)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -259,7 +263,8 @@ class Collection:
     ) -> WriteResult:
         """Put `documents` in the place of everything, in one step, perhaps by another encoder.
 
-        Until it is done, and if it fails or the process dies, the old content stays.
+        Until it is done, and if it fails or the process dies, the old content stays; what was
+        encoded is taken over by the next call, as in `upsert`.
 
         Args:
             passages: see `create`; None goes on as before, where the encoder stays the same.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from lexidex.documents import Document, GivenPassage, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
+from lexidex.encoders.base import Texts
 from lexidex.errors import InputError
 from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Vectors, build_vectors, stack
@@ -37,15 +38,23 @@ class Drafted:
 class Drafter:
     """Checks, splits and encodes documents; what cannot be stored is left out, with the reason."""
 
-    def __init__(self, encoder: Encoder, params: PassageParams, by_words: bool | None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        params: PassageParams,
+        by_words: bool | None,
+        draft: Callable[[Texts], Vectors] | None = None,
+    ) -> None:
         """Encode by `encoder`.
 
         Args:
             params: what becomes of long documents.
             by_words: whether the collection's documents name components by words; None while
                 nothing tells, then the first vector does.
+            draft: in the place of the encoder's `draft_documents`.
         """
         self._encoder = encoder
+        self._draft = draft or encoder.draft_documents
         self._mode = params.mode
         self._splitter = Splitter(params, encoder)
         self.by_words = by_words
@@ -84,7 +93,7 @@ class Drafter:
         return document
 
     def _check_vector(self, vector: SparseInput) -> None:
-        if self._encoder.needs_statistics:
+        if self._encoder.needs_statistics and not self._encoder.takes_weights:
             raise InputError(
                 f"vector: a collection with encoder {self._encoder.kind} makes its own; leave it "
                 'out, or create the collection with encoder "vectors"'
@@ -143,7 +152,7 @@ class Drafter:
         """One row for each content: encoded, or the vector that it is."""
         texts = [content for content in contents if isinstance(content, str)]
         batches = [
-            self._encoder.draft_documents(texts[first : first + ENCODE_BATCH])
+            self._draft(texts[first : first + ENCODE_BATCH])
             for first in range(0, len(texts), ENCODE_BATCH)
         ]
         # No wider than needed: SciPy doubles the indices of batches that are 2**31 wide.

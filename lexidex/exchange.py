@@ -1,229 +1,209 @@
-"""The form of an export: a header, then a record for each document, as JSON lines or as Parquet.
+"""Encoded texts as Parquet, the form in which vectors are exchanged: a row a text.
 
-A record is a document as `Collection.upsert` takes it, with its vectors. The header tells what
-makes the same collection of them again: the encoder, its vocabulary, the average length.
-docs/EXCHANGE.md describes both files.
+Columns `id`, `title`, `text`, `metadata` (JSON, or null), `indices` (list of uint32, ascending) and
+`values` (list of float32, parallel). The file's own metadata tells which encoder made the vectors,
+so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index` reads it.
 """
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from itertools import islice
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
-import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lexidex.encoders import Encoder, load_encoder
-from lexidex.errors import InputError, ParameterError, UnsupportedVersion
-from lexidex.index.storage.arrays import FORMAT_VERSION
-from lexidex.sources import json_lines, readable
+from lexidex.documents import Document
+from lexidex.errors import CorruptFile, EncoderMismatch, InputError, UnsupportedVersion
+from lexidex.index.vectors import Vectors
 
-VectorForm: TypeAlias = Literal["terms", "components", "none"]
-"""How vectors are written: by the words that components stand for, by their numbers, not at all."""
+Side: TypeAlias = Literal["documents", "queries"]
 
-SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz", ".parquet")
-"""Names of exports end in one of these."""
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("title", pa.string()),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("metadata", pa.string()),
+        pa.field("indices", pa.list_(pa.uint32()), nullable=False),
+        pa.field("values", pa.list_(pa.float32()), nullable=False),
+    ]
+)
 
-_KEY = "lexidex_export"
-_ROWS = 1024
-"""Records of a Parquet file that are in memory at once."""
+VERSION = 0
 
-_COMPONENTS = pa.list_(pa.uint32())
-_VALUES = pa.list_(pa.float32())
-_NAMES = pa.list_(pa.string())
-_SPAN = [("start", pa.int64()), ("end", pa.int64())]
+ROW_GROUP = 8192
+"""Rows that are compressed together in a whole file."""
+
+ROW_GROUP_BYTES = 1 << 26
+"""Bytes of rows, before compression, at which there are fewer."""
+
+_KEY = b"lexidex"
 
 
-@dataclass(frozen=True)
-class Header:
-    """What an export says of the collection.
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a file of encoded texts, or a part of one, holds.
 
     Attributes:
-        n_documents: records that follow.
-        generation: the commit that was exported.
-        encoder: `kind`, `options` and `fingerprint` of the collection's.
-        passages: what becomes of long documents, as `PassageParams` has it.
-        vectors: how they are written.
-        vocabulary: terms by component, of an encoder whose vocabulary grows, else None.
-        average_length: of a passage in terms, which later documents are weighed by; 0 where the
-            encoder counts none.
-        format: version of the form.
+        side: whether the vectors are documents' or queries'.
+        encoder: kind, options and fingerprint, as a manifest has them.
+        source: what identifies the texts, see `lexidex.encoding`.
+        n_postings, n_tokens: of all rows; tokens are those that passed through a model.
     """
 
-    n_documents: int
-    generation: int
+    side: Side
     encoder: Mapping[str, Any]
-    passages: Mapping[str, Any]
-    vectors: VectorForm
-    vocabulary: list[str] | None
-    average_length: float
-    format: int = field(default=FORMAT_VERSION)
+    source: str
+    n_postings: int = 0
+    n_tokens: int = 0
+    version: int = VERSION
+
+    @property
+    def origin(self) -> tuple[str, str, str]:
+        """Equal for files that hold the same vectors of the same texts."""
+        return self.side, self.encoder["fingerprint"], self.source
 
     @classmethod
-    def read(cls, described: object, where: str) -> Header:
-        """From the JSON object in a file.
+    def of(cls, schema: pa.Schema, where: str) -> Self | None:
+        """What a Parquet file's schema says; None for one that was not written here.
 
         Raises:
-            InputError: it is none.
-            UnsupportedVersion: it has another format version.
+            UnsupportedVersion: a later version wrote it.
+            CorruptFile: it says so, but not what.
         """
-        if not isinstance(described, dict):
-            raise InputError(f"{where}: not an export: it does not begin with {_KEY!r}")
-        if described.get("format") != FORMAT_VERSION:
-            raise UnsupportedVersion(
-                f"{where}: format version {described.get('format')}; this Lexidex reads version "
-                f"{FORMAT_VERSION}: use the release that wrote it"
-            )
+        if not schema.metadata or _KEY not in schema.metadata:
+            return None
         try:
+            described = json.loads(schema.metadata[_KEY])
+            if described["version"] != VERSION:
+                raise UnsupportedVersion(
+                    f"{where}: encoded texts of version {described['version']}; this Lexidex reads "
+                    f"{VERSION}: use the release that wrote it, or encode anew"
+                )
             return cls(**described)
-        except TypeError:
-            raise InputError(f"{where}: its header is not one of this version") from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptFile(f"{where}: its metadata are unusable: {error!r}") from None
 
-    def load_encoder(self) -> Encoder:
-        """The collection's encoder, of a vocabulary that is empty where it grows."""
-        return load_encoder(self.encoder["kind"], **self.encoder["options"])
-
-
-def check_suffix(path: Path) -> None:
-    """Raise ParameterError unless the name tells how the file is written."""
-    if not path.name.endswith(SUFFIXES):
-        raise ParameterError(f"{path}: an export's name ends in {', '.join(SUFFIXES)}")
+    def schema(self) -> pa.Schema:
+        """The columns, with this beside them."""
+        return SCHEMA.with_metadata({_KEY: json.dumps(asdict(self), sort_keys=True)})
 
 
-def write_records(
-    file: IO[bytes], name: str, header: Header, records: Iterable[Mapping[str, Any]]
-) -> None:
-    """Write an export into an open file of that name."""
-    if name.endswith(".parquet"):
-        _write_parquet(file, header, records)
-    elif name.endswith(".gz"):
-        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
-            _write_lines(compressed, header, records)
-    else:
-        _write_lines(file, header, records)
-
-
-def read_header(path: Path) -> Header:
-    """The header of an export.
+def read_description(path: Path) -> tuple[Described, int] | None:
+    """What a Parquet file holds, and its number of rows; None for one that was not written here.
 
     Raises:
-        InputError, UnsupportedVersion: the file is missing, or no export that can be read.
+        CorruptFile, UnsupportedVersion: it cannot be used.
     """
-    check_suffix(path)
-    with readable(path):
-        if path.suffix == ".parquet":
-            with _parquet(path) as file:
-                kept = (file.schema_arrow.metadata or {}).get(_KEY.encode())
-                return Header.read(json.loads(kept) if kept else None, str(path))
-        _, first = next(json_lines(path), (1, {}))
-        return Header.read(first.get(_KEY) if isinstance(first, dict) else None, str(path))
-
-
-def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line or row, record) of an export, in order.
-
-    Raises:
-        InputError: the file is damaged, or a line is no record; names it.
-    """
-    with readable(path):
-        yield from _rows(path) if path.suffix == ".parquet" else _lines(path)
-
-
-def _write_lines(
-    file: IO[bytes] | gzip.GzipFile, header: Header, records: Iterable[Mapping[str, Any]]
-) -> None:
-    encoder = msgspec.json.Encoder()
-    file.write(json.dumps({_KEY: asdict(header)}, ensure_ascii=False).encode() + b"\n")
-    for record in records:
-        # Python's own JSON writes integers of any length.
-        metadata = msgspec.Raw(json.dumps(record["metadata"], ensure_ascii=False).encode())
-        file.write(encoder.encode({**record, "metadata": metadata}) + b"\n")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line, record in islice(json_lines(path), 1, None):
-        if isinstance(record, InputError):
-            raise InputError(f"{path}:{line}: {record}")
-        yield line, record
-
-
-def _write_parquet(file: IO[bytes], header: Header, records: Iterable[Mapping[str, Any]]) -> None:
-    schema = _schema(header)
-    rows = (_as_row(record) for record in records)
-    with pq.ParquetWriter(pa.PythonFile(file, mode="w"), schema, compression="zstd") as writer:
-        while some := list(islice(rows, _ROWS)):
-            writer.write_batch(pa.RecordBatch.from_pylist(some, schema))
-
-
-def _schema(header: Header) -> pa.Schema:
-    vector = {
-        "terms": [("terms", _NAMES), ("values", _VALUES)],
-        "components": [("indices", _COMPONENTS), ("values", _VALUES)],
-        "none": [],
-    }[header.vectors]
-    fields = [("id", pa.string()), ("title", pa.string()), ("text", pa.string())]
-    fields += [("metadata", pa.string()), *vector]
-    fields.append(("passages", pa.list_(pa.struct([*_SPAN, *vector]))))
-    described = json.dumps(asdict(header), ensure_ascii=False)
-    return pa.schema(fields, metadata={_KEY: described})
-
-
-def _as_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    row = {**record, "metadata": json.dumps(record["metadata"], ensure_ascii=False)}
-    row |= _columns(row.pop("vector", None))
-    if "passages" in row:
-        row["passages"] = [{**one, **_columns(one.get("vector"))} for one in row["passages"]]
-    return row
-
-
-def _columns(vector: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A vector as columns; numbers of components are `indices` there, as other tools have it."""
-    if vector is None:
-        return {}
-    if isinstance(vector.get("components"), list):
-        return {"indices": vector["components"], "values": vector["values"]}
-    return {"terms": list(vector), "values": list(vector.values())}
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with _parquet(path) as file:
-        row = 0
-        for batch in file.iter_batches(batch_size=_ROWS):
-            for record in batch.to_pylist():
-                row += 1
-                try:
-                    yield row, _as_record(record)
-                except (ValueError, TypeError, KeyError) as error:
-                    raise InputError(f"{path}:{row}: no record of an export: {error}") from None
-
-
-def _as_record(row: dict[str, Any]) -> dict[str, Any]:
-    record = {name: row[name] for name in ("id", "title", "text") if row[name] is not None}
-    record["metadata"] = json.loads(row["metadata"])
-    if row["passages"] is not None:
-        record["passages"] = [
-            {"start": one["start"], "end": one["end"], **_vector(one)} for one in row["passages"]
-        ]
-        return record
-    return record | _vector(row)
-
-
-def _vector(columns: Mapping[str, Any]) -> dict[str, Any]:
-    if columns.get("values") is None:
-        return {}
-    if "terms" in columns:
-        return {"vector": dict(zip(columns["terms"], columns["values"], strict=True))}
-    return {"vector": {"components": columns["indices"], "values": columns["values"]}}
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(f"{path}: not a readable Parquet file: {error}") from None
+        with pq.ParquetFile(path) as file:
+            described = Described.of(file.schema_arrow, str(path))
+            return None if described is None else (described, file.metadata.num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{path}: not a readable Parquet file: {error}") from None
+
+
+def encoder_of(files: Iterable[Path]) -> tuple[Mapping[str, Any], Path] | None:
+    """The encoder that made the vectors in files, and the first of these; None where none has any.
+
+    Raises:
+        EncoderMismatch: two encoders did.
+        InputError: they are queries' vectors.
+    """
+    found: tuple[Mapping[str, Any], Path] | None = None
+    for path in files:
+        read = read_description(path) if path.suffix.lower() == ".parquet" else None
+        if read is None:
+            continue
+        described = read[0]
+        if described.side == "queries":
+            raise InputError(f"{path}: holds queries, not documents")
+        if found and found[0]["fingerprint"] != described.encoder["fingerprint"]:
+            raise EncoderMismatch(
+                f"{path}: its vectors are by {named(described.encoder)}, those in {found[1]} by "
+                f"{named(found[0])}; index files of one encoder together"
+            )
+        found = found or (described.encoder, path)
+    return found
+
+
+def named(encoder: Mapping[str, Any]) -> str:
+    """An encoder, as a manifest describes it, for messages."""
+    options = {name: value for name, value in encoder["options"].items() if value is not None}
+    return f"{encoder['kind']} {options} (fingerprint {encoder['fingerprint']})"
+
+
+def as_table(documents: Sequence[Document], vectors: Vectors) -> pa.Table:
+    """Documents, or queries, and their vectors as a table of SCHEMA."""
+    offsets = pa.array(vectors.indptr.astype(np.int32))
+    metadata = (
+        json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
+        for document in documents
+    )
+    columns = [
+        [document.id for document in documents],
+        [document.title for document in documents],
+        [document.text for document in documents],
+        list(metadata),
+        pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32))),
+        pa.ListArray.from_arrays(offsets, pa.array(vectors.data)),
+    ]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def write_rows(path: Path, tables: Iterable[pa.Table], described: Described) -> None:
+    """Write a file whole or not at all: under another name, synced, then renamed.
+
+    Args:
+        tables: of SCHEMA, each a row group.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+    try:
+        with pq.ParquetWriter(temporary, described.schema(), **options) as writer:
+            for table in tables:
+                writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def row_groups(parts: Iterable[Path]) -> Iterator[pa.Table]:
+    """The rows of files in order, in tables of one size, whatever that of the files is.
+
+    Raises:
+        CorruptFile: a file does not match its checksums; the message tells what to do.
+    """
+    waiting: list[pa.Table] = []
+    for part in parts:
+        waiting.append(_read(part))
+        n_rows = sum(table.num_rows for table in waiting)
+        if n_rows >= ROW_GROUP or sum(table.nbytes for table in waiting) >= ROW_GROUP_BYTES:
+            yield pa.concat_tables(waiting).combine_chunks()
+            waiting.clear()
+    if waiting:
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _read(part: Path) -> pa.Table:
+    try:
+        table = pq.read_table(part, page_checksum_verification=True, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{part}: {error}; remove this file, and run again") from None
+    return table.replace_schema_metadata(None)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

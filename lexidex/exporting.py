@@ -18,7 +18,7 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Float32s, Vectors
 
 from .copying import live_batches
-from .exchange import Header, VectorForm, check_suffix, write_records
+from .export_file import Header, VectorForm, check_suffix, write_records
 from .snapshot import Snapshot
 from .write import describe
 

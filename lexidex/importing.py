@@ -15,7 +15,7 @@ from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Components, Float32s, Vectors, as_vector, build_vectors
 
 from .drafting import Drafted
-from .exchange import Header, read_header, read_records
+from .export_file import Header, read_header, read_records
 from .sparse_input import adopt
 
 _BATCH = 512

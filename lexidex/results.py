@@ -112,9 +112,11 @@ class WriteResult:
         failed: (id, reason) of documents that were left out; the id is "#7" for the document
             in place 7 (from 0) when it has none.
         generation: the generation in which the write is visible.
+        resumed: texts among them whose vectors an earlier run, which was killed, had encoded.
     """
 
     upserted: int = 0
     deleted: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     generation: int = 0
+    resumed: int = 0

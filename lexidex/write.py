@@ -34,6 +34,7 @@ from lexidex.index.storage.segment_writer import SegmentWriter
 from .copying import copy_live, finished
 from .drafting import Drafted, Drafter, Given
 from .passages import PassageParams
+from .resuming import Resumable
 from .snapshot import Snapshot
 
 Progress = Callable[[int], None]
@@ -51,14 +52,16 @@ class Write:
         building: Building,
         *,
         keep: bool = True,
+        resumable: Resumable | None = None,
         passages: PassageParams | None = None,
     ) -> None:
         """Start from `base`; the caller holds the write lock until the end.
 
-        What a crashed writer left behind is removed first.
+        What a crashed writer left behind is removed first, but for vectors that it has staged.
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
+            resumable: drafts documents, so that a crash costs no vector.
             passages: what becomes of long documents from now on; None for what did.
         """
         self._storage = storage
@@ -70,6 +73,7 @@ class Write:
         self._segments: list[SegmentEntry] = []
         self._current: SegmentWriter | None = None
         self._kept = keep
+        self._resumable = resumable
         self._passages = passages or base.passage_params
         self.upserted = 0
         self.deleted = 0
@@ -95,7 +99,8 @@ class Write:
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> None:
         """Encode documents and append them; one with a known id replaces that document."""
         by_words = named_by_words(self._base) if self._kept else None
-        drafter = Drafter(self._encoder, self._passages, by_words)
+        draft = self._resumable.draft if self._resumable else None
+        drafter = Drafter(self._encoder, self._passages, by_words, draft)
         self.failed = drafter.failed
         for batch in drafter.draft(documents):
             if batch.documents:
@@ -144,10 +149,14 @@ class Write:
         write_manifest(self._storage, manifest)
         with suppress(OSError, LexidexError):  # it is committed; the next write sweeps again
             sweep(self._storage, manifest)
+        if self._resumable:
+            self._resumable.commit()
         return manifest, place
 
     def abandon(self) -> None:
         """Remove what was written; what was there before stays. Not for a write that committed."""
+        if self._resumable:
+            self._resumable.stop()
         with suppress(OSError, LexidexError):  # why it is abandoned is the error to tell
             if self._current:
                 self._current.abandon()

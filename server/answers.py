@@ -16,7 +16,7 @@ from lexidex.documents import Document
 from lexidex.index import Counters
 from lexidex.index.filters import FacetCount
 from lexidex.passages import PassageParams
-from lexidex.results import Explanation, Hit, SearchResult, TermContribution, WriteResult
+from lexidex.results import Explanation, Hit, SearchResult, TermContribution
 
 from .backend import Encoded, Found
 from .highlights import Highlight
@@ -129,14 +129,6 @@ class BatchAnswer(TypedDict):
     request_id: str
 
 
-class DeleteAnswer(TypedDict):
-    """How many documents were removed, and the generation from which on they are gone."""
-
-    deleted: int
-    generation: int
-    request_id: str
-
-
 class ExplainAnswer(TypedDict):
     """Why a document has its score: the products of `terms`, largest first, add up to it."""
 
@@ -237,15 +229,6 @@ def batch_answer(
         "timings": _timings(results[0]),
         "generation": results[0].generation,
         "counters": results[0].counters,
-        "request_id": request_id,
-    }
-
-
-def delete_answer(result: WriteResult, request_id: str) -> DeleteAnswer:
-    """One deletion."""
-    return {
-        "deleted": result.deleted,
-        "generation": result.generation,
         "request_id": request_id,
     }
 

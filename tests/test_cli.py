@@ -136,7 +136,9 @@ def test_help_as_a_module():
         assert re.search(rf"^\W+{command} ", done.stdout, re.M), command
 
 
-@pytest.mark.parametrize("command", ["index", "search", "explain", "delete", "eval", "check"])
+@pytest.mark.parametrize(
+    "command", ["index", "search", "explain", "update", "delete", "eval", "check"]
+)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_command_has_help(run, command, option):
     done = run(command, option)
@@ -533,6 +535,49 @@ def test_deleting_by_ids_and_by_a_filter(run, animals):
     assert done == Done(0, f"1 documents deleted; {animals} holds 1\n", "")
     assert run("delete", animals, "--filter", '{"lang": "en"}').out.startswith("0 documents")
     assert ids(run("search", animals, "fox dog", "--json")) == ["dog"]
+
+
+def test_updating_metadata_of_documents_and_from_a_file(run, animals, tmp_path):
+    done = run("update", animals, "fox", "dog", "--metadata", '{"lang": "fr"}', "--json")
+    told = {"collection": str(animals), "updated": 2, "failed": [], "generation": 3}
+    assert (done.code, done.json) == (0, told)
+    french = run("search", animals, "fox dog", "--filter", '{"lang": "fr"}', "--json")
+    assert set(ids(french)) == {"fox", "dog"}
+    updates = tmp_path / "updates.jsonl"
+    updates.write_text(
+        '{"id": "fox", "metadata": {"lang": "de"}}\nno JSON\n'
+        '{"id": "elk", "metadata": {}}\n{"id": "dog", "text": "a"}\n'
+    )
+    done = run("update", animals, "--from", updates)
+    assert (done.code, done.out) == (4, f"1 documents updated in {animals}\n")
+    reasons = [
+        f"{updates}:2: not JSON: ",
+        "elk: no document with that id",
+        "dog: expected an object with id and metadata",
+    ]
+    for line, reason in zip(done.err.splitlines(), reasons, strict=True):
+        assert line.startswith(f"left out: {reason}")
+    assert ids(run("search", animals, "fox dog", "--filter", '{"lang": "de"}', "--json")) == ["fox"]
+    done = run("update", animals, "fox", "--metadata", "3", "--json")
+    assert (done.code, done.json["updated"]) == (4, 0)
+    assert "'metadata': 3; expected an object" in done.json["failed"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fox"],
+        ["--metadata", "{}"],
+        ["fox", "--from", "a.jsonl"],
+        ["fox", "--metadata", "{}", "--from", "a.jsonl"],
+        ["fox", "--metadata", "{"],
+    ],
+)
+def test_updating_takes_ids_with_metadata_or_a_file(run, animals, arguments):
+    done = run("update", animals, *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "metadata" in done.err
 
 
 @pytest.mark.parametrize("arguments", [[], ["fox", "--filter", '{"lang": "en"}']])

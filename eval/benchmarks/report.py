@@ -19,6 +19,8 @@ from . import (
     exact,
     filters,
     opening,
+    passages,
+    pruning,
     rank_safe,
     search,
     statistics,
@@ -57,6 +59,8 @@ SECTIONS = (
         collection_opening.tables,
     ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
+    Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
 
@@ -181,6 +185,12 @@ def _source(facts: dict[str, Any]) -> str:
     return (
         f"`{facts['command']}`, {facts['date']} UTC, commit {facts['commit'] or 'not known'}; "
         f"{facts['cpu']}, {facts['cores']} cores{load}; {facts['system']}, Python "
-        f"{facts['python']}; {versions}; {facts['queries']:,} queries to tune on and as many to "
-        f"test with, seed {facts['seed']}, {facts['threads']} threads to build and for batches."
+        f"{facts['python']}; {versions}; {_queries(facts)}, seed {facts['seed']}, "
+        f"{facts['threads']} threads to build and for batches."
     )
+
+
+def _queries(facts: dict[str, Any]) -> str:
+    if facts.get("judged"):
+        return f"{facts['queries']:,} judged queries"
+    return f"{facts['queries']:,} queries to tune on and as many to test with"

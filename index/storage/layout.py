@@ -13,6 +13,8 @@ segments/s000003/             one segment: immutable but for deletions (m000004:
     checksums.lxd             of the chunks of files above 64 MiB, where there are any
     deleted-0000000007.lxd    which documents are deleted, as of the seventh manifest
     tuned-0000000007.json     which search parameters reach which accuracy, as of that manifest
+staging/7d4be0.../            vectors that a long run has made so far, by the encoder's fingerprint
+    4f0c5a9e1b2d3c68.lxd      a part of them
 write.lock, write.json        held, and described, by the writing process
 merge.lock, merge.json        held, and described, by the process that merges segments
 """
@@ -22,6 +24,7 @@ from __future__ import annotations
 import re
 
 SEGMENTS = "segments"
+STAGING = "staging"
 LOCK = "write.lock"
 MERGE_LOCK = "merge.lock"
 
@@ -104,6 +107,16 @@ def merged_segment(number: int) -> str:
 def is_merged(segment: str) -> bool:
     """Whether a segment was made of others."""
     return segment.startswith("m")
+
+
+def staging(fingerprint: str) -> str:
+    """The folder of vectors that an encoder has made for a commit to come."""
+    return f"{STAGING}/{fingerprint}"
+
+
+def staged_part(token: str) -> str:
+    """A file in that folder."""
+    return f"{token}.lxd"
 
 
 def segment_file(segment: str, file: str) -> str:

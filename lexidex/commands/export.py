@@ -13,7 +13,7 @@ from .search import Directory
 
 if TYPE_CHECKING:
     from lexidex.collection import Collection
-    from lexidex.exchange import VectorForm
+    from lexidex.export_file import VectorForm
     from lexidex.index.storage.building import Building
 
     from .output import Counter
