@@ -63,7 +63,7 @@ class Header:
     vectors: VectorForm
     vocabulary: list[str] | None
     average_length: float
-    format: int = field(default=FORMAT_VERSION)
+    format: int = field(default_factory=lambda: FORMAT_VERSION)
 
     @classmethod
     def read(cls, described: object, where: str) -> Header:

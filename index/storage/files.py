@@ -25,7 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Literal, Protocol, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class FileStorage:
         with _full_disk_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with open(path, "wb") as file:
+                with _Written(path) as file:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
@@ -181,6 +181,21 @@ class FileStorage:
 
     def lock(self, name: str = layout.LOCK) -> AbstractContextManager[None]:
         return file_lock(self.root, name)
+
+
+class _Written(io.BufferedWriter):
+    """A file being written, of which every write tells in our words why it failed.
+
+    Not every writer passes its errors through the `with` block of `create`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        with _full_disk_named(self._path):
+            return super().write(data)
 
 
 class MemoryStorage:
