@@ -229,15 +229,10 @@ class MemoryStorage:
         return bytes(self.files[name][start:end])
 
     def append(self, name: str, at: int, data: bytes) -> None:
-        content = self.files[name]
-        if not isinstance(content, bytearray):
-            content = self.files[name] = bytearray(content)
-        content[at:] = data
+        self._changeable(name)[at:] = data
 
     def overwrite(self, name: str, at: int, data: bytes) -> None:
-        content = bytearray(self.files[name])
-        content[at : at + len(data)] = data
-        self.files[name] = content
+        self._changeable(name)[at : at + len(data)] = data
 
     def sync(self, name: str) -> None:
         """Nothing to do: memory has no other copy."""
@@ -261,6 +256,12 @@ class MemoryStorage:
 
     def sync_folder(self, folder: str = "") -> None:
         """Nothing to do: memory has no other copy."""
+
+    def _changeable(self, name: str) -> bytearray:
+        content = self.files[name]
+        if not isinstance(content, bytearray):
+            content = self.files[name] = bytearray(content)
+        return content
 
     @contextmanager
     def lock(self, name: str = layout.LOCK) -> Iterator[None]:
