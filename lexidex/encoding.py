@@ -23,6 +23,7 @@ from .encoding_parts import already_made, held
 from .encoding_workers import Here, Pool, in_processes, in_this_process
 from .errors import InputError, ParameterError
 from .exchange import Described, Side
+from .passages import PassageParams, passages_for
 from .sources import BadRecord, Reader, beir_file, count_records, find_files
 from .write import describe
 
@@ -124,6 +125,7 @@ def encode_files(
     encoder: Encoder,
     *,
     side: Side = "documents",
+    passages: PassageParams | str | None = None,
     workforce: Workforce | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -137,6 +139,7 @@ def encode_files(
         sources: what `Reader` reads; of a BEIR folder its corpus, or its queries.
         target: named .parquet. Beside it, while it is made, stands a folder named .parquet.parts.
         encoder: one that needs the text alone: not bm25, and not one whose vocabulary grows.
+        passages: what becomes of long documents, see `Collection.create`.
         progress: called now and then.
 
     Raises:
@@ -155,8 +158,17 @@ def encode_files(
         raise ParameterError(f"{target}: expected a name that ends in .parquet")
     chosen = [_queries_of(source) for source in sources] if side == "queries" else sources
     files = find_files(chosen)
-    described = Described(side, describe(encoder), content_of(files))
-    run = _Run(described, Reader(chosen, on_duplicate="last"), count_records(files), progress)
+    params = passages_for(passages, encoder)
+    described = Described(
+        side,
+        describe(encoder),
+        content_of(files),
+        passages=str(params) if side == "documents" else "",
+    )
+    one_each = params.mode == "truncate"
+    run = _Run(
+        described, one_each, Reader(chosen, on_duplicate="last"), count_records(files), progress
+    )
     complete = already_made(target, described)
     if complete is None:
         run.encode(target, encoder, workforce or Workforce())
@@ -193,8 +205,14 @@ class _Run:
     """Encodes what is not encoded yet, and keeps account."""
 
     def __init__(
-        self, described: Described, reader: Reader, n_expected: int, progress: Progress | None
+        self,
+        described: Described,
+        one_each: bool,
+        reader: Reader,
+        n_expected: int,
+        progress: Progress | None,
     ) -> None:
+        self._one_each = one_each
         self.reader = reader
         self.failed: list[tuple[str, str]] = []
         self.state = State(n_expected)
@@ -225,10 +243,13 @@ class _Run:
     def _documents(self) -> Iterator[Document]:
         """Those that can be encoded."""
         for document in self.reader:
-            if document.vector is None:
-                yield document
-            else:
+            vectors = [document.vector, *(one.vector for one in document.passages)]
+            if any(vector is not None for vector in vectors):
                 self.failed.append((document.id, "brings its own vector: nothing to encode"))
+            elif self._one_each and len(document.passages) > 1:
+                self.failed.append((document.id, "has several passages, which truncate leaves out"))
+            else:
+                yield document
 
     def _workers(
         self, encoder: Encoder, workforce: Workforce

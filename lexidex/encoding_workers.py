@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .documents import Document
+from .drafting import Drafter
 from .encoders import Encoder, load_encoder
 from .errors import LexidexError
 from .exchange import Described, as_table, write_rows
+from .index.storage.passages import Passages
+from .passages import PassageParams
 
 Done: TypeAlias = Callable[[Described, int], None]
 """Called with what a part holds, and its number of texts."""
@@ -30,29 +33,36 @@ class PartEncoder:
     """Encodes and writes one part after the other."""
 
     def __init__(self, encoder: Encoder, described: Described) -> None:
-        """Encode texts of the side that `described` names."""
+        """Encode texts of the side that `described` names, long documents as it says."""
         self._encoder = encoder
         self._described = described
+        self._params = PassageParams.parse(described.passages) if described.passages else None
 
     def __call__(self, path: Path, documents: Sequence[Document]) -> tuple[Described, int]:
         """Make a part; what it holds, and its number of texts."""
         texts = [document.full_text for document in documents]
-        if self._described.side == "queries":
+        if self._params is None:
             vectors = self._encoder.encode_queries(texts)
+            passages = Passages.whole([document.text for document in documents])
         else:
-            vectors = self._encoder.encode_documents(texts)
+            # One batch: a part has fewer documents, and all of them can be encoded.
+            [drafted] = Drafter(self._encoder, self._params, by_words=None).draft(documents)
+            vectors, passages = drafted.vectors, drafted.passages
         described = replace(
             self._described,
             n_postings=int(vectors.nnz),
             n_tokens=sum(self._n_tokens(text) for text in texts),
         )
-        write_rows(path, [as_table(documents, vectors)], described)
+        write_rows(path, [as_table(documents, vectors, passages)], described)
         return described, len(texts)
 
     def _n_tokens(self, text: str) -> int:
+        """Tokens of a text that are read, those that passages repeat not counted."""
         n_tokens = len(self._encoder.token_spans(text))
         limit = self._encoder.max_tokens
-        return n_tokens if limit is None else min(n_tokens, limit)
+        if limit is None or (self._params and self._params.mode != "truncate"):
+            return n_tokens
+        return min(n_tokens, limit)
 
 
 class Here:

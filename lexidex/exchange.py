@@ -1,8 +1,11 @@
 """Encoded texts as Parquet, the form in which vectors are exchanged: a row a text.
 
 Columns `id`, `title`, `text`, `metadata` (JSON, or null), `indices` (list of uint32, ascending) and
-`values` (list of float32, parallel). The file's own metadata tells which encoder made the vectors,
-so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index` reads it.
+`values` (list of float32, parallel). These two are null where a document has several vectors, or
+one of a part of its text: then `passages` has them, a list of `start`, `end` (places in the text,
+in code points), `indices` and `values`. The file's own metadata tells which encoder made the
+vectors, so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index`
+reads it.
 """
 
 from __future__ import annotations
@@ -20,9 +23,16 @@ import pyarrow.parquet as pq
 
 from lexidex.documents import Document
 from lexidex.errors import CorruptFile, EncoderMismatch, InputError, UnsupportedVersion
+from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Vectors
 
 Side: TypeAlias = Literal["documents", "queries"]
+
+_INDICES = pa.field("indices", pa.list_(pa.uint32()))
+_VALUES = pa.field("values", pa.list_(pa.float32()))
+_PASSAGE = pa.struct(
+    [pa.field("start", pa.int64()), pa.field("end", pa.int64()), _INDICES, _VALUES],
+)
 
 SCHEMA = pa.schema(
     [
@@ -30,8 +40,9 @@ SCHEMA = pa.schema(
         pa.field("title", pa.string()),
         pa.field("text", pa.string(), nullable=False),
         pa.field("metadata", pa.string()),
-        pa.field("indices", pa.list_(pa.uint32()), nullable=False),
-        pa.field("values", pa.list_(pa.float32()), nullable=False),
+        _INDICES,
+        _VALUES,
+        pa.field("passages", pa.list_(_PASSAGE)),
     ]
 )
 
@@ -54,6 +65,7 @@ class Described:
         side: whether the vectors are documents' or queries'.
         encoder: kind, options and fingerprint, as a manifest has them.
         source: what identifies the texts, see `lexidex.encoding`.
+        passages: what becomes of long documents, as text; empty for queries.
         n_postings, n_tokens: of all rows; tokens are those that passed through a model.
     """
 
@@ -62,12 +74,13 @@ class Described:
     source: str
     n_postings: int = 0
     n_tokens: int = 0
+    passages: str = ""
     version: int = VERSION
 
     @property
-    def origin(self) -> tuple[str, str, str]:
+    def origin(self) -> tuple[str, str, str, str]:
         """Equal for files that hold the same vectors of the same texts."""
-        return self.side, self.encoder["fingerprint"], self.source
+        return self.side, self.encoder["fingerprint"], self.source, self.passages
 
     @classmethod
     def of(cls, schema: pa.Schema, where: str) -> Self | None:
@@ -139,9 +152,21 @@ def named(encoder: Mapping[str, Any]) -> str:
     return f"{encoder['kind']} {options} (fingerprint {encoder['fingerprint']})"
 
 
-def as_table(documents: Sequence[Document], vectors: Vectors) -> pa.Table:
-    """Documents, or queries, and their vectors as a table of SCHEMA."""
+def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages) -> pa.Table:
+    """Documents, or queries, and the vectors of their passages as a table of SCHEMA."""
     offsets = pa.array(vectors.indptr.astype(np.int32))
+    indices = pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32)))
+    values = pa.ListArray.from_arrays(offsets, pa.array(vectors.data))
+    places = [pa.array(column) for column in passages.spans.T]
+    each = pa.StructArray.from_arrays([*places, indices, values], fields=list(_PASSAGE))
+    lengths = np.array([len(document.text) for document in documents], dtype=np.int64)
+    starts, counts = passages.starts, passages.counts
+    is_whole = (counts == 1) & (
+        passages.spans[starts[:-1]] == np.array([0, 1]) * lengths[:, None]
+    ).all(axis=1)
+    whole = pa.array(np.where(is_whole, starts[:-1], 0), mask=~is_whole)
+    parts = np.flatnonzero(~is_whole)
+    ends = np.concatenate([[0], np.cumsum(np.where(is_whole, 0, counts))])
     metadata = (
         json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
         for document in documents
@@ -151,8 +176,13 @@ def as_table(documents: Sequence[Document], vectors: Vectors) -> pa.Table:
         [document.title for document in documents],
         [document.text for document in documents],
         list(metadata),
-        pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32))),
-        pa.ListArray.from_arrays(offsets, pa.array(vectors.data)),
+        indices.take(whole),
+        values.take(whole),
+        pa.ListArray.from_arrays(
+            pa.array(ends.astype(np.int32)),
+            each.take(pa.array(passages.of(parts))),
+            mask=pa.array(is_whole),
+        ),
     ]
     return pa.table(columns, schema=SCHEMA)
 

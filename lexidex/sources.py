@@ -341,10 +341,14 @@ def _parquet_rows(path: Path) -> int:
 
 
 def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
-    """A Parquet row, its columns indices and values taken together as the vector."""
+    """A Parquet row, its columns indices and values, and those of passages, taken as vectors."""
     vector = {}
     if record.get("indices") is not None and record.get("values") is not None:
         vector = {"components": record.pop("indices"), "values": record.pop("values")}
+    if isinstance(record.get("passages"), list):
+        record["passages"] = [
+            _with_vector(one) if isinstance(one, dict) else one for one in record["passages"]
+        ]
     given = {name: _plain(value) for name, value in record.items() if value is not None}
     return {**given, "vector": vector} if vector else given
 

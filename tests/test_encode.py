@@ -28,8 +28,10 @@ from lexidex.errors import (
     ParameterError,
 )
 from lexidex.exchange import SCHEMA, read_description
+from lexidex.sources import Reader
 
 from .counting_encoder import REGISTER, CountingEncoder, read_journal, register
+from .encoders.checkpoints import write_plain
 
 N = 50
 PART = 8
@@ -363,3 +365,51 @@ def test_killed_with_its_processes_it_goes_on_and_ends_the_same(source, tmp_path
     assert len(counts) == N
     assert counts.total() - N <= 2 * PART
     assert target.read_bytes() == whole.read_bytes()
+
+
+LONG = "The whale is a mammal. It lives in the sea. Sharks hunt in the deep sea. Whales sing. " * 2
+
+
+@pytest.mark.parametrize("passages", [None, "max", "truncate", "split,tokens=6,overlap=2"])
+def test_long_documents_are_encoded_as_they_are_indexed(tmp_path, passages):
+    model = write_plain(tmp_path / "model", "bert")
+    encoder = load_encoder(model, max_length=12)
+    records = [
+        {"id": "long", "title": "Seas", "text": LONG, "metadata": {"n": 1}},
+        {"id": "short", "text": "deep sea"},
+        {"id": "marked", "text": LONG, "passages": [{"end": 22}, {"start": 22, "end": 43}]},
+        {"id": "part", "text": LONG, "passages": [{"start": 22, "end": 43}]},
+    ]
+    if passages == "truncate":
+        del records[2]
+    source, target = write(tmp_path / "c.jsonl", records), tmp_path / "c.parquet"
+    report = encode_files([source], target, encoder, passages=passages)
+    assert (report.failed, report.state.n_texts) == ([], len(records))
+    again = encode_files([source], target, encoder, passages=passages)
+    assert again.state.n_encoded == 0
+    direct, taken = (
+        Collection.create(tmp_path / name, encoder, passages=passages) for name in ("a", "b")
+    )
+    direct.upsert(records)
+    assert taken.upsert(Reader([target])).failed == []
+    for query in ("the sea", "whales sing", "hunting mammals"):
+        expected, found = direct.search(query), taken.search(query)
+        assert [(h.doc_id, h.passage, h.metadata) for h in found] == [
+            (h.doc_id, h.passage, h.metadata) for h in expected
+        ]
+        np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], rtol=1e-4)
+    assert taken._snapshot.n_passages == direct._snapshot.n_passages
+
+
+def test_passages_that_cannot_be_encoded_are_left_out_and_told(tmp_path):
+    encoder = load_encoder(write_plain(tmp_path / "model", "bert"), max_length=12)
+    records = [
+        {"id": "a", "text": "x", "passages": [{"vector": {"sea": 1.0}}]},
+        {"id": "b", "text": "x", "passages": [{}, {}]},
+        {"id": "c", "text": "x"},
+    ]
+    source = write(tmp_path / "c.jsonl", records)
+    report = encode_files([source], tmp_path / "c.parquet", encoder, passages="truncate")
+    assert [doc_id for doc_id, _ in report.failed] == ["a", "b"]
+    with pytest.raises(InputError, match="holds something else"):
+        encode_files([source], tmp_path / "c.parquet", encoder, passages="split")

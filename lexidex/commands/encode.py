@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from .encoder_options import Passages
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, write_file
 
@@ -32,6 +33,7 @@ def encode(
     encoder: Annotated[
         str | None, typer.Option(help="A model's folder, or its id on the hub.")
     ] = None,
+    passages: Passages = None,
     queries: Annotated[
         bool,
         typer.Option("--queries", help="Encode queries; of a BEIR folder, queries.jsonl."),
@@ -70,6 +72,7 @@ def encode(
             to,
             load_encoder(encoder or DEFAULT_ENCODER),
             side="queries" if queries else "documents",
+            passages=passages,
             workforce=workforce,
             progress=show,
         )

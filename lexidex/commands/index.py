@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    Passages,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
@@ -38,14 +45,21 @@ def index(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    passages: Annotated[
+    dense: Annotated[
         str | None,
         typer.Option(
-            help="What becomes of long documents: split (several passages), max (one vector of "
-            "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
-            "split what the encoder would cut off."
+            help="Dense vectors, too, for hybrid search: folder or hub id of a dense model, or "
+            "'vectors' for documents that bring theirs."
         ),
     ] = None,
+    dense_index: Annotated[
+        str | None,
+        typer.Option(
+            help="What is made of dense vectors, as FAISS names it, such as SQ8 or HNSW32_SQ8; "
+            "default: by their number."
+        ),
+    ] = None,
+    passages: Passages = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Put the new content in place of the old, in one step."),
@@ -73,6 +87,7 @@ def index(
     command run again takes over what was encoded, where encoding takes long.
     """
     from lexidex.collection import Collection, exists
+    from lexidex.dense_side import DenseSide
     from lexidex.encoders import load_encoder
     from lexidex.errors import EncoderMismatch, ParameterError
     from lexidex.exchange import encoder_of
@@ -92,9 +107,15 @@ def index(
     if made_by and used is not None:
         _check_made_by(*made_by, used)
     if existing is None:
-        collection = Collection.create(to, chosen, merge="inline", passages=passages)
+        side = DenseSide.named(dense, dense_index)
+        collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
     else:
         collection = existing
+        if dense or dense_index:
+            raise ParameterError(
+                f"{to}: --dense and --dense-index are for new collections; leave them out, or "
+                "index into another folder"
+            )
     replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
         raise EncoderMismatch(
