@@ -539,9 +539,9 @@ class Collection:
     ) -> WriteResult:
         """Add the documents of an export with the vectors that they have there, in one commit.
 
-        Nothing is encoded. In an empty collection, or with `replace`, the exact search finds the
+        Nothing is encoded. In an empty collection, or with `replace`, exact sparse search finds the
         same documents with the same scores, to the last bit, as in the collection that was
-        exported.
+        exported; dense search, but for rounding.
 
         Args:
             replace: put them, and the export's encoder, in the place of everything.
@@ -571,7 +571,11 @@ class Collection:
         """Make a collection of an export; see `create` and `import_from`."""
         header = Export(Path(source)).header
         made = cls.create(
-            to, header.load_encoder(), merge, passages=PassageParams(**header.passages)
+            to,
+            header.load_encoder(),
+            merge,
+            dense=DenseSide.from_manifest(header.dense, None, str(source)),
+            passages=PassageParams(**header.passages),
         )
         made.import_from(source, progress=progress, building=building)
         return made

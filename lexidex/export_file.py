@@ -37,6 +37,7 @@ _ROWS = 1024
 _COMPONENTS = pa.list_(pa.uint32())
 _VALUES = pa.list_(pa.float32())
 _NAMES = pa.list_(pa.string())
+_DENSE = pa.list_(pa.list_(pa.float32()))
 _SPAN = [("start", pa.int64()), ("end", pa.int64())]
 
 
@@ -49,6 +50,7 @@ class Header:
         generation: the commit that was exported.
         encoder: `kind`, `options` and `fingerprint` of the collection's.
         passages: what becomes of long documents, as `PassageParams` has it.
+        dense: the dense side as a manifest describes it; {} where there is none.
         vectors: how they are written.
         vocabulary: terms by component, of an encoder whose vocabulary grows, else None.
         average_length: of a passage in terms, which later documents are weighed by; 0 where the
@@ -60,6 +62,7 @@ class Header:
     generation: int
     encoder: Mapping[str, Any]
     passages: Mapping[str, Any]
+    dense: Mapping[str, Any]
     vectors: VectorForm
     vocabulary: list[str] | None
     average_length: float
@@ -162,12 +165,14 @@ def _write_parquet(file: IO[bytes], header: Header, records: Iterable[Mapping[st
 
 
 def _schema(header: Header) -> pa.Schema:
-    vector = {
+    vector: list[tuple[str, Any]] = {
         "terms": [("terms", _NAMES), ("values", _VALUES)],
         "components": [("indices", _COMPONENTS), ("values", _VALUES)],
         "none": [],
     }[header.vectors]
     fields = [("id", pa.string()), ("title", pa.string()), ("text", pa.string())]
+    if header.dense and header.vectors != "none":
+        vector.append(("dense", _DENSE))
     fields += [("metadata", pa.string()), *vector]
     fields.append(("passages", pa.list_(pa.struct([*_SPAN, *vector]))))
     described = json.dumps(asdict(header), ensure_ascii=False)
@@ -208,18 +213,19 @@ def _as_record(row: dict[str, Any]) -> dict[str, Any]:
     record["metadata"] = json.loads(row["metadata"])
     if row["passages"] is not None:
         record["passages"] = [
-            {"start": one["start"], "end": one["end"], **_vector(one)} for one in row["passages"]
+            {"start": one["start"], "end": one["end"], **_vectors(one)} for one in row["passages"]
         ]
         return record
-    return record | _vector(row)
+    return record | _vectors(row)
 
 
-def _vector(columns: Mapping[str, Any]) -> dict[str, Any]:
+def _vectors(columns: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"dense": columns["dense"]} if columns.get("dense") else {}
     if columns.get("values") is None:
-        return {}
+        return found
     if "terms" in columns:
-        return {"vector": dict(zip(columns["terms"], columns["values"], strict=True))}
-    return {"vector": {"components": columns["indices"], "values": columns["values"]}}
+        return found | {"vector": dict(zip(columns["terms"], columns["values"], strict=True))}
+    return found | {"vector": {"components": columns["indices"], "values": columns["values"]}}
 
 
 def _parquet(path: Path) -> pq.ParquetFile:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lexidex.encoders import Encoder
 from lexidex.errors import ParameterError
+from lexidex.index.dense import DenseRows
 from lexidex.index.storage.files import Storage, replacing
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Float32s, Vectors
@@ -75,6 +76,7 @@ def _header(snapshot: Snapshot, vectors: VectorForm) -> Header:
         generation=snapshot.generation,
         encoder=describe(snapshot.encoder),
         passages=asdict(snapshot.passage_params),
+        dense=snapshot.manifest.dense,
         vectors=vectors,
         vocabulary=None if vocabulary is None else vocabulary.terms[: snapshot.n_terms],
         average_length=length / max(snapshot.n_passages, 1),
@@ -93,7 +95,7 @@ def _records(
     n_done = 0
     for segment in snapshot.segments:
         for documents, vectors, passages in live_batches(segment):
-            rows = written.of(vectors)
+            rows = written.of(vectors, passages.dense)
             spans = passages.spans.tolist()
             ends = passages.starts[1:].tolist()
             first = 0
@@ -123,10 +125,18 @@ class _Vectors:
         self._terms = _Terms(encoder)
         self._form = form
 
-    def of(self, vectors: Vectors) -> list[dict[str, Any]]:
-        """{"vector": ...} of each row; {} where vectors are not written."""
+    def of(self, vectors: Vectors, dense: DenseRows | None) -> list[dict[str, Any]]:
+        """{"vector": ..., "dense": ...} of each passage; {} where vectors are not written."""
         if self._form == "none":
             return [{}] * vectors.shape[0]
+        found = self._sparse(vectors)
+        if dense is not None:
+            for row, (start, end) in zip(found, pairwise(dense.starts.tolist()), strict=True):
+                if start < end:
+                    row["dense"] = [shortest(one).tolist() for one in dense.vectors[start:end]]
+        return found
+
+    def _sparse(self, vectors: Vectors) -> list[dict[str, Any]]:
         components = vectors.indices.tolist()
         values = shortest(vectors.data).tolist()
         bounds = vectors.indptr.tolist()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lexidex.dense_side import DenseSide
 from lexidex.documents import Document, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
+from lexidex.index.dense import DenseParams, DenseRows
+from lexidex.index.dense.vectors import as_dense
 from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Components, Float32s, Vectors, as_vector, build_vectors
 
@@ -37,14 +42,15 @@ class Export:
         self.path = path
         self.header: Header = read_header(path)
 
-    def check(self, encoder: Encoder, by_words: bool | None) -> None:
+    def check(self, encoder: Encoder, by_words: bool | None, dense: DenseSide | None) -> None:
         """Whether its vectors may stand in a collection.
 
         Args:
             by_words: how the collection's documents name components; None while nothing tells.
+            dense: the collection's dense side.
 
         Raises:
-            EncoderMismatch: they were made by another encoder.
+            EncoderMismatch: they were made by another encoder, or dense ones by another model.
             InputError: there are none; or components are named otherwise.
         """
         of_export = self.header.encoder
@@ -53,6 +59,12 @@ class Export:
                 f"{self.path}: its vectors are those of encoder {of_export.get('kind')} "
                 f"{of_export.get('options')}, the collection has {encoder.kind} "
                 f"{encoder.options}; encode the texts anew (--encoder)"
+            )
+        own = {} if dense is None else dense.describe()
+        if _comparable(self.header.dense) != _comparable(own):
+            raise EncoderMismatch(
+                f"{self.path}: its dense vectors are {_comparable(self.header.dense)}, the "
+                f"collection's {_comparable(own)}; import it into a collection of its own"
             )
         if self.header.vectors == "none":
             raise InputError(f"{self.path}: has no vectors; encode the texts anew (--encoder)")
@@ -68,15 +80,26 @@ class Export:
         for document in self._documents():
             yield Document(document.id, document.text, document.title, document.metadata)
 
-    def ready(self, encoder: Encoder) -> Iterator[Drafted]:
+    def ready(
+        self, encoder: Encoder, dense: DenseSide | None, dim: int | None
+    ) -> Iterator[Drafted]:
         """The documents batch by batch, with the vectors that they had, as an encoder numbers them.
 
         A vocabulary that grows takes up the export's terms, in their order.
+
+        Args:
+            dense: the collection's dense side.
+            dim: dimensions of its dense vectors; None while there are none.
         """
         vectors = _Vectors(encoder, self.header.vocabulary)
         documents = self._documents()
         while batch := list(islice(documents, _BATCH)):
-            yield self._batch(batch, vectors)
+            drafted = self._batch(batch, vectors)
+            if dense is not None:
+                rows = self._dense_rows(batch, dense.params, dim)
+                dim = rows.vectors.shape[1] if rows else dim
+                drafted = replace(drafted, passages=drafted.passages.with_dense(rows))
+            yield drafted
 
     @property
     def _by_words(self) -> bool:
@@ -100,6 +123,27 @@ class Export:
         matrix: Vectors = build_vectors(rows, dim)
         return Drafted(documents, matrix, Passages.of_each(counts, spans))
 
+    def _dense_rows(
+        self, documents: list[Document], params: DenseParams, dim: int | None
+    ) -> DenseRows | None:
+        """The dense vectors of the documents' passages."""
+        counts, brought = [], []
+        for document in documents:
+            for vectors in [one.dense for one in document.passages] or [document.dense]:
+                counts.append(0 if vectors is None else vectors.shape[0])
+                if vectors is not None:
+                    try:
+                        checked = as_dense(vectors, params.metric, dim, name="dense")
+                    except ParameterError as error:
+                        raise InputError(
+                            f"{self.path}: document {document.id!r}: {error}"
+                        ) from None
+                    dim = checked.shape[1]
+                    brought.append(checked)
+        if not brought:
+            return None
+        return DenseRows.of_each(params, counts, np.concatenate(brought))
+
     def _documents(self) -> Iterator[Document]:
         n_read = 0
         for line, record in read_records(self.path):
@@ -114,6 +158,14 @@ class Export:
                 f"{self.path}: ends after {n_read:,} of {self.header.n_documents:,} documents; it "
                 "is not complete"
             )
+
+
+def _comparable(described: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same of two dense sides for their vectors to stand in one collection."""
+    if not described:
+        return {}
+    named = {name: described.get(name) for name in ("kind", "fingerprint")}
+    return {**named, "metric": described["params"]["metric"]}
 
 
 class _Vectors:
