@@ -539,9 +539,9 @@ class Collection:
     ) -> WriteResult:
         """Add the documents of an export with the vectors that they have there, in one commit.
 
-        Nothing is encoded. In an empty collection, or with `replace`, exact sparse search finds the
+        Nothing is encoded. In an empty collection, or with `replace`, the exact search finds the
         same documents with the same scores, to the last bit, as in the collection that was
-        exported; dense search, but for rounding.
+        exported.
 
         Args:
             replace: put them, and the export's encoder, in the place of everything.
@@ -569,13 +569,13 @@ class Collection:
         building: Building | None = None,
     ) -> Self:
         """Make a collection of an export; see `create` and `import_from`."""
-        header = Export(Path(source)).header
+        export = Export(Path(source))
         made = cls.create(
             to,
-            header.load_encoder(),
+            export.header.load_encoder(),
             merge,
-            dense=DenseSide.from_manifest(header.dense, None, str(source)),
-            passages=PassageParams(**header.passages),
+            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path)),
+            passages=PassageParams(**export.header.passages),
         )
         made.import_from(source, progress=progress, building=building)
         return made

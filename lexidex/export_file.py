@@ -50,7 +50,7 @@ class Header:
         generation: the commit that was exported.
         encoder: `kind`, `options` and `fingerprint` of the collection's.
         passages: what becomes of long documents, as `PassageParams` has it.
-        dense: the dense side as a manifest describes it; {} where there is none.
+        dense: the description of the dense side, empty where there is none.
         vectors: how they are written.
         vocabulary: terms by component, of an encoder whose vocabulary grows, else None.
         average_length: of a passage in terms, which later documents are weighed by; 0 where the
@@ -62,10 +62,10 @@ class Header:
     generation: int
     encoder: Mapping[str, Any]
     passages: Mapping[str, Any]
-    dense: Mapping[str, Any]
     vectors: VectorForm
     vocabulary: list[str] | None
     average_length: float
+    dense: Mapping[str, Any] = field(default_factory=dict)
     format: int = field(default_factory=lambda: FORMAT_VERSION)
 
     @classmethod
@@ -165,14 +165,14 @@ def _write_parquet(file: IO[bytes], header: Header, records: Iterable[Mapping[st
 
 
 def _schema(header: Header) -> pa.Schema:
-    vector: list[tuple[str, Any]] = {
+    vector = {
         "terms": [("terms", _NAMES), ("values", _VALUES)],
         "components": [("indices", _COMPONENTS), ("values", _VALUES)],
         "none": [],
     }[header.vectors]
-    fields = [("id", pa.string()), ("title", pa.string()), ("text", pa.string())]
-    if header.dense and header.vectors != "none":
+    if header.dense:
         vector.append(("dense", _DENSE))
+    fields = [("id", pa.string()), ("title", pa.string()), ("text", pa.string())]
     fields += [("metadata", pa.string()), *vector]
     fields.append(("passages", pa.list_(pa.struct([*_SPAN, *vector]))))
     described = json.dumps(asdict(header), ensure_ascii=False)
@@ -181,14 +181,22 @@ def _schema(header: Header) -> pa.Schema:
 
 def _as_row(record: Mapping[str, Any]) -> dict[str, Any]:
     row = {**record, "metadata": json.dumps(record["metadata"], ensure_ascii=False)}
-    row |= _columns(row.pop("vector", None))
+    row |= _columns(row)
     if "passages" in row:
-        row["passages"] = [{**one, **_columns(one.get("vector"))} for one in row["passages"]]
+        row["passages"] = [{**one, **_columns(one)} for one in row["passages"]]
     return row
 
 
-def _columns(vector: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A vector as columns; numbers of components are `indices` there, as other tools have it."""
+def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Vectors as columns; numbers of components are `indices` there, as other tools have it."""
+    columns: dict[str, Any] = {}
+    if "dense" in record:
+        several = isinstance(record["dense"][0], list)
+        columns["dense"] = record["dense"] if several else [record["dense"]]
+    return columns | _sparse_columns(record.get("vector"))
+
+
+def _sparse_columns(vector: Mapping[str, Any] | None) -> dict[str, Any]:
     if vector is None:
         return {}
     if isinstance(vector.get("components"), list):
@@ -213,14 +221,16 @@ def _as_record(row: dict[str, Any]) -> dict[str, Any]:
     record["metadata"] = json.loads(row["metadata"])
     if row["passages"] is not None:
         record["passages"] = [
-            {"start": one["start"], "end": one["end"], **_vectors(one)} for one in row["passages"]
+            {"start": one["start"], "end": one["end"], **_vector(one)} for one in row["passages"]
         ]
         return record
-    return record | _vectors(row)
+    return record | _vector(row)
 
 
-def _vectors(columns: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"dense": columns["dense"]} if columns.get("dense") else {}
+def _vector(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The vectors of a row, or of a passage in it, as records have them."""
+    dense = columns.get("dense")
+    found: dict[str, Any] = {} if dense is None else {"dense": dense}
     if columns.get("values") is None:
         return found
     if "terms" in columns:

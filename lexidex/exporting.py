@@ -76,7 +76,7 @@ def _header(snapshot: Snapshot, vectors: VectorForm) -> Header:
         generation=snapshot.generation,
         encoder=describe(snapshot.encoder),
         passages=asdict(snapshot.passage_params),
-        dense=snapshot.manifest.dense,
+        dense=dict(snapshot.manifest.dense),
         vectors=vectors,
         vocabulary=None if vocabulary is None else vocabulary.terms[: snapshot.n_terms],
         average_length=length / max(snapshot.n_passages, 1),
@@ -95,7 +95,7 @@ def _records(
     n_done = 0
     for segment in snapshot.segments:
         for documents, vectors, passages in live_batches(segment):
-            rows = written.of(vectors, passages.dense)
+            rows = _with_dense(written.of(vectors), passages.dense)
             spans = passages.spans.tolist()
             ends = passages.starts[1:].tolist()
             first = 0
@@ -118,6 +118,18 @@ def _records(
                 progress(n_done)
 
 
+def _with_dense(rows: list[dict[str, Any]], dense: DenseRows | None) -> list[dict[str, Any]]:
+    """What each passage's record has, with its dense vectors: one flat list, or several."""
+    if dense is None:
+        return rows
+    vectors = shortest(dense.vectors).tolist()
+    found = []
+    for row, (start, end) in zip(rows, pairwise(dense.starts.tolist()), strict=True):
+        own = vectors[start:end]
+        found.append({**row, "dense": own[0] if len(own) == 1 else own} if own else row)
+    return found
+
+
 class _Vectors:
     """Vectors as records have them."""
 
@@ -125,18 +137,10 @@ class _Vectors:
         self._terms = _Terms(encoder)
         self._form = form
 
-    def of(self, vectors: Vectors, dense: DenseRows | None) -> list[dict[str, Any]]:
-        """{"vector": ..., "dense": ...} of each passage; {} where vectors are not written."""
+    def of(self, vectors: Vectors) -> list[dict[str, Any]]:
+        """{"vector": ...} of each row; {} where vectors are not written."""
         if self._form == "none":
             return [{}] * vectors.shape[0]
-        found = self._sparse(vectors)
-        if dense is not None:
-            for row, (start, end) in zip(found, pairwise(dense.starts.tolist()), strict=True):
-                if start < end:
-                    row["dense"] = [shortest(one).tolist() for one in dense.vectors[start:end]]
-        return found
-
-    def _sparse(self, vectors: Vectors) -> list[dict[str, Any]]:
         components = vectors.indices.tolist()
         values = shortest(vectors.data).tolist()
         bounds = vectors.indptr.tolist()
@@ -172,6 +176,7 @@ class _Terms(dict[int, str]):
 
 def shortest(values: Float32s) -> np.ndarray[Any, np.dtype[np.float64]]:
     """float64 of the fewest digits that are these float32 values when they are read again."""
-    digits = pa.array(values).cast(pa.string()).cast(pa.float64()).to_numpy()
+    flat = pa.array(values.reshape(-1))
+    digits = flat.cast(pa.string()).cast(pa.float64()).to_numpy().reshape(values.shape)
     same = digits.astype(np.float32) == values
     return np.where(same, digits, values.astype(np.float64))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lexidex.dense_side import DenseSide
+from lexidex.dense_side import VECTORS, DenseSide
 from lexidex.documents import Document, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
-from lexidex.index.dense import DenseParams, DenseRows
-from lexidex.index.dense.vectors import as_dense
+from lexidex.index.dense import DenseRows
 from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Components, Float32s, Vectors, as_vector, build_vectors
 
@@ -42,7 +40,9 @@ class Export:
         self.path = path
         self.header: Header = read_header(path)
 
-    def check(self, encoder: Encoder, by_words: bool | None, dense: DenseSide | None) -> None:
+    def check(
+        self, encoder: Encoder, by_words: bool | None, dense: DenseSide | None = None
+    ) -> None:
         """Whether its vectors may stand in a collection.
 
         Args:
@@ -50,7 +50,7 @@ class Export:
             dense: the collection's dense side.
 
         Raises:
-            EncoderMismatch: they were made by another encoder, or dense ones by another model.
+            EncoderMismatch: they were made by another encoder, or dense side.
             InputError: there are none; or components are named otherwise.
         """
         of_export = self.header.encoder
@@ -60,11 +60,11 @@ class Export:
                 f"{of_export.get('options')}, the collection has {encoder.kind} "
                 f"{encoder.options}; encode the texts anew (--encoder)"
             )
-        own = {} if dense is None else dense.describe()
-        if _comparable(self.header.dense) != _comparable(own):
+        if dict(self.header.dense) != ({} if dense is None else dense.describe()):
             raise EncoderMismatch(
-                f"{self.path}: its dense vectors are {_comparable(self.header.dense)}, the "
-                f"collection's {_comparable(own)}; import it into a collection of its own"
+                f"{self.path}: its dense side is {dict(self.header.dense) or 'none'}, the "
+                f"collection's is {'none' if dense is None else dense.describe()}; import it into "
+                "a collection of its own"
             )
         if self.header.vectors == "none":
             raise InputError(f"{self.path}: has no vectors; encode the texts anew (--encoder)")
@@ -76,12 +76,20 @@ class Export:
             )
 
     def documents(self) -> Iterator[Document]:
-        """The documents without their vectors, and without passages of their own."""
+        """The documents without their vectors, and without passages of their own.
+
+        Dense vectors that no model made are kept, as the document's.
+        """
+        brought = self.header.dense.get("kind") == VECTORS
         for document in self._documents():
-            yield Document(document.id, document.text, document.title, document.metadata)
+            own = [document.dense, *(one.dense for one in document.passages)]
+            some = [vectors for vectors in own if vectors is not None]
+            dense = np.concatenate(some) if brought and some else None
+            described = document.id, document.text, document.title, document.metadata
+            yield Document(*described, dense=dense)
 
     def ready(
-        self, encoder: Encoder, dense: DenseSide | None, dim: int | None
+        self, encoder: Encoder, dense: DenseSide | None = None, dim: int | None = None
     ) -> Iterator[Drafted]:
         """The documents batch by batch, with the vectors that they had, as an encoder numbers them.
 
@@ -96,7 +104,7 @@ class Export:
         while batch := list(islice(documents, _BATCH)):
             drafted = self._batch(batch, vectors)
             if dense is not None:
-                rows = self._dense_rows(batch, dense.params, dim)
+                rows = self._dense(batch, dense, dim)
                 dim = rows.vectors.shape[1] if rows else dim
                 drafted = replace(drafted, passages=drafted.passages.with_dense(rows))
             yield drafted
@@ -123,26 +131,24 @@ class Export:
         matrix: Vectors = build_vectors(rows, dim)
         return Drafted(documents, matrix, Passages.of_each(counts, spans))
 
-    def _dense_rows(
-        self, documents: list[Document], params: DenseParams, dim: int | None
+    def _dense(
+        self, documents: list[Document], side: DenseSide, dim: int | None
     ) -> DenseRows | None:
-        """The dense vectors of the documents' passages."""
-        counts, brought = [], []
+        """The dense vectors of the documents' passages, to the last bit."""
+        brought: list[Float32s | None] = []
         for document in documents:
-            for vectors in [one.dense for one in document.passages] or [document.dense]:
-                counts.append(0 if vectors is None else vectors.shape[0])
-                if vectors is not None:
-                    try:
-                        checked = as_dense(vectors, params.metric, dim, name="dense")
-                    except ParameterError as error:
-                        raise InputError(
-                            f"{self.path}: document {document.id!r}: {error}"
-                        ) from None
-                    dim = checked.shape[1]
-                    brought.append(checked)
-        if not brought:
+            own = [one.dense for one in document.passages] or [document.dense]
+            for vectors in own:
+                try:
+                    brought.append(None if vectors is None else side.ready_rows(vectors, dim))
+                except ParameterError as error:
+                    raise InputError(f"{self.path}: document {document.id!r}: {error}") from None
+                dim = dim if vectors is None else vectors.shape[1]
+        some = [vectors for vectors in brought if vectors is not None]
+        if not some:
             return None
-        return DenseRows.of_each(params, counts, np.concatenate(brought))
+        counts = [0 if vectors is None else vectors.shape[0] for vectors in brought]
+        return DenseRows.of_each(side.params, counts, np.concatenate(some))
 
     def _documents(self) -> Iterator[Document]:
         n_read = 0
@@ -158,14 +164,6 @@ class Export:
                 f"{self.path}: ends after {n_read:,} of {self.header.n_documents:,} documents; it "
                 "is not complete"
             )
-
-
-def _comparable(described: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same of two dense sides for their vectors to stand in one collection."""
-    if not described:
-        return {}
-    named = {name: described.get(name) for name in ("kind", "fingerprint")}
-    return {**named, "metric": described["params"]["metric"]}
 
 
 class _Vectors:

@@ -233,7 +233,7 @@ def test_dense_vectors_of_another_kind_are_refused(tmp_path):
     source.export(tmp_path / "e.ndjson")
     without = Collection.create(MemoryStorage(), "vectors", merge="off")
     with pytest.raises(
-        EncoderMismatch, match=r"its dense vectors are .*'cosine'.* collection's {}"
+        EncoderMismatch, match=r"its dense side is .*'cosine'.* collection's is none"
     ):
         without.import_from(tmp_path / "e.ndjson")
     other = Collection.create(MemoryStorage(), "vectors", dense="vectors", merge="off")
