@@ -23,6 +23,7 @@ from lexidex.commands.encode import encode
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
 from lexidex.commands.output import err
+from lexidex.commands.reencode import reencode
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
 from lexidex.commands.tune import tune
@@ -43,6 +44,7 @@ app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
 app.command()(compact)
+app.command()(reencode)
 app.command()(tune)
 app.command()(serve)
 app.command()(demo)

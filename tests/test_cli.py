@@ -191,6 +191,7 @@ def test_index_and_search(run, tmp_path, source):
     assert done.json == {
         "collection": str(tmp_path / "c"),
         "upserted": 3,
+        "resumed": 0,
         "failed": [],
         "documents": 3,
         "generation": 2,

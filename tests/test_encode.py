@@ -222,7 +222,7 @@ def test_what_cannot_be_encoded_is_refused(source, tmp_path):
     for kind in ("bm25", "vectors"):
         with pytest.raises(ParameterError, match=f"encoder {kind}"):
             encode_files([source], target, load_encoder(kind))
-    with pytest.raises(ParameterError, match="ends in .parquet"):
+    with pytest.raises(ParameterError, match=r"ends in \.parquet"):
         encode(source, tmp_path / "out.json")
     with pytest.raises(ParameterError, match="device: 'tpu'"):
         encode(source, target, workforce=Workforce(devices=["tpu"]))

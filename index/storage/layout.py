@@ -3,7 +3,8 @@
 manifest-0000000007.json      the seventh manifest: settings, and which segments there are
 vocabulary-0000000007.arrow   terms by component, where the encoder's vocabulary grows
 log-0000000042.lxl            the small writes since generation 42, one record a commit
-segments/s000003/             one segment: immutable but for deletions (m000004: from a merge)
+segments/s000003/             one segment: immutable but for deletions (m000004: from a merge,
+                              r000005: by another encoder)
     documents.arrow           id, title, text, metadata
     documents.lxd             order of the ids, batches, first passage of each document
     metadata.arrow            the metadata's values, by field and kind
@@ -16,6 +17,7 @@ staging/7d4be0.../            vectors that a long run has made so far, by the en
     4f0c5a9e1b2d3c68.lxd      a part of them
 write.lock, write.json        held, and described, by the writing process
 merge.lock, merge.json        held, and described, by the process that merges segments
+reencode.lock, reencode.json  held, and described, by the process that encodes everything anew
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ SEGMENTS = "segments"
 STAGING = "staging"
 LOCK = "write.lock"
 MERGE_LOCK = "merge.lock"
+REENCODE_LOCK = "reencode.lock"
 
 DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
@@ -35,7 +38,7 @@ EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
 
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
-_LOCK = re.compile(r"(?:write|merge)\.(?:lock|json)")
+_LOCK = re.compile(r"(?:write|merge|reencode)\.(?:lock|json)")
 _NUMBERED = re.compile(r"(?:manifest|vocabulary|log)-\d{10}\.(?:json|arrow|lxl)(?:\.tmp)?")
 
 
@@ -98,6 +101,23 @@ def staging(fingerprint: str) -> str:
 def staged_part(token: str) -> str:
     """A file in that folder."""
     return f"{token}.lxd"
+
+
+def reencoded_segment(number: int) -> str:
+    """A segment of documents that were there before, by another encoder."""
+    return f"r{number:06d}"
+
+
+def is_reencoded(segment: str) -> bool:
+    """Whether a segment is of documents that were there before."""
+    return segment.startswith("r")
+
+
+def maker_lock(segment: str) -> str | None:
+    """The lock that is held while a segment is made; None for that of writing."""
+    if is_merged(segment):
+        return MERGE_LOCK
+    return REENCODE_LOCK if is_reencoded(segment) else None
 
 
 def segment_file(segment: str, file: str) -> str:
