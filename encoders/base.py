@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
@@ -64,10 +64,21 @@ class Encoder(ABC):
     """Whether encoding a text takes longer than storing its vector, and depends on the text alone.
     A long write then keeps what it has encoded, and goes on from there when it is killed."""
 
+    has_licence: ClassVar[bool] = False
+    """Whether there is a model that somebody has published under a licence."""
+
+    takes_weights: ClassVar[bool] = False
+    """Whether documents may bring drafts, {word: weight}, though they are finished later."""
+
     @property
     @abstractmethod
     def dim(self) -> int:
         """Number of components known at present; every vector's components lie below it."""
+
+    @property
+    def licence(self) -> str | None:
+        """The licence that the model's card states, or None."""
+        return None
 
     @property
     @abstractmethod
@@ -77,8 +88,7 @@ class Encoder(ABC):
     @property
     def fingerprint(self) -> str:
         """Equal for two encoders exactly when their vectors may stand in one collection."""
-        described = json.dumps([self.kind, self.options], sort_keys=True)
-        return hashlib.sha256(described.encode()).hexdigest()[:32]
+        return fingerprint_of(self.kind, self.options)
 
     @abstractmethod
     def encode_documents(self, texts: Texts) -> Vectors:
@@ -95,6 +105,10 @@ class Encoder(ABC):
     @abstractmethod
     def component(self, term: str) -> int | None:
         """The component that stands for a word, or None when there is none."""
+
+    def weights_of_words(self, weights: Mapping[str, float]) -> Mapping[str, float]:
+        """A vector that a document brings by words, as weights of terms; here they are the same."""
+        return weights
 
     def fit(self, texts: Iterable[str]) -> Self:
         """Learn the statistics of `texts`; encoders that need none do nothing."""
@@ -163,6 +177,11 @@ class Encoder(ABC):
     @abstractmethod
     def save(self, path: str | PathLike[str]) -> None:
         """Write what `load_encoder(path)` reads back."""
+
+
+def fingerprint_of(*what: Any) -> str:
+    """A fingerprint of JSON values."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def check_texts(texts: object) -> Texts:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import regex
 
 _EXTEND = r"[\p{SB=Extend}\p{SB=Format}]*+"
+_AFTER_LETTER = r"(?<=[\p{SB=Upper}\p{SB=Lower}][\p{SB=Extend}\p{SB=Format}]*."
 _LINE_END = r"(?:\r\n|[\p{SB=Sep}\p{SB=CR}\p{SB=LF}])"
 _WRAP = rf"(?:{_LINE_END}(?=[ \t]*+\p{{SB=Lower}}))"
 _SPACE = rf"(?:\p{{SB=Sp}}{_EXTEND}|{_WRAP})"
@@ -19,7 +20,7 @@ _SENTENCE_END = regex.compile(
     rf"""
     (?:
       (?P<full_stop>\p{{SB=ATerm}}) {_EXTEND} (?!\p{{SB=Numeric}})
-      (?! (?<=[\p{{SB=Upper}}\p{{SB=Lower}}][\p{{SB=Extend}}\p{{SB=Format}}]*.{_EXTEND}) \p{{SB=Upper}})
+      (?! {_AFTER_LETTER}{_EXTEND}) \p{{SB=Upper}})
       | \p{{SB=STerm}} {_EXTEND}
     )
     (?:\p{{SB=Close}}{_EXTEND})*+ {_SPACE}*+

@@ -11,6 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
+from os.path import abspath, split
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -28,14 +30,19 @@ from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import DocumentNotFound, InputError, ParameterError
 from lexidex.explaining import best_row, contributions
+from lexidex.export_file import VectorForm
+from lexidex.exporting import ExportReport, write_export
+from lexidex.importing import Export
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression, FacetCount, parse_filter
 from lexidex.index.seismic.frontier import check_accuracy
 from lexidex.index.storage import integrity
+from lexidex.index.storage.archive import SnapshotReport, write_snapshot
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
+from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.index.vectors import Vectors, build_vectors, stack
 from lexidex.opening import Newest, create_empty
 from lexidex.passages import PassageParams, passages_for
@@ -469,6 +476,131 @@ class Collection:
     def __contains__(self, doc_id: str) -> bool:
         return self._snapshot.find(doc_id) is not None
 
+    def snapshot(
+        self, to: str | PathLike[str], *, replace: bool = False, progress: Progress | None = None
+    ) -> SnapshotReport:
+        """Keep the collection as it is now in one file, while writes and merges go on.
+
+        Everything that was written before is in it. An encoder that has a model is named in it,
+        and its model is not.
+
+        Args:
+            to: the file, a tar archive; docs/FORMAT.md describes it.
+            replace: put it in the place of a file of that name, once it is complete.
+            progress: called now and then with the number of bytes copied.
+
+        Raises:
+            ParameterError: there is such a file.
+            CorruptFile: the collection is damaged; nothing is left of the snapshot.
+            StorageFull: no space left; the same.
+        """
+        target, name = _file(to)
+        return write_snapshot(self._storage, target, name, over=replace, done=progress)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: str | PathLike[str],
+        to: str | PathLike[str] | Storage,
+        *,
+        replace: bool = False,
+        merge: Merging = "background",
+        progress: Progress | None = None,
+    ) -> Self:
+        """Make a collection of a snapshot, and open it.
+
+        Args:
+            snapshot: a file that `snapshot` wrote.
+            to: a folder that does not exist or is empty.
+            replace: a collection there, damaged as it may be, gives way in one step; processes
+                that have it open follow.
+            merge: see `open`.
+            progress: called now and then with the number of bytes copied.
+
+        Raises:
+            NotFound: there is no such snapshot.
+            CorruptFile, UnsupportedVersion: the snapshot cannot be used; nothing was changed.
+            CollectionExists: the folder holds a collection, or other files.
+            Locked: another process is writing to it.
+            StorageFull: no space left; what was there is untouched.
+        """
+        storage = _storage(to)
+        restore_snapshot(*_file(snapshot), storage, over=replace, done=progress)
+        return cls(storage, merge=merge)
+
+    def export(
+        self,
+        to: str | PathLike[str],
+        vectors: VectorForm | None = None,
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write every document with its vectors to a file that other tools read, too.
+
+        Args:
+            to: a name that ends in .ndjson or .jsonl, either perhaps with .gz, or in .parquet;
+                docs/EXCHANGE.md describes them.
+            vectors: by "terms" or by numbers of "components", or "none"; None takes terms where
+                the vocabulary grows with the documents.
+            replace: put it in the place of a file of that name, once it is complete.
+            progress: called now and then with the number of documents written.
+
+        Raises:
+            ParameterError: an argument is wrong, or there is such a file.
+            StorageFull: no space left; nothing is left of the export.
+        """
+        target, name = _file(to)
+        snapshot = self._snapshot
+        return write_export(snapshot, target, name, vectors, over=replace, progress=progress)
+
+    def import_from(
+        self,
+        source: str | PathLike[str],
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Add the documents of an export with the vectors that they have there, in one commit.
+
+        Nothing is encoded. In an empty collection, or with `replace`, the exact search finds the
+        same documents with the same scores, to the last bit, as in the collection that was
+        exported.
+
+        Args:
+            replace: put them, and the export's encoder, in the place of everything.
+            progress: called now and then with the number of documents taken in.
+            building: see `upsert`.
+
+        Raises:
+            InputError: the file is missing, damaged or incomplete, or has no vectors; nothing
+                was changed.
+            EncoderMismatch: its vectors are those of another encoder than the collection's.
+            Locked: another process is writing.
+        """
+        export = Export(Path(source))
+        encoder = export.header.load_encoder() if replace else None
+        return self._writer.take(export, encoder, progress, building)
+
+    @classmethod
+    def from_export(
+        cls,
+        source: str | PathLike[str],
+        to: str | PathLike[str] | Storage,
+        *,
+        merge: Merging = "background",
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> Self:
+        """Make a collection of an export; see `create` and `import_from`."""
+        header = Export(Path(source)).header
+        made = cls.create(
+            to, header.load_encoder(), merge, passages=PassageParams(**header.passages)
+        )
+        made.import_from(source, progress=progress, building=building)
+        return made
+
     def check(self) -> integrity.Report:
         """Verify every byte of the newest generation against its checksums."""
         return integrity.check(self._storage)
@@ -552,6 +684,12 @@ def exists(path: str | PathLike[str]) -> bool:
 
 def _storage(path: str | PathLike[str] | Storage) -> Storage:
     return FileStorage(path) if isinstance(path, str | PathLike) else path
+
+
+def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
+    """A file as a storage has it."""
+    folder, name = split(abspath(path))
+    return FileStorage(folder), name
 
 
 def _encoder(given: str | Encoder | None) -> Encoder:

@@ -93,7 +93,7 @@ class Drafter:
         return document
 
     def _check_vector(self, vector: SparseInput) -> None:
-        if self._encoder.needs_statistics:
+        if self._encoder.needs_statistics and not self._encoder.takes_weights:
             raise InputError(
                 f"vector: a collection with encoder {self._encoder.kind} makes its own; leave it "
                 'out, or create the collection with encoder "vectors"'

@@ -46,8 +46,8 @@ def create_empty(storage: Storage, encoder: Encoder, passages: PassageParams) ->
         )
     with storage.lock():
         create_log(storage, generation=1)
-        described = {"encoder": describe(encoder), "passages": asdict(passages)}
-        write_manifest(storage, Manifest(number=1, generation=1, **described))
+        empty = Manifest(1, 1, describe(encoder), passages=asdict(passages))
+        write_manifest(storage, empty)
 
 
 class Newest:

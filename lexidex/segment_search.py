@@ -54,24 +54,33 @@ def search_segment(
     allowed: Allowed | None,
     *,
     n_threads: int,
-) -> tuple[list[list[Located]], Counters]:
+) -> tuple[list[list[Located]], list[Method], Counters]:
     """The k best documents of a segment for each query, scored by their best passage.
 
     Args:
         number: the segment's, for what is found.
         methods: how to search for each query.
+
+    Returns:
+        Documents of each query; how it was searched in the end; the work done.
     """
     located: list[list[Located]] = [[] for _ in methods]
-    counters = Counters()
-    for method in dict.fromkeys(methods):
-        rows = [row for row, one in enumerate(methods) if one == method]
-        some = queries if len(rows) == len(methods) else queries[rows]
+    used, counters = list(methods), Counters()
+    several = segment.entry.n_passages > segment.entry.n_documents
+    for method in ("seismic", "exact"):
+        rows = [row for row, one in enumerate(used) if one == method]
+        if not rows:
+            continue
+        some = queries if len(rows) == len(used) else queries[rows]
         search = _searcher(segment, method, params)
         found, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
         counters += work
         for row, hits in zip(rows, found, strict=True):
             located[row] = hits
-    return located, counters
+            if method == "seismic" and several and len(hits) < k:
+                # Few documents may fill all that an approximate index keeps of a term.
+                used[row] = "exact"
+    return located, used, counters
 
 
 def chosen_params(
@@ -96,7 +105,7 @@ def methods_for(
     # Of the two that miss nothing, exact search is the faster, and its values are float32.
     if params is None or params.rank_safe or segment.seismic is None:
         return ["exact"] * queries.shape[0]
-    postings, lists = segment.exact.work(queries)
+    postings, lists = segment.directory.work(queries)
     route = segment.seismic.route(params, k, allowed)
     cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]

@@ -124,7 +124,7 @@ class Snapshot:
         """For each component, how many live passages have it; int64, same shape."""
         total = np.zeros(components.shape, dtype=np.int64)
         for segment in self.segments:
-            total += segment.exact.document_frequencies(components)
+            total += segment.directory.document_frequencies(components)
             if segment.deleted is not None:
                 total -= segment.dead_terms.frequencies(components)
         return total
@@ -163,7 +163,7 @@ class Snapshot:
                 continue
             chosen = None if exact else chosen_params(segment, k, params, accuracy)
             methods = methods_for(segment, queries, k, chosen, allowed)
-            found, work = search_segment(
+            found, methods, work = search_segment(
                 number, segment, queries, k, methods, chosen, allowed, n_threads=n_threads
             )
             counters += work
@@ -226,8 +226,7 @@ class Snapshot:
     def passage_vectors(self, segment: int, document: int) -> Vectors:
         """The vectors of one document's passages, csr_array (n_passages, dim)."""
         chosen = self.segments[segment]
-        starts = chosen.passages.starts
-        return chosen.vectors[int(starts[document]) : int(starts[document + 1])]
+        return chosen.rows(chosen.passages.of(np.array([document])))
 
     def _allowed(self, number: int, expression: Expression | None) -> Allowed | None:
         """The passages of a segment that a search may find; None for all.

@@ -129,7 +129,7 @@ def count_records(files: Iterable[tuple[Path, Path]]) -> int:
 
 def _count(path: Path) -> int:
     kind = _kind(path)
-    with _readable(path):
+    with readable(path):
         if kind in TEXTS:
             return 1
         if kind == ".parquet":
@@ -150,12 +150,20 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
     Raises:
         InputError: the file is missing or damaged as a whole.
     """
-    with _readable(path):
+    with readable(path):
         for line, text in _lines(path):
             if isinstance(text, InputError):
                 yield line, text
             elif text.strip():
                 yield line, _json_object(text)
+
+
+def document_of_line(text: str) -> Document:
+    """The document that one line of a JSON lines file holds; InputError if it holds none."""
+    record = _json_object(text)
+    if isinstance(record, InputError):
+        raise record
+    return check_document(_renamed(record), others_to_metadata=True)
 
 
 def _json_object(text: str) -> dict[str, Any] | InputError:
@@ -190,7 +198,7 @@ def _kind(path: Path) -> str:
 
 def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     kind = _kind(path)
-    with _readable(path):
+    with readable(path):
         if kind in JSON_LINES:
             yield from json_lines(path)
         elif kind == ".tsv":
@@ -204,7 +212,7 @@ def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | 
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn what the system and gzip say about a file into an InputError."""
     try:
         yield

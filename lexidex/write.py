@@ -32,7 +32,7 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
-from .drafting import Drafter, Given
+from .drafting import Drafted, Drafter, Given
 from .passages import PassageParams
 from .resuming import Resumable
 from .snapshot import Snapshot
@@ -117,6 +117,20 @@ class Write:
             if progress:
                 progress(self.upserted)
 
+    def take(
+        self, ready: Iterable[Drafted], average: float, progress: Progress | None = None
+    ) -> None:
+        """Append documents whose vectors are final; `average` is the length of their passages."""
+        for batch in ready:
+            self._current = self._current or self._new_segment()
+            self._current.add(batch.documents, batch.vectors, batch.passages)
+            self.upserted += len(batch.documents)
+            if self._current.is_full:
+                self._complete_ready(average)
+            if progress:
+                progress(self.upserted)
+        self._complete_ready(average)
+
     def delete(self, ids: Sequence[str]) -> None:
         """Take away the documents with these ids; those that are not there are passed over."""
         self._complete_segment()
@@ -176,7 +190,15 @@ class Write:
         length = writer.total_length + sum(segment.total_length for segment in older)
         passages = writer.n_passages + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
-        entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
+        self._append(writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average)))
+
+    def _complete_ready(self, average: float) -> None:
+        """Complete a segment of vectors that are final."""
+        if self._current:
+            self._append(finished(self._current, average * self._current.n_passages))
+
+    def _append(self, entry: SegmentEntry) -> None:
+        """Put a complete segment behind the others; what it replaces in them is deleted."""
         self._current = None
         ids = Segment(self._storage, entry, verify=False).documents.ids()
         self._delete(ids)
@@ -186,7 +208,7 @@ class Write:
         """Mark documents with these ids in the segments so far; how many there were."""
         n_deleted = 0
         for place, entry in enumerate(self._segments):
-            segment = Segment(self._storage, entry, verify=False)
+            segment = Segment(self._storage, entry)
             named = segment.passages_with_ids(ids)
             if named.any():
                 n_deleted += int(named.sum())

@@ -32,6 +32,7 @@ from .background import Background
 from .copying import deleted_since
 from .drafting import Given, text_length
 from .group_commit import GroupCommit
+from .importing import Export
 from .merging import Merge, choose, neighbours
 from .opening import Newest
 from .passages import PassageParams
@@ -168,6 +169,31 @@ class Writer:
                 raise
         self._tidy()
         return WriteResult(work.n_encoded, generation=generation, resumed=work.n_resumed)
+
+    def take(
+        self,
+        export: Export,
+        encoder: Encoder | None = None,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Add an export's documents with their vectors, or put them in the place of everything.
+
+        Args:
+            encoder: the export's, when it replaces everything.
+        """
+        self._keep_within(building)
+        with self._exclusive() as snapshot:
+            chosen, keep = encoder or snapshot.encoder, encoder is None
+            export.check(chosen, named_by_words(snapshot) if keep else None)
+            passages = None if keep else PassageParams(**export.header.passages)
+            building = building or self._building
+            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
+            average, generation = export.header.average_length, snapshot.generation + 1
+            ready = export.ready(chosen)
+            self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
+        self._tidy()
+        return WriteResult(upserted=write.upserted, generation=generation)
 
     def keep_tuning(self, found: Sequence[Tuned]) -> None:
         """Commit what tuning has found."""

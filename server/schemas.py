@@ -23,7 +23,6 @@ from lexidex.index.vectors import DIM_LIMIT
 from .limits import (
     BATCH_HITS,
     BATCH_QUERIES,
-    DELETED_IDS,
     FACETS,
     K_LIMIT,
     OFFSET_LIMIT,
@@ -47,7 +46,7 @@ Text = Annotated[str, Field(max_length=QUERY_CHARACTERS)]
 Term = Annotated[str, Field(max_length=TERM_CHARACTERS)]
 Weight = Annotated[float, Field(ge=0, le=WEIGHT_LIMIT, allow_inf_nan=False)]
 Component = Annotated[int, Field(ge=0, lt=DIM_LIMIT)]
-FieldName = Literal["title", "text", "metadata"]
+FieldName = Literal["title", "text", "metadata", "passage"]
 Count = Annotated[int, Field(ge=1, le=K_LIMIT, description="Hits at most.")]
 Exact = Annotated[bool, Field(description="Approximate nothing.")]
 Accuracy = Annotated[
@@ -89,8 +88,8 @@ Sparse = Annotated[
 ]
 
 
-def _exactly_one(*names: str) -> Callable[[dict[str, Any]], None]:
-    """Say in a JSON schema what `_check_one` checks."""
+def exactly_one(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Say in a JSON schema what `check_one` checks."""
 
     def extend(schema: dict[str, Any]) -> None:
         for name in names:
@@ -103,7 +102,7 @@ def _exactly_one(*names: str) -> Callable[[dict[str, Any]], None]:
     return extend
 
 
-def _check_one(body: Body, *names: str) -> None:
+def check_one(body: Body, *names: str) -> None:
     """Raise ValueError unless exactly one of the fields is given, and not as null."""
     given = body.model_fields_set & set(names)
     if len(given) != 1 or getattr(body, given.pop()) is None:
@@ -113,7 +112,7 @@ def _check_one(body: Body, *names: str) -> None:
 class Asked(Body):
     """A query: a text for the collection's encoder, or a sparse vector; exactly one of them."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one("query", "sparse"))
+    model_config = ConfigDict(json_schema_extra=exactly_one("query", "sparse"))
 
     query: Annotated[Text | None, Field(description="A text.")] = None
     sparse: Annotated[
@@ -123,7 +122,7 @@ class Asked(Body):
 
     @model_validator(mode="after")
     def _check_asked(self) -> Self:
-        _check_one(self, "query", "sparse")
+        check_one(self, "query", "sparse")
         return self
 
     @property
@@ -149,8 +148,8 @@ class SearchRequest(Asked):
     )
     fields: Sequence[FieldName] = Field(
         ("title", "text", "metadata"),
-        max_length=3,
-        description="What to give of each document.",
+        max_length=4,
+        description="What to give of each document; `passage` is the text of the passage alone.",
     )
     filter: Conditions | None = None
     facets: Sequence[Term] = Field(
@@ -169,7 +168,7 @@ class BatchRequest(Body):
     exact: Exact = False
     accuracy: Accuracy = None
     fields: Sequence[FieldName] = Field(
-        (), max_length=3, description="What to give of each document, if anything."
+        (), max_length=4, description="What to give of each document, if anything."
     )
     filter: Conditions | None = None
 
@@ -193,20 +192,3 @@ class EncodeRequest(Body):
     """Body of `encode`."""
 
     query: Annotated[Text, Field(description="A text, encoded as a query.")]
-
-
-class DeleteRequest(Body):
-    """Body of `documents:delete`: which documents, by their ids or by a filter; one of the two."""
-
-    model_config = ConfigDict(json_schema_extra=_exactly_one("ids", "filter"))
-
-    ids: Annotated[
-        list[Term] | None,
-        Field(max_length=DELETED_IDS, description="Ids; those that are not there are passed over."),
-    ] = None
-    filter: Conditions | None = None
-
-    @model_validator(mode="after")
-    def _check_chosen(self) -> Self:
-        _check_one(self, "ids", "filter")
-        return self

@@ -11,6 +11,7 @@ segments/s000003/             one segment: immutable but for deletions (m000004:
     vectors.lxd               document vectors, by document
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
+    checksums.lxd             of the chunks of files above 64 MiB, where there are any
     deleted-0000000007.lxd    which documents are deleted, as of the seventh manifest
     tuned-0000000007.json     which search parameters reach which accuracy, as of that manifest
 staging/7d4be0.../            vectors that a long run has made so far, by the encoder's fingerprint
@@ -36,7 +37,13 @@ METADATA = "metadata.arrow"
 VECTORS = "vectors.lxd"
 EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
+CHECKSUMS = "checksums.lxd"
 
+SNAPSHOT = "snapshot.json"
+"""What a snapshot holds, first in it."""
+
+_LOG = re.compile(r"log-(\d{10})\.lxl")
+_SEGMENT = re.compile(r"[smr](\d{6,})")
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
 _LOCK = re.compile(r"(?:write|merge|reencode)\.(?:lock|json)")
 _NUMBERED = re.compile(r"(?:manifest|vocabulary|log)-\d{10}\.(?:json|arrow|lxl)(?:\.tmp)?")
@@ -50,6 +57,18 @@ def manifest(number: int) -> str:
 def manifest_number(name: str) -> int | None:
     """The number of the manifest that this file is, or None for any other file."""
     match = _MANIFEST.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def log_generation(name: str) -> int | None:
+    """The generation that this file goes on from as a log, or None for any other file."""
+    match = _LOG.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def segment_number(name: str) -> int | None:
+    """The number of the segment of that name, or None for anything else."""
+    match = _SEGMENT.fullmatch(name)
     return int(match[1]) if match else None
 
 

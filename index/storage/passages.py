@@ -40,9 +40,10 @@ class Passages:
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
         """Those of several sequences of documents, one behind the other."""
-        counts = [part.counts for part in parts] or [np.zeros(0)]
-        spans = [part.spans for part in parts] or [np.zeros((0, 2))]
-        return cls.of_each(np.concatenate(counts), np.concatenate(spans))
+        if not parts:
+            return cls()
+        counts = np.concatenate([part.counts for part in parts])
+        return cls.of_each(counts, np.concatenate([part.spans for part in parts]))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:

@@ -17,13 +17,14 @@ from ..exact import ExactIndex
 from ..filters import ColumnsWriter
 from ..seismic import SeismicIndex
 from ..vectors import Vectors
-from . import layout
+from . import checksums, layout
 from .arrays import write_arrays
 from .building import Building
+from .checksums import ChunkSums, write_checksums
 from .deletions import mark_deleted
 from .documents import MAP_KIND, DocumentWriter, StorableDocument, repeated_ids, sort_ids
 from .files import FileStorage, Storage
-from .manifest import FileEntry, SegmentEntry, counted
+from .manifest import CountedFile, FileEntry, SegmentEntry, counted
 from .passages import Passages
 from .segment import VECTORS_KIND, read_vectors
 
@@ -47,6 +48,7 @@ class SegmentWriter:
         self._passages: list[Passages] = []
         self._ids: list[str] = []
         self._drafts: list[Vectors] = []
+        self._sums: dict[str, ChunkSums] = {}
         self.n_postings = 0
 
     @property
@@ -96,9 +98,9 @@ class SegmentWriter:
         Documents whose id comes again later in the segment count as deleted.
         """
         total_length = self.total_length
-        batch_starts = self._documents.finish()
+        batches = self._documents.finish()
         self._open.close()
-        files = [self._file.entry(self._path(layout.DOCUMENTS)), self._write_metadata()]
+        files = [self._written(layout.DOCUMENTS, self._file), self._write_metadata()]
         ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
         id_order = sort_ids(ids)
         passages = Passages.join(self._passages)
@@ -106,7 +108,7 @@ class SegmentWriter:
             self._write(
                 layout.DOCUMENT_MAP,
                 MAP_KIND,
-                {"batch_starts": batch_starts, "id_order": id_order, **passages.arrays()},
+                {**batches, "id_order": id_order, **passages.arrays()},
             )
         )
         drafts, self._drafts = self._drafts, []
@@ -118,6 +120,8 @@ class SegmentWriter:
         files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
         if vectors.shape[0] >= planner.SEISMIC_FROM:
             files.append(self._write_seismic(vectors))
+        if self._sums:
+            files.append(self._write_checksums())
         self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
         self._storage.sync_folder(layout.SEGMENTS)
         entry = SegmentEntry(
@@ -144,13 +148,13 @@ class SegmentWriter:
     ) -> FileEntry:
         with counted(self._storage, self._path(file)) as target:
             write_arrays(target, kind, arrays, meta or {})
-        return target.entry(self._path(file))
+        return self._written(file, target)
 
     def _write_metadata(self) -> FileEntry:
         with counted(self._storage, self._path(layout.METADATA)) as target:
             self._metadata.write(target)
         self._metadata = ColumnsWriter()
-        return target.entry(self._path(layout.METADATA))
+        return self._written(layout.METADATA, target)
 
     def _write_vectors(self, batches: list[Vectors]) -> FileEntry:
         dim = max((batch.shape[1] for batch in batches), default=0)
@@ -175,4 +179,15 @@ class SegmentWriter:
     def _write_index(self, file: str, index: ExactIndex | SeismicIndex) -> FileEntry:
         with counted(self._storage, self._path(file)) as target:
             index.write(target)
+        return self._written(file, target)
+
+    def _write_checksums(self) -> FileEntry:
+        with counted(self._storage, self._path(layout.CHECKSUMS)) as target:
+            write_checksums(target, self._sums)
+        return target.entry(self._path(layout.CHECKSUMS))
+
+    def _written(self, file: str, target: CountedFile) -> FileEntry:
+        """Describe a file that is complete; of a large one, the checksums of chunks are kept."""
+        if target.size > checksums.LARGE:
+            self._sums[file] = target.chunks
         return target.entry(self._path(file))

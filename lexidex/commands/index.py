@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
@@ -33,12 +34,10 @@ def index(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder of the collection.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="bm25, vectors (documents bring their own), or a saved encoder's folder."
-        ),
-    ] = None,
+    encoder: EncoderName = None,
+    encoder_options: EncoderOptions = None,
+    prune: Prune = None,
+    prune_queries: PruneQueries = None,
     passages: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +84,7 @@ def index(
     made_by = encoder_of(path for path, _ in find_files(sources))
     if errors:
         write_file(errors, "")
-    chosen = load_encoder(encoder) if encoder else None
+    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     existing = Collection.open(to, merge="inline") if exists(to) else None
     if made_by and chosen is None and (replace or existing is None):
         chosen = load_encoder(made_by[0]["kind"], **made_by[0]["options"])

@@ -27,10 +27,10 @@ def left_out(bad: Iterable[BadRecord], failed: Iterable[tuple[str, str]]) -> Lef
     return unread + [{"id": doc_id, "reason": reason} for doc_id, reason in failed]
 
 
-def show_left_out(records: LeftOut) -> None:
-    """A line for each of the first records."""
+def show_left_out(records: LeftOut, where_all: str = "--errors FILE lists them all") -> None:
+    """A line for each of the first records; `where_all` tells where the others can be seen."""
     for record in records[:_SHOWN]:
         where = f"{record['file']}:{record['line']}" if "file" in record else record["id"]
         err.print(f"left out: {where}: {record['reason']}", markup=False, highlight=False)
     if len(records) > _SHOWN:
-        err.print(f"... and {len(records) - _SHOWN:,} more; --errors FILE lists them all")
+        err.print(f"... and {len(records) - _SHOWN:,} more; {where_all}")

@@ -185,7 +185,7 @@ def test_a_body_of_unknown_length_is_cut_off(client):
         ("GET", "/ui/nix.js", 404, "route_not_found"),
         ("GET", "/ui/%2e%2e/app.py", 404, "route_not_found"),
         ("GET", f"{ANIMALS}/search", 405, "method_not_allowed"),
-        ("DELETE", ANIMALS, 405, "method_not_allowed"),
+        ("POST", ANIMALS, 405, "method_not_allowed"),
         ("PATCH", "/healthz", 405, "method_not_allowed"),
     ],
 )
@@ -210,8 +210,10 @@ EXPECTED = {
     errors.DuplicateId: 422,
     errors.EncoderNotFound: 404,
     errors.CollectionExists: 409,
+    errors.CollectionsFixed: 409,
     errors.Locked: 409,
     errors.StorageFull: 507,
+    errors.WriterLost: 503,
     errors.UnsupportedVersion: 500,
     errors.MissingDependency: 500,
 }
