@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +23,7 @@ from .encoding_parts import already_made, held
 from .encoding_workers import Here, Pool, in_processes, in_this_process
 from .errors import InputError, ParameterError
 from .exchange import Described, Side
+from .passages import PassageParams, passages_for
 from .sources import BadRecord, Reader, beir_file, count_records, find_files
 from .write import describe
 
@@ -124,6 +125,7 @@ def encode_files(
     encoder: Encoder,
     *,
     side: Side = "documents",
+    passages: PassageParams | str | None = None,
     workforce: Workforce | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -137,6 +139,7 @@ def encode_files(
         sources: what `Reader` reads; of a BEIR folder its corpus, or its queries.
         target: named .parquet. Beside it, while it is made, stands a folder named .parquet.parts.
         encoder: one that needs the text alone: not bm25, and not one whose vocabulary grows.
+        passages: what becomes of long documents, see `Collection.create`.
         progress: called now and then.
 
     Raises:
@@ -155,7 +158,10 @@ def encode_files(
         raise ParameterError(f"{target}: expected a name that ends in .parquet")
     chosen = [_queries_of(source) for source in sources] if side == "queries" else sources
     files = find_files(chosen)
-    described = Described(side, describe(encoder), content_of(files))
+    params = None if side == "queries" else passages_for(passages, encoder)
+    described = Described(
+        side, describe(encoder), content_of(files), None if params is None else asdict(params)
+    )
     run = _Run(described, Reader(chosen, on_duplicate="last"), count_records(files), progress)
     complete = already_made(target, described)
     if complete is None:
@@ -224,11 +230,15 @@ class _Run:
 
     def _documents(self) -> Iterator[Document]:
         """Those that can be encoded."""
+        params = self._described.passages
         for document in self.reader:
-            if document.vector is None:
-                yield document
-            else:
+            own = document.passages
+            if document.vector is not None or any(one.vector is not None for one in own):
                 self.failed.append((document.id, "brings its own vector: nothing to encode"))
+            elif len(own) > 1 and params is not None and params["mode"] == "truncate":
+                self.failed.append((document.id, f"{len(own)} passages, but passages are truncate"))
+            else:
+                yield document
 
     def _workers(
         self, encoder: Encoder, workforce: Workforce

@@ -18,9 +18,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from .documents import Document
+from .drafting import Drafter
 from .encoders import Encoder, load_encoder
-from .errors import LexidexError
+from .encoders.base import Texts
+from .errors import InputError, LexidexError
 from .exchange import Described, as_table, write_rows
+from .index.storage.passages import Passages
+from .index.vectors import Vectors, stack
+from .passages import PassageParams
 
 Done: TypeAlias = Callable[[Described, int], None]
 """Called with what a part holds, and its number of texts."""
@@ -33,26 +38,43 @@ class PartEncoder:
         """Encode texts of the side that `described` names."""
         self._encoder = encoder
         self._described = described
+        self._n_tokens = 0
 
     def __call__(self, path: Path, documents: Sequence[Document]) -> tuple[Described, int]:
         """Make a part; what it holds, and its number of texts."""
-        texts = [document.full_text for document in documents]
-        if self._described.side == "queries":
-            vectors = self._encoder.encode_queries(texts)
+        self._n_tokens = 0
+        if self._described.passages is None:
+            vectors = self._counted(self._encoder.encode_queries)([d.full_text for d in documents])
+            passages = Passages.whole([document.text for document in documents])
         else:
-            vectors = self._encoder.encode_documents(texts)
-        described = replace(
-            self._described,
-            n_postings=int(vectors.nnz),
-            n_tokens=sum(self._n_tokens(text) for text in texts),
-        )
-        write_rows(path, [as_table(documents, vectors)], described)
-        return described, len(texts)
+            vectors, passages = self._drafted(documents, PassageParams(**self._described.passages))
+        described = replace(self._described, n_postings=int(vectors.nnz), n_tokens=self._n_tokens)
+        write_rows(path, [as_table(documents, vectors, passages)], described)
+        return described, len(documents)
 
-    def _n_tokens(self, text: str) -> int:
-        n_tokens = len(self._encoder.token_spans(text))
-        limit = self._encoder.max_tokens
-        return n_tokens if limit is None else min(n_tokens, limit)
+    def _drafted(
+        self, documents: Sequence[Document], params: PassageParams
+    ) -> tuple[Vectors, Passages]:
+        """What a collection would store, but that the documents are all taken together."""
+        draft = self._counted(self._encoder.encode_documents)
+        drafter = Drafter(self._encoder, params, by_words=None, draft=draft)
+        drafted = list(drafter.draft(documents))
+        if drafter.failed:
+            raise InputError(f"document {drafter.failed[0][0]!r}: {drafter.failed[0][1]}")
+        vectors = stack([batch.vectors for batch in drafted], self._encoder.dim)
+        return vectors, Passages.join([batch.passages for batch in drafted])
+
+    def _counted(self, encode: Callable[[Texts], Vectors]) -> Callable[[Texts], Vectors]:
+        """The same, and the tokens that passed through are counted."""
+
+        def counting(texts: Texts) -> Vectors:
+            limit = self._encoder.max_tokens
+            for text in texts:
+                n_tokens = len(self._encoder.token_spans(text))
+                self._n_tokens += n_tokens if limit is None else min(n_tokens, limit)
+            return encode(texts)
+
+        return counting
 
 
 class Here:

@@ -1,8 +1,8 @@
 """Encoded texts as Parquet, the form in which vectors are exchanged: a row a text.
 
-Columns `id`, `title`, `text`, `metadata` (JSON, or null), `indices` (list of uint32, ascending) and
-`values` (list of float32, parallel). The file's own metadata tells which encoder made the vectors,
-so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index` reads it.
+The columns are those of an export (docs/EXCHANGE.md). The file's own metadata tells which encoder
+made the vectors, so that they are never mixed with another's. `lexidex encode` writes it, `lexidex
+index` reads it.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexidex.documents import Document
 from lexidex.errors import CorruptFile, EncoderMismatch, InputError, UnsupportedVersion
+from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Vectors
 
 Side: TypeAlias = Literal["documents", "queries"]
+
+_VECTOR = [
+    pa.field("indices", pa.list_(pa.uint32())),
+    pa.field("values", pa.list_(pa.float32())),
+]
 
 SCHEMA = pa.schema(
     [
@@ -30,8 +36,11 @@ SCHEMA = pa.schema(
         pa.field("title", pa.string()),
         pa.field("text", pa.string(), nullable=False),
         pa.field("metadata", pa.string()),
-        pa.field("indices", pa.list_(pa.uint32()), nullable=False),
-        pa.field("values", pa.list_(pa.float32()), nullable=False),
+        *_VECTOR,
+        pa.field(
+            "passages",
+            pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), *_VECTOR])),
+        ),
     ]
 )
 
@@ -54,20 +63,22 @@ class Described:
         side: whether the vectors are documents' or queries'.
         encoder: kind, options and fingerprint, as a manifest has them.
         source: what identifies the texts, see `lexidex.encoding`.
+        passages: what became of long documents, as `PassageParams` has it; of queries None.
         n_postings, n_tokens: of all rows; tokens are those that passed through a model.
     """
 
     side: Side
     encoder: Mapping[str, Any]
     source: str
+    passages: Mapping[str, Any] | None = None
     n_postings: int = 0
     n_tokens: int = 0
     version: int = VERSION
 
     @property
-    def origin(self) -> tuple[str, str, str]:
+    def origin(self) -> tuple[Any, ...]:
         """Equal for files that hold the same vectors of the same texts."""
-        return self.side, self.encoder["fingerprint"], self.source
+        return self.side, self.encoder["fingerprint"], self.source, self.passages
 
     @classmethod
     def of(cls, schema: pa.Schema, where: str) -> Self | None:
@@ -109,14 +120,14 @@ def read_description(path: Path) -> tuple[Described, int] | None:
         raise CorruptFile(f"{path}: not a readable Parquet file: {error}") from None
 
 
-def encoder_of(files: Iterable[Path]) -> tuple[Mapping[str, Any], Path] | None:
-    """The encoder that made the vectors in files, and the first of these; None where none has any.
+def made_with(files: Iterable[Path]) -> tuple[Described, Path] | None:
+    """What the first file with vectors holds, and that file; None where none has any.
 
     Raises:
         EncoderMismatch: two encoders did.
         InputError: they are queries' vectors.
     """
-    found: tuple[Mapping[str, Any], Path] | None = None
+    found: tuple[Described, Path] | None = None
     for path in files:
         read = read_description(path) if path.suffix.lower() == ".parquet" else None
         if read is None:
@@ -124,12 +135,12 @@ def encoder_of(files: Iterable[Path]) -> tuple[Mapping[str, Any], Path] | None:
         described = read[0]
         if described.side == "queries":
             raise InputError(f"{path}: holds queries, not documents")
-        if found and found[0]["fingerprint"] != described.encoder["fingerprint"]:
+        if found and found[0].encoder["fingerprint"] != described.encoder["fingerprint"]:
             raise EncoderMismatch(
                 f"{path}: its vectors are by {named(described.encoder)}, those in {found[1]} by "
-                f"{named(found[0])}; index files of one encoder together"
+                f"{named(found[0].encoder)}; index files of one encoder together"
             )
-        found = found or (described.encoder, path)
+        found = found or (described, path)
     return found
 
 
@@ -139,22 +150,50 @@ def named(encoder: Mapping[str, Any]) -> str:
     return f"{encoder['kind']} {options} (fingerprint {encoder['fingerprint']})"
 
 
-def as_table(documents: Sequence[Document], vectors: Vectors) -> pa.Table:
-    """Documents, or queries, and their vectors as a table of SCHEMA."""
-    offsets = pa.array(vectors.indptr.astype(np.int32))
-    metadata = (
-        json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
-        for document in documents
-    )
-    columns = [
-        [document.id for document in documents],
-        [document.title for document in documents],
-        [document.text for document in documents],
-        list(metadata),
-        pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32))),
-        pa.ListArray.from_arrays(offsets, pa.array(vectors.data)),
+def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages) -> pa.Table:
+    """Documents, or queries, the passages they own and their vectors, as a table of SCHEMA."""
+    starts, spans = passages.starts.tolist(), passages.spans.tolist()
+    rows = []
+    for document, (first, last) in zip(documents, pairwise(starts), strict=True):
+        own = [_vector(vectors, passage) for passage in range(first, last)]
+        if last - first == 1 and spans[first] == [0, len(document.text)]:
+            row: dict[str, Any] = dict(own[0])
+        else:
+            places = [{"start": start, "end": end} for start, end in spans[first:last]]
+            row = {"passages": [place | one for place, one in zip(places, own, strict=True)]}
+        metadata = document.metadata
+        rows.append(
+            row
+            | {
+                "id": document.id,
+                "title": document.title,
+                "text": document.text,
+                "metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,
+            }
+        )
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def as_record(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a file as a document's fields, those that are null left out."""
+    record = {name: row[name] for name in ("id", "title", "text") if row[name] is not None}
+    if row["metadata"] is not None:
+        record["metadata"] = json.loads(row["metadata"])
+    if row["passages"] is None:
+        return record | _given(row)
+    record["passages"] = [
+        {"start": one["start"], "end": one["end"]} | _given(one) for one in row["passages"]
     ]
-    return pa.table(columns, schema=SCHEMA)
+    return record
+
+
+def _vector(vectors: Vectors, row: int) -> dict[str, Any]:
+    start, end = vectors.indptr[row : row + 2].tolist()
+    return {"indices": vectors.indices[start:end], "values": vectors.data[start:end]}
+
+
+def _given(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {"vector": {"components": columns["indices"], "values": columns["values"]}}
 
 
 def write_rows(path: Path, tables: Iterable[pa.Table], described: Described) -> None:

@@ -306,12 +306,12 @@ def _columns(names: list[str], path: Path) -> tuple[str, ...]:
 def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     """Columns id and text, or id, indices and values; others become metadata.
 
-    What `lexidex encode` wrote has metadata as JSON.
+    What `lexidex encode` wrote has passages, too.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from .exchange import Described
+    from .exchange import Described, as_record
 
     try:
         with pq.ParquetFile(path) as file:
@@ -322,9 +322,10 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
             for batch in file.iter_batches(batch_size=1024):
                 for record in batch.to_pylist():
                     row += 1
+                    if ours:
+                        yield row, as_record(record)
+                        continue
                     record |= {name: _object(record[name]) for name in maps}
-                    if ours and record["metadata"] is not None:
-                        record["metadata"] = json.loads(record["metadata"])
                     yield row, _with_vector(record)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None

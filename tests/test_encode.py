@@ -204,7 +204,7 @@ def test_what_has_changed_since_is_refused(source, tmp_path):
         encode(source, target, progress=interrupt)
     with pytest.raises(EncoderMismatch, match=r"begun with encoder counting .* remove .*\.parts"):
         encode(source, target, model="other")
-    with pytest.raises(InputError, match="begun with documents"):
+    with pytest.raises(InputError, match="begun with side 'documents', not 'queries'"):
         encode(source, target, side="queries")
     write(source, RECORDS[:-1])
     with pytest.raises(InputError, match=r"they have changed; .* remove .*out.parquet.parts"):
@@ -231,6 +231,38 @@ def test_what_cannot_be_encoded_is_refused(source, tmp_path):
     with pytest.raises(LexidexError, match="cannot be made"):
         encode(source, source / "out.parquet")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.jsonl"]
+
+
+def test_long_documents_become_the_passages_that_indexing_makes(tmp_path, run):
+    text = " ".join(f"Sentence {number} has word{number}." for number in range(12))
+    records = [
+        {"id": "long", "title": "t", "text": text},
+        {"id": "short", "text": "word3 alone"},
+        {"id": "own", "text": text, "passages": [{"start": 0, "end": 9}, {"start": 9}]},
+        {"id": "empty", "text": ""},
+    ]
+    source, target = write(tmp_path / "s.jsonl", records), tmp_path / "out.parquet"
+    options = ("--encoder", "counting", "--passages", "split,tokens=9,overlap=0")
+    assert run("encode", source, "--to", target, *options)[0] == 0
+    found = {row["id"]: row for row in rows(target)}
+    assert found["short"]["passages"] is None
+    assert [found["own"]["passages"][i]["end"] for i in range(2)] == [9, len(text)]
+    assert len(found["long"]["passages"]) > 3
+    assert found["long"]["indices"] is None
+    assert run("index", target, "--to", tmp_path / "encoded")[0] == 0
+    assert run("index", source, "--to", tmp_path / "indexed", *options)[0] == 0
+    one, two = (Collection.open(tmp_path / name) for name in ("encoded", "indexed"))
+    assert one.passages == two.passages
+    for number in range(12):
+        hits = [
+            [(hit.doc_id, hit.passage) for hit in collection.search(f"word{number}.")]
+            for collection in (one, two)
+        ]
+        assert sorted(hits[0], key=str) == sorted(hits[1], key=str)
+        assert hits[0]
+    other = tmp_path / "other.parquet"
+    code, _, err = run("encode", source, "--to", other, "--encoder", "counting")
+    assert (code, "own: 2 passages, but passages are truncate" in err) == (4, True)
 
 
 def test_long_texts_make_small_parts(tmp_path, monkeypatch):

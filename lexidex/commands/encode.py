@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    PassageMode,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, write_file
 
@@ -29,9 +37,11 @@ def encode(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The Parquet file to make.")],
-    encoder: Annotated[
-        str | None, typer.Option(help="A model's folder, or its id on the hub.")
-    ] = None,
+    encoder: EncoderName = None,
+    encoder_options: EncoderOptions = None,
+    prune: Prune = None,
+    prune_queries: PruneQueries = None,
+    passages: PassageMode = None,
     queries: Annotated[
         bool,
         typer.Option("--queries", help="Encode queries; of a BEIR folder, queries.jsonl."),
@@ -61,6 +71,7 @@ def encode(
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.encoding import Workforce, encode_files
 
+    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     workforce = Workforce(processes, threads, device or ())
     if errors:
         write_file(errors, "")
@@ -68,8 +79,9 @@ def encode(
         report = encode_files(
             sources,
             to,
-            load_encoder(encoder or DEFAULT_ENCODER),
+            chosen or load_encoder(DEFAULT_ENCODER),
             side="queries" if queries else "documents",
+            passages=passages,
             workforce=workforce,
             progress=show,
         )

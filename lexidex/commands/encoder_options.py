@@ -1,4 +1,4 @@
-"""Which encoder a command uses, and its options."""
+"""Which encoder a command uses, its options, and what becomes of long documents."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ EncoderOptions = Annotated[
         metavar="NAME=VALUE",
         help="An option of the encoder, such as preset=splade-doc, max_length=256 or "
         "query_path=FOLDER; may be repeated.",
+    ),
+]
+
+PassageMode = Annotated[
+    str | None,
+    typer.Option(
+        "--passages",
+        help="What becomes of long documents: split (several passages), max (one vector of "
+        "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
+        "split what the encoder would cut off.",
     ),
 ]
 

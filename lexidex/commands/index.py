@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    PassageMode,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
     from lexidex.encoders import Encoder
+    from lexidex.exchange import Described
     from lexidex.results import WriteResult
 
 
@@ -38,14 +45,7 @@ def index(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    passages: Annotated[
-        str | None,
-        typer.Option(
-            help="What becomes of long documents: split (several passages), max (one vector of "
-            "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
-            "split what the encoder would cut off."
-        ),
-    ] = None,
+    passages: PassageMode = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Put the new content in place of the old, in one step."),
@@ -75,22 +75,25 @@ def index(
     from lexidex.collection import Collection, exists
     from lexidex.encoders import load_encoder
     from lexidex.errors import EncoderMismatch, ParameterError
-    from lexidex.exchange import encoder_of
+    from lexidex.exchange import made_with
     from lexidex.index.storage.building import Building
-    from lexidex.passages import passages_for
+    from lexidex.passages import PassageParams, passages_for
     from lexidex.sources import Reader, find_files
 
     Building(memory)
-    made_by = encoder_of(path for path, _ in find_files(sources))
+    made = made_with(path for path, _ in find_files(sources))
     if errors:
         write_file(errors, "")
     chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     existing = Collection.open(to, merge="inline") if exists(to) else None
-    if made_by and chosen is None and (replace or existing is None):
-        chosen = load_encoder(made_by[0]["kind"], **made_by[0]["options"])
+    if made and (replace or existing is None):
+        described, _ = made
+        passages = passages or str(PassageParams(**described.passages or {}))
+        if chosen is None:
+            chosen = load_encoder(described.encoder["kind"], **described.encoder["options"])
     used = existing.encoder if chosen is None and existing is not None else chosen
-    if made_by and used is not None:
-        _check_made_by(*made_by, used)
+    if made and used is not None:
+        _check_made_by(*made, used)
     if existing is None:
         collection = Collection.create(to, chosen, merge="inline", passages=passages)
     else:
@@ -125,15 +128,16 @@ def index(
         raise typer.Exit(PARTIAL)
 
 
-def _check_made_by(made_by: Mapping[str, Any], path: Path, encoder: Encoder) -> None:
+def _check_made_by(described: Described, path: Path, encoder: Encoder) -> None:
     """Raise EncoderMismatch unless ready-made vectors are of the encoder that queries will have."""
     from lexidex.errors import EncoderMismatch
     from lexidex.exchange import named
     from lexidex.write import describe
 
-    if encoder.kind != "vectors" and made_by["fingerprint"] != encoder.fingerprint:
+    by = described.encoder
+    if encoder.kind != "vectors" and by["fingerprint"] != encoder.fingerprint:
         raise EncoderMismatch(
-            f"{path}: its vectors are by {named(made_by)}, the collection's are by "
+            f"{path}: its vectors are by {named(by)}, the collection's are by "
             f"{named(describe(encoder))}; encode the documents by that, or index them elsewhere"
         )
 

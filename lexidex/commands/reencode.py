@@ -7,21 +7,25 @@ from typing import Annotated
 
 import typer
 
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    PassageMode,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
 from .output import AsJson, Quiet, out, print_json, progress
 from .search import Directory
 
 
 def reencode(
     directory: Directory,
-    encoder: Annotated[
-        str, typer.Option(help="bm25, a model's folder, its id on the hub, or a saved encoder's.")
-    ],
-    passages: Annotated[
-        str | None,
-        typer.Option(
-            help="What becomes of long documents; see 'index'. None: as a new collection."
-        ),
-    ] = None,
+    encoder: EncoderName = None,
+    encoder_options: EncoderOptions = None,
+    prune: Prune = None,
+    prune_queries: PruneQueries = None,
+    passages: PassageMode = None,
     memory: Annotated[
         str | None,
         typer.Option(help="What vectors and indexes in the making may take, such as 2GB."),
@@ -36,13 +40,17 @@ def reencode(
     over what was encoded.
     """
     from lexidex.collection import Collection
+    from lexidex.errors import ParameterError
     from lexidex.index.storage.building import Building
 
+    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
+    if chosen is None:
+        raise ParameterError("--encoder: say which encoder the collection is to have")
     started = time.perf_counter()
     with Collection.open(directory, merge="off") as collection:
         with progress("Encoding", total=len(collection), quiet=quiet) as count:
             building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
-            result = collection.reencode(encoder, count, building, passages=passages)
+            result = collection.reencode(chosen, count, building, passages=passages)
         described = {
             "collection": str(directory),
             "encoded": result.upserted,
