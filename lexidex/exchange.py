@@ -35,7 +35,7 @@ SCHEMA = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("title", pa.string()),
         pa.field("text", pa.string(), nullable=False),
-        pa.field("metadata", pa.string()),
+        pa.field("metadata", pa.string(), nullable=False),
         *_VECTOR,
         pa.field(
             "passages",
@@ -161,39 +161,15 @@ def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages
         else:
             places = [{"start": start, "end": end} for start, end in spans[first:last]]
             row = {"passages": [place | one for place, one in zip(places, own, strict=True)]}
-        metadata = document.metadata
-        rows.append(
-            row
-            | {
-                "id": document.id,
-                "title": document.title,
-                "text": document.text,
-                "metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,
-            }
-        )
+        row |= {"id": document.id, "title": document.title, "text": document.text}
+        row["metadata"] = json.dumps(document.metadata, ensure_ascii=False)
+        rows.append(row)
     return pa.Table.from_pylist(rows, SCHEMA)
-
-
-def as_record(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a file as a document's fields, those that are null left out."""
-    record = {name: row[name] for name in ("id", "title", "text") if row[name] is not None}
-    if row["metadata"] is not None:
-        record["metadata"] = json.loads(row["metadata"])
-    if row["passages"] is None:
-        return record | _given(row)
-    record["passages"] = [
-        {"start": one["start"], "end": one["end"]} | _given(one) for one in row["passages"]
-    ]
-    return record
 
 
 def _vector(vectors: Vectors, row: int) -> dict[str, Any]:
     start, end = vectors.indptr[row : row + 2].tolist()
     return {"indices": vectors.indices[start:end], "values": vectors.data[start:end]}
-
-
-def _given(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {"vector": {"components": columns["indices"], "values": columns["values"]}}
 
 
 def write_rows(path: Path, tables: Iterable[pa.Table], described: Described) -> None:

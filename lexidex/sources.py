@@ -311,7 +311,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from .exchange import Described, as_record
+    from .exchange import Described
+    from .export_file import as_record
 
     try:
         with pq.ParquetFile(path) as file:
