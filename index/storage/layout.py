@@ -79,7 +79,7 @@ def is_numbered(name: str) -> bool:
 
 def is_ours(name: str) -> bool:
     """Whether a file in a folder may be what an unfinished creation left."""
-    return is_numbered(name) or _LOCK.fullmatch(name) is not None
+    return is_numbered(name) or name == STAGING or _LOCK.fullmatch(name) is not None
 
 
 def vocabulary(number: int) -> str:
