@@ -46,17 +46,17 @@ def live_batches(segment: Segment) -> Iterator[tuple[list[StoredDocument], Vecto
 
     Vectors of batches that have lost none are not copied from where they are mapped.
     """
+    passages = segment.laden_passages
     for first, documents in segment.documents.batches():
         last = first + len(documents)
         if segment.deleted is None or not segment.deleted[first:last].any():
-            rows = segment.passages.starts[[first, last]].tolist()
-            vectors = _slice(segment.vectors, *rows)
-            yield documents, vectors, segment.passages.between(first, last)
+            rows = passages.starts[[first, last]].tolist()
+            yield documents, _slice(segment.vectors, *rows), passages.between(first, last)
         else:
             kept = np.flatnonzero(~segment.deleted[first:last])
             chosen = [documents[place] for place in kept.tolist()]
-            vectors = segment.vectors[segment.passages.of(first + kept)]
-            yield chosen, vectors, segment.passages.take(first + kept)
+            vectors = segment.vectors[passages.of(first + kept)]
+            yield chosen, vectors, passages.take(first + kept)
 
 
 def finished(writer: SegmentWriter, length: float) -> SegmentEntry:

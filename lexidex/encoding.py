@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -158,11 +158,17 @@ def encode_files(
         raise ParameterError(f"{target}: expected a name that ends in .parquet")
     chosen = [_queries_of(source) for source in sources] if side == "queries" else sources
     files = find_files(chosen)
-    params = None if side == "queries" else passages_for(passages, encoder)
+    params = passages_for(passages, encoder)
     described = Described(
-        side, describe(encoder), content_of(files), None if params is None else asdict(params)
+        side,
+        describe(encoder),
+        content_of(files),
+        passages=str(params) if side == "documents" else "",
     )
-    run = _Run(described, Reader(chosen, on_duplicate="last"), count_records(files), progress)
+    one_each = params.mode == "truncate"
+    run = _Run(
+        described, one_each, Reader(chosen, on_duplicate="last"), count_records(files), progress
+    )
     complete = already_made(target, described)
     if complete is None:
         run.encode(target, encoder, workforce or Workforce())
@@ -199,8 +205,14 @@ class _Run:
     """Encodes what is not encoded yet, and keeps account."""
 
     def __init__(
-        self, described: Described, reader: Reader, n_expected: int, progress: Progress | None
+        self,
+        described: Described,
+        one_each: bool,
+        reader: Reader,
+        n_expected: int,
+        progress: Progress | None,
     ) -> None:
+        self._one_each = one_each
         self.reader = reader
         self.failed: list[tuple[str, str]] = []
         self.state = State(n_expected)
@@ -230,13 +242,12 @@ class _Run:
 
     def _documents(self) -> Iterator[Document]:
         """Those that can be encoded."""
-        params = self._described.passages
         for document in self.reader:
-            own = document.passages
-            if document.vector is not None or any(one.vector is not None for one in own):
+            vectors = [document.vector, *(one.vector for one in document.passages)]
+            if any(vector is not None for vector in vectors):
                 self.failed.append((document.id, "brings its own vector: nothing to encode"))
-            elif len(own) > 1 and params is not None and params["mode"] == "truncate":
-                self.failed.append((document.id, f"{len(own)} passages, but passages are truncate"))
+            elif self._one_each and len(document.passages) > 1:
+                self.failed.append((document.id, "has several passages, which truncate leaves out"))
             else:
                 yield document
 

@@ -20,11 +20,9 @@ from typing import Any, TypeAlias
 from .documents import Document
 from .drafting import Drafter
 from .encoders import Encoder, load_encoder
-from .encoders.base import Texts
-from .errors import InputError, LexidexError
+from .errors import LexidexError
 from .exchange import Described, as_table, write_rows
 from .index.storage.passages import Passages
-from .index.vectors import Vectors, stack
 from .passages import PassageParams
 
 Done: TypeAlias = Callable[[Described, int], None]
@@ -35,46 +33,36 @@ class PartEncoder:
     """Encodes and writes one part after the other."""
 
     def __init__(self, encoder: Encoder, described: Described) -> None:
-        """Encode texts of the side that `described` names."""
+        """Encode texts of the side that `described` names, long documents as it says."""
         self._encoder = encoder
         self._described = described
-        self._n_tokens = 0
+        self._params = PassageParams.parse(described.passages) if described.passages else None
 
     def __call__(self, path: Path, documents: Sequence[Document]) -> tuple[Described, int]:
         """Make a part; what it holds, and its number of texts."""
-        self._n_tokens = 0
-        if self._described.passages is None:
-            vectors = self._counted(self._encoder.encode_queries)([d.full_text for d in documents])
+        texts = [document.full_text for document in documents]
+        if self._params is None:
+            vectors = self._encoder.encode_queries(texts)
             passages = Passages.whole([document.text for document in documents])
         else:
-            vectors, passages = self._drafted(documents, PassageParams(**self._described.passages))
-        described = replace(self._described, n_postings=int(vectors.nnz), n_tokens=self._n_tokens)
+            # One batch: a part has fewer documents, and all of them can be encoded.
+            [drafted] = Drafter(self._encoder, self._params, by_words=None).draft(documents)
+            vectors, passages = drafted.vectors, drafted.passages
+        described = replace(
+            self._described,
+            n_postings=int(vectors.nnz),
+            n_tokens=sum(self._n_tokens(text) for text in texts),
+        )
         write_rows(path, [as_table(documents, vectors, passages)], described)
-        return described, len(documents)
+        return described, len(texts)
 
-    def _drafted(
-        self, documents: Sequence[Document], params: PassageParams
-    ) -> tuple[Vectors, Passages]:
-        """What a collection would store, but that the documents are all taken together."""
-        draft = self._counted(self._encoder.encode_documents)
-        drafter = Drafter(self._encoder, params, by_words=None, draft=draft)
-        drafted = list(drafter.draft(documents))
-        if drafter.failed:
-            raise InputError(f"document {drafter.failed[0][0]!r}: {drafter.failed[0][1]}")
-        vectors = stack([batch.vectors for batch in drafted], self._encoder.dim)
-        return vectors, Passages.join([batch.passages for batch in drafted])
-
-    def _counted(self, encode: Callable[[Texts], Vectors]) -> Callable[[Texts], Vectors]:
-        """The same, and the tokens that passed through are counted."""
-
-        def counting(texts: Texts) -> Vectors:
-            limit = self._encoder.max_tokens
-            for text in texts:
-                n_tokens = len(self._encoder.token_spans(text))
-                self._n_tokens += n_tokens if limit is None else min(n_tokens, limit)
-            return encode(texts)
-
-        return counting
+    def _n_tokens(self, text: str) -> int:
+        """Tokens of a text that are read, those that passages repeat not counted."""
+        n_tokens = len(self._encoder.token_spans(text))
+        limit = self._encoder.max_tokens
+        if limit is None or (self._params and self._params.mode != "truncate"):
+            return n_tokens
+        return min(n_tokens, limit)
 
 
 class Here:

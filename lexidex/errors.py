@@ -8,6 +8,7 @@
     │   ├── CollectionNotFound
     │   ├── DocumentNotFound
     │   ├── EncoderNotFound
+    │   ├── SnapshotNotFound
     │   └── TaskNotFound
     ├── CollectionExists          a collection stands where a new one was to be made
     ├── CollectionsFixed          one collection is served, so none can be made or removed
@@ -79,6 +80,12 @@ class EncoderNotFound(NotFound):
     """No encoder has that name, and nothing loadable is at that path."""
 
     code = "encoder_not_found"
+
+
+class SnapshotNotFound(NotFound):
+    """The collection has no snapshot of that name."""
+
+    code = "snapshot_not_found"
 
 
 class TaskNotFound(NotFound):

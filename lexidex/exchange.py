@@ -1,8 +1,11 @@
 """Encoded texts as Parquet, the form in which vectors are exchanged: a row a text.
 
-The columns are those of an export (docs/EXCHANGE.md). The file's own metadata tells which encoder
-made the vectors, so that they are never mixed with another's. `lexidex encode` writes it, `lexidex
-index` reads it.
+Columns `id`, `title`, `text`, `metadata` (JSON, or null), `indices` (list of uint32, ascending) and
+`values` (list of float32, parallel). These two are null where a document has several vectors, or
+one of a part of its text: then `passages` has them, a list of `start`, `end` (places in the text,
+in code points), `indices` and `values`. The file's own metadata tells which encoder made the
+vectors, so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index`
+reads it.
 """
 
 from __future__ import annotations
@@ -11,10 +14,10 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,22 +28,21 @@ from lexidex.index.vectors import Vectors
 
 Side: TypeAlias = Literal["documents", "queries"]
 
-_VECTOR = [
-    pa.field("indices", pa.list_(pa.uint32())),
-    pa.field("values", pa.list_(pa.float32())),
-]
+_INDICES = pa.field("indices", pa.list_(pa.uint32()))
+_VALUES = pa.field("values", pa.list_(pa.float32()))
+_PASSAGE = pa.struct(
+    [pa.field("start", pa.int64()), pa.field("end", pa.int64()), _INDICES, _VALUES],
+)
 
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("title", pa.string()),
         pa.field("text", pa.string(), nullable=False),
-        pa.field("metadata", pa.string(), nullable=False),
-        *_VECTOR,
-        pa.field(
-            "passages",
-            pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), *_VECTOR])),
-        ),
+        pa.field("metadata", pa.string()),
+        _INDICES,
+        _VALUES,
+        pa.field("passages", pa.list_(_PASSAGE)),
     ]
 )
 
@@ -63,20 +65,20 @@ class Described:
         side: whether the vectors are documents' or queries'.
         encoder: kind, options and fingerprint, as a manifest has them.
         source: what identifies the texts, see `lexidex.encoding`.
-        passages: what became of long documents, as `PassageParams` has it; of queries None.
+        passages: what becomes of long documents, as text; empty for queries.
         n_postings, n_tokens: of all rows; tokens are those that passed through a model.
     """
 
     side: Side
     encoder: Mapping[str, Any]
     source: str
-    passages: Mapping[str, Any] | None = None
     n_postings: int = 0
     n_tokens: int = 0
+    passages: str = ""
     version: int = VERSION
 
     @property
-    def origin(self) -> tuple[Any, ...]:
+    def origin(self) -> tuple[str, str, str, str]:
         """Equal for files that hold the same vectors of the same texts."""
         return self.side, self.encoder["fingerprint"], self.source, self.passages
 
@@ -120,14 +122,14 @@ def read_description(path: Path) -> tuple[Described, int] | None:
         raise CorruptFile(f"{path}: not a readable Parquet file: {error}") from None
 
 
-def made_with(files: Iterable[Path]) -> tuple[Described, Path] | None:
-    """What the first file with vectors holds, and that file; None where none has any.
+def encoder_of(files: Iterable[Path]) -> tuple[Mapping[str, Any], Path] | None:
+    """The encoder that made the vectors in files, and the first of these; None where none has any.
 
     Raises:
         EncoderMismatch: two encoders did.
         InputError: they are queries' vectors.
     """
-    found: tuple[Described, Path] | None = None
+    found: tuple[Mapping[str, Any], Path] | None = None
     for path in files:
         read = read_description(path) if path.suffix.lower() == ".parquet" else None
         if read is None:
@@ -135,12 +137,12 @@ def made_with(files: Iterable[Path]) -> tuple[Described, Path] | None:
         described = read[0]
         if described.side == "queries":
             raise InputError(f"{path}: holds queries, not documents")
-        if found and found[0].encoder["fingerprint"] != described.encoder["fingerprint"]:
+        if found and found[0]["fingerprint"] != described.encoder["fingerprint"]:
             raise EncoderMismatch(
                 f"{path}: its vectors are by {named(described.encoder)}, those in {found[1]} by "
-                f"{named(found[0].encoder)}; index files of one encoder together"
+                f"{named(found[0])}; index files of one encoder together"
             )
-        found = found or (described, path)
+        found = found or (described.encoder, path)
     return found
 
 
@@ -151,25 +153,38 @@ def named(encoder: Mapping[str, Any]) -> str:
 
 
 def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages) -> pa.Table:
-    """Documents, or queries, the passages they own and their vectors, as a table of SCHEMA."""
-    starts, spans = passages.starts.tolist(), passages.spans.tolist()
-    rows = []
-    for document, (first, last) in zip(documents, pairwise(starts), strict=True):
-        own = [_vector(vectors, passage) for passage in range(first, last)]
-        if last - first == 1 and spans[first] == [0, len(document.text)]:
-            row: dict[str, Any] = dict(own[0])
-        else:
-            places = [{"start": start, "end": end} for start, end in spans[first:last]]
-            row = {"passages": [place | one for place, one in zip(places, own, strict=True)]}
-        row |= {"id": document.id, "title": document.title, "text": document.text}
-        row["metadata"] = json.dumps(document.metadata, ensure_ascii=False)
-        rows.append(row)
-    return pa.Table.from_pylist(rows, SCHEMA)
-
-
-def _vector(vectors: Vectors, row: int) -> dict[str, Any]:
-    start, end = vectors.indptr[row : row + 2].tolist()
-    return {"indices": vectors.indices[start:end], "values": vectors.data[start:end]}
+    """Documents, or queries, and the vectors of their passages as a table of SCHEMA."""
+    offsets = pa.array(vectors.indptr.astype(np.int32))
+    indices = pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32)))
+    values = pa.ListArray.from_arrays(offsets, pa.array(vectors.data))
+    places = [pa.array(column) for column in passages.spans.T]
+    each = pa.StructArray.from_arrays([*places, indices, values], fields=list(_PASSAGE))
+    lengths = np.array([len(document.text) for document in documents], dtype=np.int64)
+    starts, counts = passages.starts, passages.counts
+    is_whole = (counts == 1) & (
+        passages.spans[starts[:-1]] == np.array([0, 1]) * lengths[:, None]
+    ).all(axis=1)
+    whole = pa.array(np.where(is_whole, starts[:-1], 0), mask=~is_whole)
+    parts = np.flatnonzero(~is_whole)
+    ends = np.concatenate([[0], np.cumsum(np.where(is_whole, 0, counts))])
+    metadata = (
+        json.dumps(document.metadata, ensure_ascii=False) if document.metadata else None
+        for document in documents
+    )
+    columns = [
+        [document.id for document in documents],
+        [document.title for document in documents],
+        [document.text for document in documents],
+        list(metadata),
+        indices.take(whole),
+        values.take(whole),
+        pa.ListArray.from_arrays(
+            pa.array(ends.astype(np.int32)),
+            each.take(pa.array(passages.of(parts))),
+            mask=pa.array(is_whole),
+        ),
+    ]
+    return pa.table(columns, schema=SCHEMA)
 
 
 def write_rows(path: Path, tables: Iterable[pa.Table], described: Described) -> None:

@@ -198,13 +198,12 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for record in batch.to_pylist():
                 row += 1
                 try:
-                    yield row, as_record(record)
+                    yield row, _as_record(record)
                 except (ValueError, TypeError, KeyError) as error:
                     raise InputError(f"{path}:{row}: no record of an export: {error}") from None
 
 
-def as_record(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of a Parquet file as a document's fields."""
+def _as_record(row: dict[str, Any]) -> dict[str, Any]:
     record = {name: row[name] for name in ("id", "title", "text") if row[name] is not None}
     record["metadata"] = json.loads(row["metadata"])
     if row["passages"] is not None:

@@ -306,13 +306,12 @@ def _columns(names: list[str], path: Path) -> tuple[str, ...]:
 def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     """Columns id and text, or id, indices and values; others become metadata.
 
-    What `lexidex encode` wrote has passages, too.
+    What `lexidex encode` wrote has metadata as JSON.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from .exchange import Described
-    from .export_file import as_record
 
     try:
         with pq.ParquetFile(path) as file:
@@ -323,10 +322,9 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
             for batch in file.iter_batches(batch_size=1024):
                 for record in batch.to_pylist():
                     row += 1
-                    if ours:
-                        yield row, as_record(record)
-                        continue
                     record |= {name: _object(record[name]) for name in maps}
+                    if ours and record["metadata"] is not None:
+                        record["metadata"] = json.loads(record["metadata"])
                     yield row, _with_vector(record)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None
@@ -343,10 +341,14 @@ def _parquet_rows(path: Path) -> int:
 
 
 def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
-    """A Parquet row, its columns indices and values taken together as the vector."""
+    """A Parquet row, its columns indices and values, and those of passages, taken as vectors."""
     vector = {}
     if record.get("indices") is not None and record.get("values") is not None:
         vector = {"components": record.pop("indices"), "values": record.pop("values")}
+    if isinstance(record.get("passages"), list):
+        record["passages"] = [
+            _with_vector(one) if isinstance(one, dict) else one for one in record["passages"]
+        ]
     given = {name: _plain(value) for name, value in record.items() if value is not None}
     return {**given, "vector": vector} if vector else given
 

@@ -105,7 +105,8 @@ class Write:
         """Encode documents and append them; one with a known id replaces that document."""
         by_words = named_by_words(self._base) if self._kept else None
         draft = self._resumable.draft if self._resumable else None
-        drafter = Drafter(self._encoder, self._passages, by_words, draft)
+        dense = self._base.dense_drafter()
+        drafter = Drafter(self._encoder, self._passages, by_words, draft, dense)
         self.failed = drafter.failed
         for batch in drafter.draft(documents):
             if batch.documents:
@@ -155,6 +156,7 @@ class Write:
             n_terms=n_terms,
             next_segment=self._next_segment,
             passages=asdict(self._passages),
+            dense=self._base.manifest.dense,
         )
         place = create_log(self._storage, generation)
         write_manifest(self._storage, manifest)

@@ -21,7 +21,7 @@ from starlette.responses import RedirectResponse
 from lexidex import __version__
 from lexidex.errors import ParameterError
 
-from . import problems, routes, write_routes
+from . import problems, routes, snapshot_routes, task_routes, write_routes
 from .answers import StatusAnswer
 from .backend import Backend
 from .body_limit import BodyLimit
@@ -78,7 +78,8 @@ def create_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestIds)
     problems.install(app)
-    install(app, (*routes.ROUTES, *write_routes.ROUTES))
+    for module in (routes, write_routes, task_routes, snapshot_routes):
+        install(app, module.ROUTES)
     app.add_api_route("/healthz", health, response_model=StatusAnswer, responses=declared())
     app.add_api_route("/readyz", readiness, response_model=StatusAnswer, responses=declared(503))
     for path in ("/", "/ui"):

@@ -18,6 +18,7 @@ from lexidex.results import Explanation, SearchResult
 from .catalog import Catalog
 from .highlights import Highlight, highlights
 from .schemas import Asked, BatchRequest, ExplainRequest, SearchRequest
+from .snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Backend:
     def __init__(self, catalog: Catalog) -> None:
         """Read these collections."""
         self.catalog = catalog
+        self.snapshots = Snapshots(catalog)
 
     @classmethod
     def open(cls, directory: str | PathLike[str]) -> Self:
@@ -89,8 +91,11 @@ class Backend:
             result = collection.search(
                 request.query,
                 request.offset + request.k,
+                mode=request.mode,
                 sparse=request.vector,
+                dense=request.dense,
                 exact=request.exact,
+                fusion=request.fusion.params() if request.fusion else None,
                 accuracy=request.accuracy,
                 fields=request.fields,
                 filter=request.filter,
@@ -113,8 +118,10 @@ class Backend:
         return self.collection(name).search_batch(
             request.queries,
             request.k,
+            mode=request.mode,
             exact=request.exact,
             accuracy=request.accuracy,
+            fusion=request.fusion.params() if request.fusion else None,
             fields=request.fields,
             filter=request.filter,
         )

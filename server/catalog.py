@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import threading
@@ -30,6 +31,8 @@ _REMOVED = ".removed-"
 
 _LOCK_SECONDS = 1.0
 """How long removing waits for another process that writes or merges."""
+
+_LOG = logging.getLogger("lexidex.server")
 
 _Stamp: TypeAlias = tuple[int, int, int]
 
@@ -70,7 +73,7 @@ class Catalog:
         path = Path(directory).resolve()
         catalog = cls(path, None if exists(path) else path)
         catalog.refresh_all()
-        if not catalog.names and not (path.is_dir() and not any(path.iterdir())):
+        if not catalog.names and (not path.is_dir() or any(map(_is_shown, path.iterdir()))):
             raise CollectionNotFound(
                 f"{directory}: no collection here, and none in a folder of it; make one with "
                 "'lexidex index', or give an empty folder to make some over HTTP"
@@ -118,8 +121,8 @@ class Catalog:
             CollectionsFixed: not a folder of collections is served.
             CollectionExists, EncoderNotFound, ParameterError: it cannot be made.
         """
-        path = self._may_change() / name
-        if not _is_name(name):
+        path = self.own_folder() / name
+        if not is_name(name):
             raise ParameterError(f"collection {name!r}: no name for a folder")
         if "trust_remote_code" in options:
             raise ParameterError(
@@ -144,7 +147,7 @@ class Catalog:
             CollectionNotFound: there is none of that name.
             Locked: another process is writing to it.
         """
-        path = self._may_change() / name
+        path = self.own_folder() / name
         with self._changed:
             served = self._find(name)
             self._removing.add(name)
@@ -186,10 +189,22 @@ class Catalog:
         if failed:
             raise failed
 
+    def own_folder(self) -> Path:
+        """The folder of collections; CollectionsFixed if one collection is served."""
+        if self._folder is None:
+            raise CollectionsFixed(
+                f"only collection {self._path.name!r} is served; start 'lexidex serve' with the "
+                "folder that it is in to make and remove collections, and to keep snapshots"
+            )
+        return self._folder
+
     def close(self) -> None:
-        """Close every collection."""
-        for served in list(self._served.values()):
-            served.collection.close()
+        """Close every collection, as far as that can be: what was written is safe without it."""
+        for name, collection in self.items:
+            try:
+                collection.close()
+            except LexidexError as error:
+                _LOG.warning("closing %s: %s", name, error)
         if self._folder is not None:
             self._sweep()
 
@@ -199,27 +214,19 @@ class Catalog:
         except KeyError:
             raise CollectionNotFound(f"no collection {name!r} is served here") from None
 
-    def _may_change(self) -> Path:
-        if self._folder is None:
-            raise CollectionsFixed(
-                f"only collection {self._path.name!r} is served; to make and remove collections, "
-                "start 'lexidex serve' with the folder that they are to be in"
-            )
-        return self._folder
-
     def _inside(self) -> list[str]:
         """Names that collections may have, as the folder has them."""
         if self._folder is None:
             return [self._path.name]
         if not self._folder.is_dir():
             return []
-        return [path.name for path in self._folder.iterdir() if _is_name(path.name)]
+        return [path.name for path in self._folder.iterdir() if is_name(path.name)]
 
     def _reopen_if_replaced(self, name: str) -> None:
         """Open a collection that is new, or stands in the place of one; forget one that is gone."""
         served = self._served.get(name)
         path = self._path if self._folder is None else self._folder / name
-        if not _is_name(name) or path.name != name or name in self._removing:
+        if not is_name(name) or path.name != name or name in self._removing:
             return
         stamp = _stamp(path)
         if served is not None and not _replaced(served.stamp, stamp):
@@ -235,13 +242,18 @@ class Catalog:
 
     def _sweep(self) -> None:
         """Delete the files of what was removed."""
-        for path in self._may_change().glob(f"{_REMOVED}*"):
+        for path in self.own_folder().glob(f"{_REMOVED}*"):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether a folder of this name stands in the folder of collections itself."""
     return 0 < len(name) == len(Path(name).name) and name[0] != "." and "\0" not in name
+
+
+def _is_shown(path: Path) -> bool:
+    """Whether it is more than what is kept beside collections, or left of some."""
+    return not path.name.startswith(".")
 
 
 def _stamp(path: Path) -> _Stamp | None:

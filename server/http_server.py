@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -34,6 +35,20 @@ class HttpServer(uvicorn.Server):
         )
         self._app = app
         self._on_start = on_start
+
+    def run_until_asked(self, listener: socket.socket) -> None:
+        """Serve until SIGINT or SIGTERM; requests under way are answered first."""
+        # uvicorn raises the signals that stopped it once more when it is done; they have done
+        # their work then, and the process ends as one that was asked to.
+        before = {
+            number: signal.signal(number, self.handle_exit)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            self.run(sockets=[listener])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

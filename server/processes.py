@@ -57,7 +57,7 @@ def work(served: Served, parent: Connection) -> None:
         app = create_app(backend, HandedOver(served.address), following)
         server = HttpServer(app, lambda: parent.send(None), access_log=served.access_log)
         threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
-        server.run(sockets=[served.listener])
+        server.run_until_asked(served.listener)
 
 
 def write(served: Served, parent: Connection) -> None:

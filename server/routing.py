@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from fastapi import FastAPI, Path, Request, Response
@@ -13,6 +13,10 @@ from fastapi import FastAPI, Path, Request, Response
 from .backend import Backend
 from .problems import declared
 from .threads import Threads
+from .writes import WriteAccess, Writes
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Name = Annotated[str, Path(alias="collection", description="The collection's name.")]
 DocumentId = Annotated[str, Path(alias="id", description="The document's id, slashes included.")]
@@ -74,6 +78,24 @@ async def reading(request: Request, name: str | None = None) -> Backend:
     if following is not None and following.is_behind(name):
         await threads(request).run(lambda: following.catch_up(name))
     return backend
+
+
+async def write(
+    request: Request,
+    method: Callable[Concatenate[Writes, P], R],
+    /,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
+    """Call a method of `Writes` in a thread for writes; many of these share the disk's time."""
+    access: WriteAccess = request.app.state.writes
+    return await writers(request).run(lambda: access.call(method, *args, **kwargs))
+
+
+def writers(request: Request) -> Threads:
+    """Where writes run."""
+    found: Threads = request.app.state.writers
+    return found
 
 
 def threads(request: Request) -> Threads:

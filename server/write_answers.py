@@ -162,4 +162,9 @@ def task_summary(task: Task) -> TaskSummary:
 
 
 def _refused(failed: Sequence[tuple[str, str]]) -> list[Refused]:
-    return [{"id": doc_id, "reason": reason} for doc_id, reason in failed]
+    return [{"id": _encodable(doc_id), "reason": reason} for doc_id, reason in failed]
+
+
+def _encodable(doc_id: str) -> str:
+    """The id as it came, but for halves of surrogate pairs: no UTF-8 holds them."""
+    return doc_id.encode(errors="backslashreplace").decode()

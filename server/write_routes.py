@@ -1,10 +1,9 @@
-"""The routes that change something: documents, collections, and long work that is started."""
+"""The routes that change documents, and which collections there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Body, Path, Request, Response
@@ -17,21 +16,16 @@ from lexidex.errors import InputError
 
 from .answers import CollectionAnswer, summary
 from .importing import BATCH_BYTES, BATCH_LINES, BadLine, Import, ImportSummary, Line, Lines
+from .problems import declared
 from .request_ids import request_id
-from .routing import DocumentId, Name, Route, json_reply, reading
-from .tasks import Task
-from .threads import Threads
+from .routing import DocumentId, Name, Route, json_reply, reading, write, writers
 from .write_answers import (
     DeleteAnswer,
     RemovedAnswer,
-    TaskAnswer,
-    TasksAnswer,
     UpdateAnswer,
     UpsertAnswer,
     WriteAnswer,
     delete_answer,
-    task_answer,
-    task_summary,
     update_answer,
     upsert_answer,
     write_answer,
@@ -49,13 +43,9 @@ from .write_schemas import (
 )
 from .writes import WriteAccess, Writes
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 NewName = Annotated[
     str, Path(alias="collection", pattern=COLLECTION_NAME, description="The collection's name.")
 ]
-TaskId = Annotated[str, Path(alias="id", description="The task's id.")]
 
 JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 """Media types of JSON lines; none of them is registered, all are in use."""
@@ -63,7 +53,7 @@ JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 async def create_collection(name: NewName, body: CreateRequest, request: Request) -> Response:
     """Make an empty collection in the folder that is served."""
-    await _write(request, Writes.create_collection, name, **body.model_dump())
+    await write(request, Writes.create_collection, name, **body.model_dump())
     backend = await reading(request, name)
     found = summary(name, backend.collection(name))
     answer: CollectionAnswer = {**found, "request_id": request_id(request)}
@@ -72,7 +62,7 @@ async def create_collection(name: NewName, body: CreateRequest, request: Request
 
 async def remove_collection(name: Name, request: Request) -> Response:
     """Remove a collection with all of its documents; tasks that work on it are cancelled."""
-    await _write(request, Writes.remove_collection, name)
+    await write(request, Writes.remove_collection, name)
     answer: RemovedAnswer = {"name": name, "request_id": request_id(request)}
     return json_reply(answer)
 
@@ -85,7 +75,7 @@ async def put_documents(
     When the answer comes, they are on disk and searches see them.
     """
     documents = body.documents if isinstance(body, DocumentList) else body
-    result = await _write(request, Writes.upsert, name, documents)
+    result = await write(request, Writes.upsert, name, documents)
     return json_reply(upsert_answer(result, request_id(request)))
 
 
@@ -95,7 +85,7 @@ async def patch_documents(
     """Give documents other metadata, without encoding them again."""
     documents = body.documents if isinstance(body, UpdateList) else body
     updates = [one.model_dump() for one in documents]
-    result = await _write(request, Writes.update, name, updates)
+    result = await write(request, Writes.update, name, updates)
     return json_reply(update_answer(result, request_id(request)))
 
 
@@ -116,7 +106,7 @@ async def put_document(
     document = {"id": doc_id, **body.model_dump(exclude_none=True)}
     if document["id"] != doc_id:
         raise InputError(f"id: {document['id']!r} is not the path's; leave it out")
-    result = await _write(request, Writes.put, name, document)
+    result = await write(request, Writes.put, name, document)
     return json_reply(write_answer(doc_id, result, request_id(request)))
 
 
@@ -125,13 +115,13 @@ async def patch_document(
 ) -> Response:
     """Give a document other metadata, without encoding it again."""
     update = {"id": doc_id, "metadata": body.metadata}
-    result = await _write(request, Writes.patch, name, update)
+    result = await write(request, Writes.patch, name, update)
     return json_reply(write_answer(doc_id, result, request_id(request)))
 
 
 async def delete_document(name: Name, doc_id: DocumentId, request: Request) -> Response:
     """Remove a document."""
-    result = await _write(request, Writes.delete_one, name, doc_id)
+    result = await write(request, Writes.delete_one, name, doc_id)
     return json_reply(write_answer(doc_id, result, request_id(request)))
 
 
@@ -156,41 +146,15 @@ async def import_documents(name: Name, request: Request) -> Response:
     except BaseException as error:
         under_way.close()
         if isinstance(error, ClientDisconnect):
-            return Response(status_code=400)  # which nobody reads
+            return Response(status_code=400)  # read by nobody
         raise
     return StreamingResponse(under_way.answer(), media_type=JSON_LINES[0])
-
-
-async def compact(name: Name, request: Request) -> Response:
-    """Start to make one segment of a collection, without what was deleted; answers with a task."""
-    return _started(request, await _write(request, Writes.compact, name))
-
-
-async def list_tasks(request: Request) -> Response:
-    """The tasks that are known, newest first: all that run, and the last thousand that ended."""
-    tasks = await _write(request, Writes.tasks)
-    answer: TasksAnswer = {
-        "tasks": [task_summary(task) for task in tasks],
-        "request_id": request_id(request),
-    }
-    return json_reply(answer)
-
-
-async def get_task(task_id: TaskId, request: Request) -> Response:
-    """A task: how far it is, and what came of it."""
-    task = await _write(request, Writes.task, task_id)
-    return json_reply(task_answer(task, request_id(request)))
-
-
-async def cancel_task(task_id: TaskId, request: Request) -> Response:
-    """Ask a task to end; one that has ended stays as it is."""
-    task = await _write(request, Writes.cancel_task, task_id)
-    return json_reply(task_answer(task, request_id(request)))
 
 
 _IMPORT: dict[str, Any] = {
     "response_class": Response,  # without a media type of its own, which would be described, too
     "responses": {
+        **declared(415),
         200: {
             "description": "A line for each bad line, and the summary",
             "content": {
@@ -222,40 +186,19 @@ ROUTES = (
     Route("PUT", f"{_ONE}/documents/{{id:path}}", put_document, WriteAnswer),
     Route("PATCH", f"{_ONE}/documents/{{id:path}}", patch_document, WriteAnswer),
     Route("DELETE", f"{_ONE}/documents/{{id:path}}", delete_document, WriteAnswer),
-    Route("POST", f"{_ONE}:compact", compact, TaskAnswer, 202),
     Route("PUT", _ONE, create_collection, CollectionAnswer, 201),
     Route("DELETE", _ONE, remove_collection, RemovedAnswer),
-    Route("POST", "/v1/tasks/{id}:cancel", cancel_task, TaskAnswer),
-    Route("GET", "/v1/tasks/{id}", get_task, TaskAnswer),
-    Route("GET", "/v1/tasks", list_tasks, TasksAnswer),
 )
 
 
-async def _write(
-    request: Request,
-    method: Callable[Concatenate[Writes, P], R],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> R:
-    """Call a method of `Writes` in a thread for writes; many of these share the disk's time."""
-    access: WriteAccess = request.app.state.writes
-    return await _writers(request).run(lambda: access.call(method, *args, **kwargs))
-
-
-def _writers(request: Request) -> Threads:
-    writers: Threads = request.app.state.writers
-    return writers
-
-
 async def _delete(name: str, body: DeleteRequest, request: Request) -> Response:
-    result = await _write(request, Writes.delete, name, body.ids, body.filter)
+    result = await write(request, Writes.delete, name, body.ids, body.filter)
     return json_reply(delete_answer(result, request_id(request)))
 
 
 async def _take_all(request: Request, under_way: Import) -> None:
     """Read the body to its end, a batch of lines at a time; while one is written, none is read."""
-    writers, lines = _writers(request), Lines()
+    run_in, lines = writers(request), Lines()
     batch: list[Line] = []
     n_bytes = 0
     async for chunk in request.stream():
@@ -263,14 +206,8 @@ async def _take_all(request: Request, under_way: Import) -> None:
             batch.append(line)
             n_bytes += len(line[1] or b"")
             if len(batch) >= BATCH_LINES or n_bytes >= BATCH_BYTES:
-                await writers.run(partial(under_way.take, batch))
+                await run_in.run(partial(under_way.take, batch))
                 batch, n_bytes = [], 0
     batch += lines.end()
     if batch:
-        await writers.run(partial(under_way.take, batch))
-
-
-def _started(request: Request, task: Task) -> Response:
-    """The answer to a request that started a task."""
-    headers = {"Location": f"/v1/tasks/{task.id}"}
-    return json_reply(task_answer(task, request_id(request)), 202, headers)
+        await run_in.run(partial(under_way.take, batch))

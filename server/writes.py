@@ -17,6 +17,7 @@ from lexidex.index.storage.building import Building
 from lexidex.results import WriteResult
 
 from .catalog import Catalog
+from .snapshots import Snapshots
 from .tasks import Running, Task, Tasks
 
 P = ParamSpec("P")
@@ -29,6 +30,7 @@ class Writes:
     def __init__(self, catalog: Catalog, tasks: Tasks) -> None:
         """Write to these collections; long work goes to `tasks`."""
         self._catalog = catalog
+        self._snapshots = Snapshots(catalog)
         self._tasks = tasks
 
     def upsert(self, name: str, documents: Sequence[Document | Mapping[str, Any]]) -> WriteResult:
@@ -97,6 +99,42 @@ class Writes:
                 return {"documents": len(collection), "generation": collection.generation}
 
         return self._tasks.start("compact", name, work)
+
+    def take_snapshot(self, name: str) -> Task:
+        """Start to keep a collection as it is now in a file."""
+        self._catalog.get(name)
+        chosen, path = self._snapshots.new(name)
+
+        def work(running: Running) -> dict[str, Any]:
+            with self._collection(name) as collection:
+                made = collection.snapshot(path, progress=running.progress)
+            return {"snapshot": chosen, "generation": made.generation, "bytes": made.n_bytes}
+
+        return self._tasks.start("snapshot", name, work)
+
+    def restore_snapshot(self, name: str, snapshot: str) -> Task:
+        """Start to put a snapshot in the place of its collection, which may have been removed."""
+        path = self._snapshots.find(name, snapshot)
+        folder = self._catalog.own_folder() / name
+
+        def work(running: Running) -> dict[str, Any]:
+            total = path.stat().st_size
+            with _holder_named(name):
+                restored = Collection.restore(
+                    path,
+                    folder,
+                    replace=True,
+                    merge="off",
+                    progress=lambda done: running.progress(done, total),
+                )
+            self._catalog.refresh(name)
+            return {"documents": len(restored), "generation": restored.generation}
+
+        return self._tasks.start("restore", name, work)
+
+    def remove_snapshot(self, name: str, snapshot: str) -> None:
+        """Delete a snapshot."""
+        self._snapshots.remove(name, snapshot)
 
     def tasks(self) -> list[Task]:
         """The tasks that are known, newest first."""

@@ -843,6 +843,9 @@ def test_an_interrupted_index_is_130_and_leaves_the_collection_as_it_was(
         for number in range(1500):
             writer.write(json.dumps({"id": f"new {number}", "text": "a new fox"}) + "\n")
         writer.flush()
+        while not (animals / "write.json").exists():  # the pipe holds what is not read yet
+            assert process.poll() is None
+            time.sleep(0.01)
         done = run("index", source, "--to", animals)
         assert done.code == 75
         assert f"process {process.pid} on " in done.err
@@ -989,6 +992,30 @@ def test_compacting_leaves_one_segment_and_the_same_results(run, changed):
     assert again["hits"] == found["hits"]
     assert again["generation"] == found["generation"], "the content is the same"
     assert run("check", changed).code == 0
+
+
+def test_long_documents_become_passages(tmp_path, run):
+    text = "Whales sing. Sharks hunt in the deep sea. An eagle hunts from the air."
+    line = json.dumps({"id": "a", "title": "Hunters", "text": text})
+    (tmp_path / "c.jsonl").write_text(line + "\n", encoding="utf-8")
+    to = tmp_path / "c"
+    options = ["--passages", "split,tokens=8,overlap=0"]
+    assert run("index", tmp_path / "c.jsonl", "--to", to, *options).code == 0
+    [hit] = run("search", to, "eagles", "--json").json["hits"]
+    assert hit["passage"] == {"number": 2, "start": 42, "end": len(text)}
+    assert "... An eagle hunts from the air." in run("search", to, "eagles").out
+    again = run("index", tmp_path / "c.jsonl", "--to", to, *options)
+    assert again.code == 0
+    other = run("index", tmp_path / "c.jsonl", "--to", to, "--passages", "max,tokens=8")
+    assert other.code == 2
+    assert "made with passages split,tokens=8,overlap=0, not max,tokens=8,overlap=32" in other.err
+    replaced = run("index", tmp_path / "c.jsonl", "--to", to, "--replace", "--passages", "truncate")
+    assert replaced.code == 0
+    assert run("search", to, "eagles", "--json").json["hits"][0]["passage"]["number"] == 0
+    wrong = run("index", tmp_path / "c.jsonl", "--to", tmp_path / "d", "--passages", "split")
+    assert wrong.code == 2
+    assert "bm25 reads texts of any length" in wrong.err
+    assert not (tmp_path / "d").exists()
 
 
 def test_a_snapshot_is_restored(run, animals, tmp_path):

@@ -69,11 +69,13 @@ def test_every_method_of_fusion_is_described():
 
 
 def test_every_route_is_in_the_readme_and_every_problem_in_the_description():
-    from lexidex.server import problems, routes, write_routes
+    from lexidex.server import problems, routes, snapshot_routes, task_routes, write_routes
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for route in (*routes.ROUTES, *write_routes.ROUTES):
+    modules = (routes, write_routes, task_routes, snapshot_routes)
+    for route in (route for module in modules for route in module.ROUTES):
         path = route.path.replace("{collection}", "{c}").replace("{id:path}", "{id}")
+        path = path.replace("{snapshot}", "{s}")
         said = f"{route.method} {path}", path.removeprefix("/v1/collections/{c}")
         assert any(one in readme for one in said), route
     text = (ROOT / "docs" / "HTTP.md").read_text(encoding="utf-8")

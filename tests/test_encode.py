@@ -28,8 +28,10 @@ from lexidex.errors import (
     ParameterError,
 )
 from lexidex.exchange import SCHEMA, read_description
+from lexidex.sources import Reader
 
 from .counting_encoder import REGISTER, CountingEncoder, read_journal, register
+from .encoders.checkpoints import write_plain
 
 N = 50
 PART = 8
@@ -86,7 +88,7 @@ def test_a_file_has_texts_as_they_are_and_their_vectors(source, tmp_path):
             assert np.float32(row["values"]).tolist() == vectors.data[start:end].tolist()
     for row, record in zip(found, RECORDS, strict=True):
         kept = {name: row[name] for name in ("id", "text", "title") if row[name] is not None}
-        if row["metadata"] != "{}":
+        if row["metadata"] is not None:
             kept["metadata"] = json.loads(row["metadata"])
         assert kept == record
     described, n_rows = read_description(target)
@@ -233,38 +235,6 @@ def test_what_cannot_be_encoded_is_refused(source, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.jsonl"]
 
 
-def test_long_documents_become_the_passages_that_indexing_makes(tmp_path, run):
-    text = " ".join(f"Sentence {number} has word{number}." for number in range(12))
-    records = [
-        {"id": "long", "title": "t", "text": text},
-        {"id": "short", "text": "word3 alone"},
-        {"id": "own", "text": text, "passages": [{"start": 0, "end": 9}, {"start": 9}]},
-        {"id": "empty", "text": ""},
-    ]
-    source, target = write(tmp_path / "s.jsonl", records), tmp_path / "out.parquet"
-    options = ("--encoder", "counting", "--passages", "split,tokens=9,overlap=0")
-    assert run("encode", source, "--to", target, *options)[0] == 0
-    found = {row["id"]: row for row in rows(target)}
-    assert found["short"]["passages"] is None
-    assert [found["own"]["passages"][i]["end"] for i in range(2)] == [9, len(text)]
-    assert len(found["long"]["passages"]) > 3
-    assert found["long"]["indices"] is None
-    assert run("index", target, "--to", tmp_path / "encoded")[0] == 0
-    assert run("index", source, "--to", tmp_path / "indexed", *options)[0] == 0
-    one, two = (Collection.open(tmp_path / name) for name in ("encoded", "indexed"))
-    assert one.passages == two.passages
-    for number in range(12):
-        hits = [
-            [(hit.doc_id, hit.passage) for hit in collection.search(f"word{number}.")]
-            for collection in (one, two)
-        ]
-        assert sorted(hits[0], key=str) == sorted(hits[1], key=str)
-        assert hits[0]
-    other = tmp_path / "other.parquet"
-    code, _, err = run("encode", source, "--to", other, "--encoder", "counting")
-    assert (code, "own: 2 passages, but passages are truncate" in err) == (4, True)
-
-
 def test_long_texts_make_small_parts(tmp_path, monkeypatch):
     monkeypatch.setattr("lexidex.encoding.PART_CHARACTERS", 100)
     source = write(tmp_path / "s.jsonl", [{"id": str(i), "text": "x" * 60} for i in range(7)])
@@ -395,3 +365,51 @@ def test_killed_with_its_processes_it_goes_on_and_ends_the_same(source, tmp_path
     assert len(counts) == N
     assert counts.total() - N <= 2 * PART
     assert target.read_bytes() == whole.read_bytes()
+
+
+LONG = "The whale is a mammal. It lives in the sea. Sharks hunt in the deep sea. Whales sing. " * 2
+
+
+@pytest.mark.parametrize("passages", [None, "max", "truncate", "split,tokens=6,overlap=2"])
+def test_long_documents_are_encoded_as_they_are_indexed(tmp_path, passages):
+    model = write_plain(tmp_path / "model", "bert")
+    encoder = load_encoder(model, max_length=12)
+    records = [
+        {"id": "long", "title": "Seas", "text": LONG, "metadata": {"n": 1}},
+        {"id": "short", "text": "deep sea"},
+        {"id": "marked", "text": LONG, "passages": [{"end": 22}, {"start": 22, "end": 43}]},
+        {"id": "part", "text": LONG, "passages": [{"start": 22, "end": 43}]},
+    ]
+    if passages == "truncate":
+        del records[2]
+    source, target = write(tmp_path / "c.jsonl", records), tmp_path / "c.parquet"
+    report = encode_files([source], target, encoder, passages=passages)
+    assert (report.failed, report.state.n_texts) == ([], len(records))
+    again = encode_files([source], target, encoder, passages=passages)
+    assert again.state.n_encoded == 0
+    direct, taken = (
+        Collection.create(tmp_path / name, encoder, passages=passages) for name in ("a", "b")
+    )
+    direct.upsert(records)
+    assert taken.upsert(Reader([target])).failed == []
+    for query in ("the sea", "whales sing", "hunting mammals"):
+        expected, found = direct.search(query), taken.search(query)
+        assert [(h.doc_id, h.passage, h.metadata) for h in found] == [
+            (h.doc_id, h.passage, h.metadata) for h in expected
+        ]
+        np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], rtol=1e-4)
+    assert taken._snapshot.n_passages == direct._snapshot.n_passages
+
+
+def test_passages_that_cannot_be_encoded_are_left_out_and_told(tmp_path):
+    encoder = load_encoder(write_plain(tmp_path / "model", "bert"), max_length=12)
+    records = [
+        {"id": "a", "text": "x", "passages": [{"vector": {"sea": 1.0}}]},
+        {"id": "b", "text": "x", "passages": [{}, {}]},
+        {"id": "c", "text": "x"},
+    ]
+    source = write(tmp_path / "c.jsonl", records)
+    report = encode_files([source], tmp_path / "c.parquet", encoder, passages="truncate")
+    assert [doc_id for doc_id, _ in report.failed] == ["a", "b"]
+    with pytest.raises(InputError, match="holds something else"):
+        encode_files([source], tmp_path / "c.parquet", encoder, passages="split")

@@ -125,6 +125,8 @@ def _compare_counts(segment: Segment) -> Iterator[str]:
         "passages of documents": (segment.passages.n_passages, entry.n_passages),
         "places of passages": (segment.passages.spans.shape[0], entry.n_passages),
     }
+    if segment.dense is not None:
+        counts["passages of dense vectors"] = (segment.dense.n_passages, entry.n_passages)
     for what, (found, expected) in counts.items():
         if found != expected:
             yield f"segment {entry.name}: {found} {what}, the manifest says {expected}"

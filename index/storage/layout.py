@@ -9,6 +9,7 @@ segments/s000003/             one segment: immutable but for deletions (m000004:
     documents.lxd             order of the ids, batches, first passage of each document
     metadata.arrow            the metadata's values, by field and kind
     vectors.lxd               document vectors, by document
+    dense.lxd                 dense vectors, and an index over them, where documents have any
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
     checksums.lxd             of the chunks of files above 64 MiB, where there are any
@@ -35,6 +36,7 @@ DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
 METADATA = "metadata.arrow"
 VECTORS = "vectors.lxd"
+DENSE = "dense.lxd"
 EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
 CHECKSUMS = "checksums.lxd"

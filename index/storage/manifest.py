@@ -67,6 +67,7 @@ class Manifest:
             Merging segments makes a new manifest of the same generation.
         n_terms: terms in the vocabulary; those since are in the log.
         passages: how long documents become passages.
+        dense: the dense side's description; empty where there is none.
     """
 
     number: int
@@ -77,6 +78,7 @@ class Manifest:
     n_terms: int = 0
     next_segment: int = 0
     passages: Mapping[str, Any] = field(default_factory=dict)
+    dense: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lexidex.errors import UnsupportedVersion
 
 from ..allowed import Allowed
+from ..dense import DenseIndex, DenseRows
 from ..exact import ExactIndex
 from ..filters import Columns, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
@@ -33,6 +34,7 @@ from .deletions import DeadTerms, read_deletions
 from .documents import read_documents
 from .files import Memory, Storage
 from .manifest import FileEntry, SegmentEntry
+from .passages import Passages
 from .tuned import read_tuning
 from .verification import verify_files
 
@@ -76,8 +78,11 @@ class Segment:
         self.documents, self.passages = read_documents(storage, entry, guard)
         self._vectors = read_vectors(storage, entry.name)
         self.directory = self._read_exact(memory)
+        self._dense: DenseIndex | None = None
+        if self._has(layout.DENSE):
+            self._dense = DenseIndex.read(*self._view(layout.DENSE, memory))
         self._seismic: SeismicIndex | None = None
-        if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
+        if self._has(layout.SEISMIC):
             data, where = self._view(layout.SEISMIC, memory)
             self._seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
             if entry.tuning is not None:
@@ -98,6 +103,23 @@ class Segment:
         """The approximate index, verified; None where there is none."""
         self._verify(layout.SEISMIC)
         return self._seismic
+
+    @property
+    def dense(self) -> DenseIndex | None:
+        """The passages' dense vectors, verified; None where none has any."""
+        self._verify(layout.DENSE)
+        return self._dense
+
+    @property
+    def dense_dim(self) -> int | None:
+        """Dimensions of the dense vectors; None where there are none."""
+        return None if self._dense is None else self._dense.dim
+
+    @cached_property
+    def laden_passages(self) -> Passages:
+        """The passages with their dense vectors, for those who copy them; verified."""
+        dense = self.dense
+        return self.passages.with_dense(None if dense is None else DenseRows.of_index(dense))
 
     @property
     def vectors(self) -> Vectors:
@@ -190,7 +212,7 @@ class Segment:
             CorruptFile: the file cannot be used.
             UnsupportedVersion: the segment was written before there were such files.
         """
-        if not any(file.name.endswith(f"/{layout.METADATA}") for file in self.entry.files):
+        if not self._has(layout.METADATA):
             raise UnsupportedVersion(
                 f"{self._storage.location}: segment {self.entry.name} has no {layout.METADATA}, "
                 "which filters need; index the documents anew"
@@ -238,6 +260,10 @@ class Segment:
         if guard:
             guard.verify(0, array_spans(data, where)["ordinals"][0])
         return ExactIndex.read(data, where)
+
+    def _has(self, file: str) -> bool:
+        """Whether the segment has a file of that name."""
+        return any(entry.name.endswith(f"/{file}") for entry in self.entry.files)
 
     def _verify(self, file: str) -> None:
         """Compare a file with its checksums, unless that was done."""

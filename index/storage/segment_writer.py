@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from .. import planner
+from ..dense import DenseIndex
 from ..exact import ExactIndex
 from ..filters import ColumnsWriter
 from ..seismic import SeismicIndex
@@ -50,6 +51,7 @@ class SegmentWriter:
         self._drafts: list[Vectors] = []
         self._sums: dict[str, ChunkSums] = {}
         self.n_postings = 0
+        self._dense_bytes = 0
 
     @property
     def n_documents(self) -> int:
@@ -64,8 +66,11 @@ class SegmentWriter:
     @property
     def is_full(self) -> bool:
         """Whether it is time to finish."""
-        too_long = self._metadata.n_characters >= METADATA_LIMIT
-        return too_long or self.n_postings >= self._building.segment_postings
+        return (
+            self.n_postings >= self._building.segment_postings
+            or self._metadata.n_characters >= METADATA_LIMIT
+            or self._dense_bytes >= self._building.dense_bytes
+        )
 
     @property
     def total_length(self) -> float:
@@ -82,7 +87,8 @@ class SegmentWriter:
 
         Args:
             vectors: csr_array, one row a passage, in order of the documents.
-            passages: which of them each document owns; one, its whole text, when None.
+            passages: which of them each document owns, and their dense vectors, if they have any;
+                one, its whole text, when None.
         """
         for document in documents:
             self._documents.add(document)
@@ -91,6 +97,8 @@ class SegmentWriter:
         self._passages.append(passages or Passages.whole([d.text for d in documents]))
         self._drafts.append(vectors)
         self.n_postings += int(vectors.nnz)
+        if passages and passages.dense:
+            self._dense_bytes += passages.dense.vectors.nbytes
 
     def finish(self, weigh: Callable[[Vectors], Vectors]) -> SegmentEntry:
         """Weigh the drafts, write every file, and describe the segment.
@@ -104,13 +112,13 @@ class SegmentWriter:
         ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
         id_order = sort_ids(ids)
         passages = Passages.join(self._passages)
-        files.append(
-            self._write(
-                layout.DOCUMENT_MAP,
-                MAP_KIND,
-                {**batches, "id_order": id_order, **passages.arrays()},
-            )
-        )
+        self._passages.clear()
+        places = passages.with_dense(None).arrays()
+        mapped = {**batches, "id_order": id_order, **places}
+        files.append(self._write(layout.DOCUMENT_MAP, MAP_KIND, mapped))
+        if passages.dense:
+            dense = passages.dense.build(self._building.n_threads)
+            files.append(self._write_index(layout.DENSE, dense))
         drafts, self._drafts = self._drafts, []
         for place, draft in enumerate(drafts):
             drafts[place] = weigh(draft)
@@ -176,7 +184,7 @@ class SegmentWriter:
         folder = self._storage.root if isinstance(self._storage, FileStorage) else None
         return self._write_index(layout.SEISMIC, self._building.seismic(vectors, oracle, folder))
 
-    def _write_index(self, file: str, index: ExactIndex | SeismicIndex) -> FileEntry:
+    def _write_index(self, file: str, index: ExactIndex | SeismicIndex | DenseIndex) -> FileEntry:
         with counted(self._storage, self._path(file)) as target:
             index.write(target)
         return self._written(file, target)

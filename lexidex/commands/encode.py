@@ -11,14 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .encoder_options import (
-    EncoderName,
-    EncoderOptions,
-    PassageMode,
-    Prune,
-    PruneQueries,
-    chosen_encoder,
-)
+from .encoder_options import Passages
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, write_file
 
@@ -37,11 +30,10 @@ def encode(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The Parquet file to make.")],
-    encoder: EncoderName = None,
-    encoder_options: EncoderOptions = None,
-    prune: Prune = None,
-    prune_queries: PruneQueries = None,
-    passages: PassageMode = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="A model's folder, or its id on the hub.")
+    ] = None,
+    passages: Passages = None,
     queries: Annotated[
         bool,
         typer.Option("--queries", help="Encode queries; of a BEIR folder, queries.jsonl."),
@@ -71,7 +63,6 @@ def encode(
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.encoding import Workforce, encode_files
 
-    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     workforce = Workforce(processes, threads, device or ())
     if errors:
         write_file(errors, "")
@@ -79,7 +70,7 @@ def encode(
         report = encode_files(
             sources,
             to,
-            chosen or load_encoder(DEFAULT_ENCODER),
+            load_encoder(encoder or DEFAULT_ENCODER),
             side="queries" if queries else "documents",
             passages=passages,
             workforce=workforce,

@@ -33,16 +33,6 @@ EncoderOptions = Annotated[
     ),
 ]
 
-PassageMode = Annotated[
-    str | None,
-    typer.Option(
-        "--passages",
-        help="What becomes of long documents: split (several passages), max (one vector of "
-        "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
-        "split what the encoder would cut off.",
-    ),
-]
-
 Prune = Annotated[
     str | None,
     typer.Option(
@@ -53,6 +43,16 @@ Prune = Annotated[
 
 PruneQueries = Annotated[
     str | None, typer.Option(help="Which values of query vectors are kept, as --prune.")
+]
+
+
+Passages = Annotated[
+    str | None,
+    typer.Option(
+        help="What becomes of long documents: split (several passages), max (one vector of all) or "
+        "truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: split what the "
+        "encoder would cut off."
+    ),
 ]
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .encoder_options import (
     EncoderName,
     EncoderOptions,
-    PassageMode,
+    Passages,
     Prune,
     PruneQueries,
     chosen_encoder,
@@ -22,7 +23,6 @@ from .output import AsJson, Quiet, err, json_line, out, print_json, progress, wr
 
 if TYPE_CHECKING:
     from lexidex.encoders import Encoder
-    from lexidex.exchange import Described
     from lexidex.results import WriteResult
 
 
@@ -45,7 +45,21 @@ def index(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    passages: PassageMode = None,
+    dense: Annotated[
+        str | None,
+        typer.Option(
+            help="Dense vectors, too, for hybrid search: folder or hub id of a dense model, or "
+            "'vectors' for documents that bring theirs."
+        ),
+    ] = None,
+    dense_index: Annotated[
+        str | None,
+        typer.Option(
+            help="What is made of dense vectors, as FAISS names it, such as SQ8 or HNSW32_SQ8; "
+            "default: by their number."
+        ),
+    ] = None,
+    passages: Passages = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Put the new content in place of the old, in one step."),
@@ -73,31 +87,35 @@ def index(
     command run again takes over what was encoded, where encoding takes long.
     """
     from lexidex.collection import Collection, exists
+    from lexidex.dense_side import DenseSide
     from lexidex.encoders import load_encoder
     from lexidex.errors import EncoderMismatch, ParameterError
-    from lexidex.exchange import made_with
+    from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
-    from lexidex.passages import PassageParams, passages_for
+    from lexidex.passages import passages_for
     from lexidex.sources import Reader, find_files
 
     Building(memory)
-    made = made_with(path for path, _ in find_files(sources))
+    made_by = encoder_of(path for path, _ in find_files(sources))
     if errors:
         write_file(errors, "")
     chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     existing = Collection.open(to, merge="inline") if exists(to) else None
-    if made and (replace or existing is None):
-        described, _ = made
-        passages = passages or str(PassageParams(**described.passages or {}))
-        if chosen is None:
-            chosen = load_encoder(described.encoder["kind"], **described.encoder["options"])
+    if made_by and chosen is None and (replace or existing is None):
+        chosen = load_encoder(made_by[0]["kind"], **made_by[0]["options"])
     used = existing.encoder if chosen is None and existing is not None else chosen
-    if made and used is not None:
-        _check_made_by(*made, used)
+    if made_by and used is not None:
+        _check_made_by(*made_by, used)
     if existing is None:
-        collection = Collection.create(to, chosen, merge="inline", passages=passages)
+        side = DenseSide.named(dense, dense_index)
+        collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
     else:
         collection = existing
+        if dense or dense_index:
+            raise ParameterError(
+                f"{to}: --dense and --dense-index are for new collections; leave them out, or "
+                "index into another folder"
+            )
     replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
         raise EncoderMismatch(
@@ -128,16 +146,15 @@ def index(
         raise typer.Exit(PARTIAL)
 
 
-def _check_made_by(described: Described, path: Path, encoder: Encoder) -> None:
+def _check_made_by(made_by: Mapping[str, Any], path: Path, encoder: Encoder) -> None:
     """Raise EncoderMismatch unless ready-made vectors are of the encoder that queries will have."""
     from lexidex.errors import EncoderMismatch
     from lexidex.exchange import named
     from lexidex.write import describe
 
-    by = described.encoder
-    if encoder.kind != "vectors" and by["fingerprint"] != encoder.fingerprint:
+    if encoder.kind != "vectors" and made_by["fingerprint"] != encoder.fingerprint:
         raise EncoderMismatch(
-            f"{path}: its vectors are by {named(by)}, the collection's are by "
+            f"{path}: its vectors are by {named(made_by)}, the collection's are by "
             f"{named(describe(encoder))}; encode the documents by that, or index them elsewhere"
         )
 

@@ -10,7 +10,7 @@ import typer
 from .encoder_options import (
     EncoderName,
     EncoderOptions,
-    PassageMode,
+    Passages,
     Prune,
     PruneQueries,
     chosen_encoder,
@@ -25,7 +25,7 @@ def reencode(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    passages: PassageMode = None,
+    passages: Passages = None,
     memory: Annotated[
         str | None,
         typer.Option(help="What vectors and indexes in the making may take, such as 2GB."),

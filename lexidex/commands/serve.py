@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -85,19 +84,8 @@ def run(
     from lexidex.server.app import create_app
     from lexidex.server.http_server import HttpServer
 
-    server = HttpServer(create_app(backend), access_log=access_log)
-    # uvicorn raises the signals that stopped it once more when it is done; they have done their
-    # work then, and the process ends as one that was asked to.
-    before = {
-        number: signal.signal(number, server.handle_exit)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
     _announce(backend.names, listener, open_page)
-    try:
-        server.run(sockets=[listener])
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    HttpServer(create_app(backend), access_log=access_log).run_until_asked(listener)
 
 
 def _run_many(

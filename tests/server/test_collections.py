@@ -24,6 +24,14 @@ def client(tmp_path):
         yield made
 
 
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """A folder that stays empty, a client and the description."""
+    folder = tmp_path_factory.mktemp("refusing")
+    with TestClient(create_app(Backend.open(folder)), raise_server_exceptions=False) as made:
+        yield folder, made, made.get("/openapi.json").json()
+
+
 @pytest.fixture
 def described(client):
     return client.get("/openapi.json").json()
@@ -77,11 +85,12 @@ def test_one_that_takes_the_place_of_another_has_nothing_of_it(client):
 
 
 @pytest.mark.parametrize("name", ["a b", "-a", ".a", "a:b", "\u00e9", "a" * 101, "a\n"])
-def test_names_that_not_every_file_system_takes_are_refused(client, described, name, tmp_path):
+def test_names_that_not_every_file_system_takes_are_refused(refusing, name):
+    folder, client, described = refusing
     response = client.put("/v1/collections/" + name.replace("\n", "%0A"), json={})
     check(described, ONE, response)
     assert "collection" in problem(response, 422, "invalid_request")["detail"]
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -96,13 +105,12 @@ def test_names_that_not_every_file_system_takes_are_refused(client, described, n
         ({"encoders": "bm25"}, 422, "invalid_request"),
     ],
 )
-def test_a_collection_that_cannot_be_made_leaves_nothing(
-    client, described, tmp_path, body, status, code
-):
+def test_a_collection_that_cannot_be_made_leaves_nothing(refusing, body, status, code):
+    folder, client, described = refusing
     response = client.put(NEW, json=body)
     check(described, ONE, response)
     problem(response, status, code)
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 def test_other_files_are_left_alone(client, tmp_path):

@@ -23,7 +23,7 @@ from lexidex.server.backend import Backend
 from lexidex.server.importing import Lines
 
 from .conftest import serving
-from .test_openapi import ONE
+from .test_openapi import ONE, check
 from .test_problems import problem
 
 IMPORT = "/v1/collections/{}/documents:import"
@@ -174,16 +174,14 @@ def test_other_media_types_are_refused(client):
             IMPORT.format("texts"), content=line("a"), headers={"Content-Type": content_type}
         )
         problem(response, 415, "unsupported_media_type")
+        check(client.get("/openapi.json").json(), f"{ONE}/documents:import", response)
     assert n_documents(client) == 0
 
 
-def test_an_unknown_collection_is_found_out_before_the_body_is_read(client):
-    def chunks():
-        yield line("a")
-        raise AssertionError("read on")
-
+def test_an_unknown_collection_is_found_out_before_anything_is_written(client):
     response = client.post(IMPORT.format("nix"), content=line("a"), headers=HEADERS)
     problem(response, 404, "collection_not_found")
+    check(client.get("/openapi.json").json(), f"{ONE}/documents:import", response)
 
 
 def test_where_it_must_stop_it_tells_what_is_in(client, monkeypatch):
@@ -222,6 +220,7 @@ def test_it_waits_for_another_process_that_writes(client, tmp_path, monkeypatch)
     monkeypatch.setattr(importing, "PATIENCE", 0.0)
     response = client.post(IMPORT.format("texts"), content=line("b"), headers=HEADERS)
     told = problem(response, 409, "locked")
+    check(client.get("/openapi.json").json(), f"{ONE}/documents:import", response)
     assert told["imported"]["lines"] == 0
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 
 import pytest
 from starlette.testclient import TestClient
@@ -11,6 +12,7 @@ from lexidex.errors import CorruptFile, LexidexError
 from lexidex.server import limits
 from lexidex.server.app import create_app
 from lexidex.server.backend import Backend
+from lexidex.server.http_server import HttpServer
 from lexidex.server.problems import STATUSES
 
 ANIMALS = "/v1/collections/animals"
@@ -269,6 +271,16 @@ def test_not_ready_before_it_is_warm(folder):
     client = TestClient(create_app(Backend.open(folder)))
     problem(client.get("/readyz"), 503, "not_ready")
     assert client.get("/healthz").status_code == 200
+
+
+def test_not_ready_once_it_is_asked_to_stop(folder):
+    app = create_app(Backend.open(folder))
+    with TestClient(app) as client:
+        server = HttpServer(app)
+        server.handle_exit(signal.SIGTERM, None)
+        assert server.should_exit
+        assert "stopping" in problem(client.get("/readyz"), 503, "not_ready")["detail"]
+        assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -63,17 +63,25 @@ def command_line(pid):
         return b""
 
 
-@contextmanager
-def serving(folder, stop=signal.SIGTERM):
-    with start(folder, "--port", 0, "--workers", WORKERS) as process:
-        try:
-            yield Server(process)
-            process.send_signal(stop)
-            out, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (0, ""), err
-    assert "Traceback" not in err, err
+def stop_during_an_import(server):
+    """Ask the server to end while a client sends documents; they must arrive nevertheless."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.putrequest("POST", "/v1/collections/birds/documents:import")
+    connection.putheader("Content-Type", "application/x-ndjson")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
+    line = b'{"id": "late", "text": "in time"}\n'
+    connection.send(b"%x\r\n%s\r\n" % (len(line), line))
+    for _ in range(10):  # so that every worker has accepted what came before
+        assert server.ask("GET", "/healthz")[0] == 200
+    server.process.send_signal(signal.SIGTERM)
+    with suppress(OSError):
+        while True:
+            server.ask("GET", "/healthz")
+    connection.send(b"0\r\n\r\n")
+    response = connection.getresponse()
+    assert response.status == 200
+    assert json.loads(response.read())["upserted"] == 1
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +94,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(folder):
-    with serving(folder) as made:
-        yield made
+    with start(folder, "--port", 0, "--workers", WORKERS) as process:
+        try:
+            made = Server(process)
+            yield made
+            stop_during_an_import(made)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (0, ""), err
+    assert "Traceback" not in err, err
+    assert Collection.open(folder / "birds").get("late").text == "in time"
 
 
 def test_every_worker_shows_what_any_of_them_acknowledged(server):
@@ -183,29 +200,6 @@ def test_a_killed_process_is_replaced_and_nothing_acknowledged_is_lost(server, w
             one.result()
     assert {*before} - {*server.children()} == {before[which]}
     assert {path for path in acknowledged if server.ask("GET", path)[0] != 200} == set()
-
-
-def test_requests_under_way_end_before_it_does(folder):
-    with serving(folder) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-        connection.putrequest("POST", "/v1/collections/birds/documents:import")
-        connection.putheader("Content-Type", "application/x-ndjson")
-        connection.putheader("Transfer-Encoding", "chunked")
-        connection.endheaders()
-        line = b'{"id": "late", "text": "in time"}\n'
-        connection.send(b"%x\r\n%s\r\n" % (len(line), line))
-        assert server.ask("GET", "/healthz")[0] == 200  # the import has begun by now
-        server.process.send_signal(signal.SIGTERM)
-        while True:
-            try:
-                server.ask("GET", "/healthz")
-            except OSError:
-                break
-        connection.send(b"0\r\n\r\n")
-        response = connection.getresponse()
-        assert response.status == 200
-        assert json.loads(response.read())["upserted"] == 1
-    assert Collection.open(folder / "birds").get("late").text == "in time"
 
 
 def test_a_collection_that_cannot_be_opened_ends_it_with_one_line(tmp_path):

@@ -6,6 +6,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
 from lexidex import Collection
@@ -17,7 +20,7 @@ from lexidex.server.app import WRITERS, create_app
 from lexidex.server.backend import Backend
 from lexidex.server.write_schemas import DocumentBody
 
-from .test_openapi import ONE, check
+from .test_openapi import ONE, anything, check
 from .test_problems import problem
 
 BIRDS = "/v1/collections/birds"
@@ -31,6 +34,15 @@ def folder(tmp_path):
     with Collection.create(tmp_path / "points", "vectors") as points:
         points.upsert([{"id": "1", "vector": {"x": 1.0}}])
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """A client and the description for what is refused, or may leave anything behind."""
+    folder = tmp_path_factory.mktemp("refusing")
+    Collection.create(folder / "birds", merge="off")
+    with TestClient(create_app(Backend.open(folder)), raise_server_exceptions=False) as made:
+        yield made, made.get("/openapi.json").json()
 
 
 @pytest.fixture
@@ -79,6 +91,7 @@ def test_what_is_no_document_is_reported_and_the_rest_goes_in(client, described)
         "no object",
         {"id": "eagle", "text": "Large.", "wings": 2},
         {"id": "wren", "text": "Smaller.", "metadata": {"grams": float("nan")}},
+        {"id": "\ud800", "text": "Half."},
     ]
     response = client.put(
         f"{BIRDS}/documents",
@@ -88,11 +101,10 @@ def test_what_is_no_document_is_reported_and_the_rest_goes_in(client, described)
     check(described, f"{ONE}/documents", response)
     answer = response.json()
     assert answer["upserted"] == 1
-    assert [failure["id"] for failure in answer["failed"]] == ["no text", "#2", "eagle", "wren"]
-    assert ["'text' is missing" in answer["failed"][0]["reason"], found(client, "small")[0]] == [
-        True,
-        {"tit"},
-    ]
+    expected = ["no text", "#2", "eagle", "wren", "\\ud800"]
+    assert [failure["id"] for failure in answer["failed"]] == expected
+    assert "'text' is missing" in answer["failed"][0]["reason"]
+    assert found(client, "small")[0] == {"tit"}
 
 
 def test_a_document_is_put_read_patched_and_deleted(client, described):
@@ -120,8 +132,10 @@ def test_a_document_is_put_read_patched_and_deleted(client, described):
         check(described, one, again)
 
 
-def test_the_fields_of_a_document_are_the_library_s():
+def test_the_fields_of_a_document_are_the_library_s(refusing):
     assert {*DocumentBody.model_fields} == {*FIELDS}
+    described = refusing[1]["components"]["schemas"]["DocumentBody"]
+    assert ({*described["properties"]}, described["additionalProperties"]) == ({*FIELDS}, False)
 
 
 def test_a_document_may_bring_its_passages(client):
@@ -158,7 +172,8 @@ def test_vectors_come_in_both_forms(client):
         ([], "invalid_request", "$"),
     ],
 )
-def test_a_document_that_is_none_is_refused_with_the_reason(client, described, body, code, says):
+def test_a_document_that_is_none_is_refused_with_the_reason(refusing, body, code, says):
+    client, described = refusing
     response = client.put(
         f"{BIRDS}/documents/new",
         content=json.dumps(body),
@@ -169,7 +184,7 @@ def test_a_document_that_is_none_is_refused_with_the_reason(client, described, b
         assert response.status_code == 422
     else:
         assert says in problem(response, 422, code)["detail"]
-    assert client.get(f"{BIRDS}/documents/new").status_code == 404
+    problem(client.get(f"{BIRDS}/documents/new"), 404, "document_not_found")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +202,8 @@ def test_a_document_that_is_none_is_refused_with_the_reason(client, described, b
         ("DELETE", {"ids": [1]}, "$.ids[0]"),
     ],
 )
-def test_bodies_of_the_wrong_shape_name_the_place(client, described, method, body, path):
+def test_bodies_of_the_wrong_shape_name_the_place(refusing, method, body, path):
+    client, described = refusing
     response = client.request(method, f"{BIRDS}/documents", json=body)
     check(described, f"{ONE}/documents", response)
     assert problem(response, 422, "invalid_request")["errors"][0]["path"] == path
@@ -225,7 +241,8 @@ def test_documents_are_deleted_by_ids_and_by_filter(client, described, method, p
 
 
 @pytest.mark.parametrize("name", ["nix", ".hidden", "birds%00"])
-def test_an_unknown_collection_is_not_found(client, name):
+def test_an_unknown_collection_is_not_found(refusing, name):
+    client, _ = refusing
     for method, path, body in [
         ("PUT", "/documents", []),
         ("PUT", "/documents/a", {"text": "a"}),
@@ -320,7 +337,48 @@ def test_requests_at_once_share_the_disk_s_time(client, folder, monkeypatch):
         assert on_disk(folder, str(n)).text == f"number{n}"
 
 
-def test_a_document_s_shape_is_described(described):
-    schemas = described["components"]["schemas"]
-    assert {*schemas["DocumentBody"]["properties"]} == {*FIELDS}
-    assert not schemas["DocumentBody"]["additionalProperties"]
+ROUTES = [
+    ("PUT", "/documents"),
+    ("PATCH", "/documents"),
+    ("PUT", "/documents/a"),
+    ("PATCH", "/documents/a"),
+    ("DELETE", "/documents"),
+]
+documents = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["a", "b", "", "\x00", "\ud800"]) | anything,
+        "text": st.text(max_size=9) | anything,
+        "title": st.text(max_size=9) | anything,
+        "metadata": st.dictionaries(st.text(max_size=5), anything, max_size=3) | anything,
+        "vector": anything,
+        "passages": anything,
+    },
+)
+several = st.lists(documents | anything, max_size=4)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    route=st.sampled_from(ROUTES),
+    body=several | st.fixed_dictionaries({"documents": several}) | documents | anything,
+)
+def test_no_body_breaks_the_server_or_its_description(refusing, route, body):
+    """Whatever comes in, the answer is declared; what the schema refuses, the server refuses."""
+    client, described = refusing
+    method, path = route
+    response = client.request(
+        method,
+        BIRDS + path,
+        content=json.dumps(body),
+        headers={"Content-Type": "application/json"},
+    )
+    template = ONE + path.replace("/a", "/{id}")
+    check(described, template, response)
+    asked = described["paths"][template][method.lower()]["requestBody"]
+    schema = {"components": described["components"]}
+    schema |= asked["content"]["application/json"]["schema"]
+    if response.status_code == 200:
+        Draft202012Validator(schema).validate(body)
+    else:
+        assert response.status_code in (404, 422)
