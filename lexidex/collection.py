@@ -611,9 +611,13 @@ class Collection:
         building: Building | None = None,
     ) -> Self:
         """Make a collection of an export; see `create` and `import_from`."""
-        header = Export(Path(source)).header
+        export = Export(Path(source))
         made = cls.create(
-            to, header.load_encoder(), merge, passages=PassageParams(**header.passages)
+            to,
+            export.header.load_encoder(),
+            merge,
+            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path)),
+            passages=PassageParams(**export.header.passages),
         )
         made.import_from(source, progress=progress, building=building)
         return made

@@ -15,6 +15,9 @@ from lexidex.index.dense import DenseParams, DenseRows
 from lexidex.index.dense.vectors import as_dense
 from lexidex.index.vectors import Float32s
 
+_UNIT = 1e-5
+"""How far from length 1 rounding leaves a vector."""
+
 VECTORS = "vectors"
 """The kind of a dense side whose documents and queries bring their vectors."""
 
@@ -110,6 +113,17 @@ class DenseSide:
         if row.ndim != 1:
             raise ParameterError(f"dense: shape {row.shape}; expected one flat list of numbers")
         return as_dense(row[None, :], self.params.metric, dim, name="dense")
+
+    def ready_rows(self, vectors: Float32s) -> Float32s:
+        """Vectors that a collection with this side has held, as they are, to the last bit.
+
+        Raises:
+            ParameterError: no such collection can have held them.
+        """
+        checked = as_dense(vectors, self.params.metric, name="dense")
+        if not np.allclose(checked, vectors, atol=_UNIT):
+            raise ParameterError("dense: a vector is not of length 1, as it was when written")
+        return np.ascontiguousarray(vectors, dtype=np.float32)
 
     def encode_queries(self, texts: Sequence[str]) -> Float32s:
         """The dense vectors of texts, float32 (n, d).

@@ -37,6 +37,7 @@ _ROWS = 1024
 _COMPONENTS = pa.list_(pa.uint32())
 _VALUES = pa.list_(pa.float32())
 _NAMES = pa.list_(pa.string())
+_DENSE = pa.list_(pa.list_(pa.float32()))
 _SPAN = [("start", pa.int64()), ("end", pa.int64())]
 
 
@@ -49,6 +50,7 @@ class Header:
         generation: the commit that was exported.
         encoder: `kind`, `options` and `fingerprint` of the collection's.
         passages: what becomes of long documents, as `PassageParams` has it.
+        dense: the description of the dense side, empty where there is none.
         vectors: how they are written.
         vocabulary: terms by component, of an encoder whose vocabulary grows, else None.
         average_length: of a passage in terms, which later documents are weighed by; 0 where the
@@ -63,6 +65,7 @@ class Header:
     vectors: VectorForm
     vocabulary: list[str] | None
     average_length: float
+    dense: Mapping[str, Any] = field(default_factory=dict)
     format: int = field(default=FORMAT_VERSION)
 
     @classmethod
@@ -167,6 +170,8 @@ def _schema(header: Header) -> pa.Schema:
         "components": [("indices", _COMPONENTS), ("values", _VALUES)],
         "none": [],
     }[header.vectors]
+    if header.dense:
+        vector.append(("dense", _DENSE))
     fields = [("id", pa.string()), ("title", pa.string()), ("text", pa.string())]
     fields += [("metadata", pa.string()), *vector]
     fields.append(("passages", pa.list_(pa.struct([*_SPAN, *vector]))))
@@ -176,14 +181,22 @@ def _schema(header: Header) -> pa.Schema:
 
 def _as_row(record: Mapping[str, Any]) -> dict[str, Any]:
     row = {**record, "metadata": json.dumps(record["metadata"], ensure_ascii=False)}
-    row |= _columns(row.pop("vector", None))
+    row |= _columns(row)
     if "passages" in row:
-        row["passages"] = [{**one, **_columns(one.get("vector"))} for one in row["passages"]]
+        row["passages"] = [{**one, **_columns(one)} for one in row["passages"]]
     return row
 
 
-def _columns(vector: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A vector as columns; numbers of components are `indices` there, as other tools have it."""
+def _columns(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Vectors as columns; numbers of components are `indices` there, as other tools have it."""
+    columns: dict[str, Any] = {}
+    if "dense" in record:
+        several = isinstance(record["dense"][0], list)
+        columns["dense"] = record["dense"] if several else [record["dense"]]
+    return columns | _sparse_columns(record.get("vector"))
+
+
+def _sparse_columns(vector: Mapping[str, Any] | None) -> dict[str, Any]:
     if vector is None:
         return {}
     if isinstance(vector.get("components"), list):
@@ -215,11 +228,14 @@ def _as_record(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _vector(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The vectors of a row, or of a passage in it, as records have them."""
+    dense = columns.get("dense")
+    found: dict[str, Any] = {} if dense is None else {"dense": dense}
     if columns.get("values") is None:
-        return {}
+        return found
     if "terms" in columns:
-        return {"vector": dict(zip(columns["terms"], columns["values"], strict=True))}
-    return {"vector": {"components": columns["indices"], "values": columns["values"]}}
+        return found | {"vector": dict(zip(columns["terms"], columns["values"], strict=True))}
+    return found | {"vector": {"components": columns["indices"], "values": columns["values"]}}
 
 
 def _parquet(path: Path) -> pq.ParquetFile:

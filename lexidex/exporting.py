@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from lexidex.encoders import Encoder
 from lexidex.errors import ParameterError
+from lexidex.index.dense import DenseRows
 from lexidex.index.storage.files import Storage, replacing
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Float32s, Vectors
@@ -75,6 +76,7 @@ def _header(snapshot: Snapshot, vectors: VectorForm) -> Header:
         generation=snapshot.generation,
         encoder=describe(snapshot.encoder),
         passages=asdict(snapshot.passage_params),
+        dense=dict(snapshot.manifest.dense),
         vectors=vectors,
         vocabulary=None if vocabulary is None else vocabulary.terms[: snapshot.n_terms],
         average_length=length / max(snapshot.n_passages, 1),
@@ -93,7 +95,7 @@ def _records(
     n_done = 0
     for segment in snapshot.segments:
         for documents, vectors, passages in live_batches(segment):
-            rows = written.of(vectors)
+            rows = _with_dense(written.of(vectors), passages.dense)
             spans = passages.spans.tolist()
             ends = passages.starts[1:].tolist()
             first = 0
@@ -114,6 +116,18 @@ def _records(
             n_done += len(documents)
             if progress:
                 progress(n_done)
+
+
+def _with_dense(rows: list[dict[str, Any]], dense: DenseRows | None) -> list[dict[str, Any]]:
+    """What each passage's record has, with its dense vectors: one flat list, or several."""
+    if dense is None:
+        return rows
+    vectors = shortest(dense.vectors).tolist()
+    found = []
+    for row, (start, end) in zip(rows, pairwise(dense.starts.tolist()), strict=True):
+        own = vectors[start:end]
+        found.append({**row, "dense": own[0] if len(own) == 1 else own} if own else row)
+    return found
 
 
 class _Vectors:
@@ -162,6 +176,7 @@ class _Terms(dict[int, str]):
 
 def shortest(values: Float32s) -> np.ndarray[Any, np.dtype[np.float64]]:
     """float64 of the fewest digits that are these float32 values when they are read again."""
-    digits = pa.array(values).cast(pa.string()).cast(pa.float64()).to_numpy()
+    flat = pa.array(values.reshape(-1))
+    digits = flat.cast(pa.string()).cast(pa.float64()).to_numpy().reshape(values.shape)
     same = digits.astype(np.float32) == values
     return np.where(same, digits, values.astype(np.float64))

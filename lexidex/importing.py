@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from lexidex.dense_side import VECTORS, DenseSide
 from lexidex.documents import Document, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
+from lexidex.index.dense import DenseRows
 from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Components, Float32s, Vectors, as_vector, build_vectors
 
@@ -37,14 +40,17 @@ class Export:
         self.path = path
         self.header: Header = read_header(path)
 
-    def check(self, encoder: Encoder, by_words: bool | None) -> None:
+    def check(
+        self, encoder: Encoder, by_words: bool | None, dense: DenseSide | None = None
+    ) -> None:
         """Whether its vectors may stand in a collection.
 
         Args:
             by_words: how the collection's documents name components; None while nothing tells.
+            dense: the collection's dense side.
 
         Raises:
-            EncoderMismatch: they were made by another encoder.
+            EncoderMismatch: they were made by another encoder, or dense side.
             InputError: there are none; or components are named otherwise.
         """
         of_export = self.header.encoder
@@ -53,6 +59,12 @@ class Export:
                 f"{self.path}: its vectors are those of encoder {of_export.get('kind')} "
                 f"{of_export.get('options')}, the collection has {encoder.kind} "
                 f"{encoder.options}; encode the texts anew (--encoder)"
+            )
+        if dict(self.header.dense) != ({} if dense is None else dense.describe()):
+            raise EncoderMismatch(
+                f"{self.path}: its dense side is {dict(self.header.dense) or 'none'}, the "
+                f"collection's is {'none' if dense is None else dense.describe()}; import it into "
+                "a collection of its own"
             )
         if self.header.vectors == "none":
             raise InputError(f"{self.path}: has no vectors; encode the texts anew (--encoder)")
@@ -64,11 +76,19 @@ class Export:
             )
 
     def documents(self) -> Iterator[Document]:
-        """The documents without their vectors, and without passages of their own."""
-        for document in self._documents():
-            yield Document(document.id, document.text, document.title, document.metadata)
+        """The documents without their vectors, and without passages of their own.
 
-    def ready(self, encoder: Encoder) -> Iterator[Drafted]:
+        Dense vectors that no model made are kept, as the document's.
+        """
+        brought = self.header.dense.get("kind") == VECTORS
+        for document in self._documents():
+            own = [document.dense, *(one.dense for one in document.passages)]
+            some = [vectors for vectors in own if vectors is not None]
+            dense = np.concatenate(some) if brought and some else None
+            described = document.id, document.text, document.title, document.metadata
+            yield Document(*described, dense=dense)
+
+    def ready(self, encoder: Encoder, dense: DenseSide | None = None) -> Iterator[Drafted]:
         """The documents batch by batch, with the vectors that they had, as an encoder numbers them.
 
         A vocabulary that grows takes up the export's terms, in their order.
@@ -76,7 +96,11 @@ class Export:
         vectors = _Vectors(encoder, self.header.vocabulary)
         documents = self._documents()
         while batch := list(islice(documents, _BATCH)):
-            yield self._batch(batch, vectors)
+            drafted = self._batch(batch, vectors)
+            if dense is not None:
+                rows = self._dense(batch, dense)
+                drafted = replace(drafted, passages=drafted.passages.with_dense(rows))
+            yield drafted
 
     @property
     def _by_words(self) -> bool:
@@ -99,6 +123,22 @@ class Export:
         dim = 1 + max((int(ids[-1]) for ids, _ in rows if ids.size), default=0)
         matrix: Vectors = build_vectors(rows, dim)
         return Drafted(documents, matrix, Passages.of_each(counts, spans))
+
+    def _dense(self, documents: list[Document], side: DenseSide) -> DenseRows | None:
+        """The dense vectors of the documents' passages, to the last bit."""
+        brought: list[Float32s | None] = []
+        for document in documents:
+            own = [one.dense for one in document.passages] or [document.dense]
+            for vectors in own:
+                try:
+                    brought.append(None if vectors is None else side.ready_rows(vectors))
+                except ParameterError as error:
+                    raise InputError(f"{self.path}: document {document.id!r}: {error}") from None
+        some = [vectors for vectors in brought if vectors is not None]
+        if not some:
+            return None
+        counts = [0 if vectors is None else vectors.shape[0] for vectors in brought]
+        return DenseRows.of_each(side.params, counts, np.concatenate(some))
 
     def _documents(self) -> Iterator[Document]:
         n_read = 0

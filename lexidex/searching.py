@@ -170,7 +170,8 @@ def answer(
     else:
         located = found[0]
     clock.append(time.perf_counter())
-    hits = [[_hit(snapshot, one, asked.fields) for one in some] for some in located]
+    stored = ("id", *("text" if name == "passage" else name for name in asked.fields))
+    hits = [[_hit(snapshot, one, asked.fields, stored) for one in some] for some in located]
     facets = {}
     if asked.facets:
         facets = snapshot.facets(asked.facets, asked.expression or EVERYTHING, FACET_VALUES)
@@ -237,15 +238,15 @@ def _checked(texts: Sequence[str | None], leg: str) -> list[str]:
     return checked
 
 
-def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:
+def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str], stored: Sequence[str]) -> Hit:
+    """A document found; `stored` are the names of the fields, as documents have them, and "id"."""
     segment = snapshot.segments[located.segment]
-    stored = [name if name != "passage" else "text" for name in fields]
-    found = segment.documents.fetch(located.document, ("id", *stored))
+    found = segment.documents.fetch(located.document, stored)
     first = int(segment.passages.starts[located.document])
     start, end = segment.passages.spans[first + located.passage].tolist()
-    shown = found["text"][start:end] if "text" in stored else None
-    if "text" not in fields:
-        found.pop("text", None)
-    passage = Passage(located.passage, start, end, shown)
+    text = found.get("text")
+    passage = Passage(located.passage, start, end, text and text[start:end])
+    if "passage" in fields and "text" not in fields:
+        del found["text"]
     legs = located.legs or {}
     return Hit(found.pop("id"), located.score, passage=passage, legs=legs, **found)

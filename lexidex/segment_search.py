@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, TypeAlias
 
-from lexidex.index import Allowed, Counters, DenseSearchParams, SearchParams, TopK
+from lexidex.index import (
+    Allowed,
+    Counters,
+    DenseSearchParams,
+    ExactIndex,
+    SearchParams,
+    SeismicIndex,
+    TopK,
+)
 from lexidex.index.batch import K_LIMIT
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.segment import Segment
@@ -132,14 +140,22 @@ def methods_for(
         return ["exact"] * queries.shape[0]
     postings, lists = segment.directory.work(queries)
     route = segment.seismic.route(params, k, allowed)
-    cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
+    cheap = prefers_exact(postings, lists, segment.entry.n_passages, k, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]
 
 
 def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
-    if method == "seismic" and segment.seismic is not None:
-        return partial(segment.seismic.search, params=params)
-    return segment.exact.search
+    approximate = segment.seismic if method == "seismic" else None
+    index: ExactIndex | SeismicIndex = approximate or segment.exact
+    options: dict[str, Any] = {"params": params} if approximate else {}
+
+    def search(queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None) -> TopK:
+        if queries.shape[0] == 1:  # without the checks and conversions of a batch
+            one = queries.indices, queries.data
+            return index.search_one(*one, k, allowed=allowed, **options)
+        return index.search(queries, k, n_threads=n_threads, allowed=allowed, **options)
+
+    return search
 
 
 def _search_deep(

@@ -185,12 +185,13 @@ class Writer:
         self._keep_within(building)
         with self._exclusive() as snapshot:
             chosen, keep = encoder or snapshot.encoder, encoder is None
-            export.check(chosen, named_by_words(snapshot) if keep else None)
+            side = snapshot.dense_side
+            export.check(chosen, named_by_words(snapshot) if keep else None, side)
             passages = None if keep else PassageParams(**export.header.passages)
             building = building or self._building
             write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
             average, generation = export.header.average_length, snapshot.generation + 1
-            ready = export.ready(chosen)
+            ready = export.ready(chosen, side)
             self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
         self._tidy()
         return WriteResult(upserted=write.upserted, generation=generation)

@@ -113,6 +113,7 @@ class Catalog:
         name: str,
         encoder: str | None,
         options: Mapping[str, Any],
+        dense: str | None = None,
         passages: str | None = None,
     ) -> None:
         """Make an empty collection; see `Collection.create`.
@@ -134,7 +135,7 @@ class Catalog:
             if name in self._served:
                 raise CollectionExists(f"collection {name!r} exists; remove it first")
             try:
-                collection = Collection.create(path, chosen, passages=passages)
+                collection = Collection.create(path, chosen, dense=dense, passages=passages)
             except CollectionExists:
                 raise CollectionExists(f"collection {name!r}: other files stand there") from None
             self._served[name] = _Served(collection, _stamp(path))

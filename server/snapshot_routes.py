@@ -8,6 +8,7 @@ from fastapi import Path, Request, Response
 from starlette.responses import FileResponse
 from typing_extensions import TypedDict
 
+from .problems import declared
 from .request_ids import request_id
 from .routing import Name, Route, json_reply, reading, threads, write
 from .task_routes import started
@@ -74,20 +75,22 @@ async def remove_snapshot(name: Name, snapshot: SnapshotName, request: Request) 
     return json_reply(answer)
 
 
+_NO_FOLDER = {"responses": declared(409)}
 _FILE = {
     "response_class": Response,
     "responses": {
+        **declared(409),
         200: {
             "description": "The file",
             "content": {_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
-        }
+        },
     },
 }
 
 _ALL = "/v1/collections/{collection}/snapshots"
 ROUTES = (
     Route("POST", _ALL, take_snapshot, TaskAnswer, 202),
-    Route("GET", _ALL, list_snapshots, SnapshotsAnswer),
+    Route("GET", _ALL, list_snapshots, SnapshotsAnswer, more=_NO_FOLDER),
     Route("POST", f"{_ALL}/{{snapshot}}:restore", restore_snapshot, TaskAnswer, 202),
     Route("GET", f"{_ALL}/{{snapshot}}", get_snapshot, None, more=_FILE),
     Route("DELETE", f"{_ALL}/{{snapshot}}", remove_snapshot, RemovedAnswer),

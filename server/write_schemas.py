@@ -40,11 +40,15 @@ class DocumentBody(Body):
             '{"components": [...], "values": [...]}.'
         ),
     ] = None
+    dense: Annotated[
+        list[Any] | None,
+        Field(description="For collections with a dense side: one list of numbers, or several."),
+    ] = None
     passages: Annotated[
         list[Any] | None,
         Field(
             description="For documents that say where they are split, or bring several vectors: "
-            '{"start", "end"} in characters of the text, and perhaps "vector".'
+            '{"start", "end"} in characters of the text, and perhaps "vector" and "dense".'
         ),
     ] = None
     id: Annotated[str | None, Field(description="May be left out; otherwise that of the path.")] = (
@@ -126,6 +130,14 @@ class CreateRequest(Body):
     options: dict[str, Any] = Field(
         default={}, description="The encoder's own, such as `language` for bm25."
     )
+    dense: Annotated[
+        str | None,
+        Field(
+            max_length=1024,
+            description='A dense side for hybrid search: "vectors" for documents that bring one, '
+            "a folder on the server's machine, or organisation/model on the hub.",
+        ),
+    ] = None
     passages: Annotated[
         str | None,
         Field(

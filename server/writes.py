@@ -74,10 +74,11 @@ class Writes:
         name: str,
         encoder: str | None,
         options: Mapping[str, Any],
+        dense: str | None = None,
         passages: str | None = None,
     ) -> None:
         """Make an empty collection."""
-        self._catalog.create(name, encoder, options, passages)
+        self._catalog.create(name, encoder, options, dense, passages)
 
     def remove_collection(self, name: str) -> None:
         """Remove a collection, its files and what is being done with it."""

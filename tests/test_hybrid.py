@@ -324,3 +324,24 @@ def test_a_dense_model_encodes_documents_and_queries(tmp_path):
     other.rename(tmp_path / "model")
     with pytest.raises(EncoderMismatch, match="dense encoder of fingerprint"):
         Collection.open(tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["out.ndjson.gz", "out.parquet"])
+def test_an_export_makes_the_same_collection_again(tmp_path, name):
+    random = np.random.default_rng(6)
+    collection = made(passages="split,tokens=100")
+    collection.upsert([document(random, f"d{n}", n_dense=n % 3) for n in range(20)])
+    passages = [
+        {"start": 0, "end": 3, "vector": {"t1": 1.0}, "dense": random.standard_normal(D).tolist()},
+        {"start": 4, "end": 7, "vector": {"t2": 1.0}},
+    ]
+    collection.upsert([{"id": "p", "text": "one two", "passages": passages}])
+    collection.export(tmp_path / name)
+    again = Collection.from_export(tmp_path / name, MemoryStorage())
+    for query in ({"mode": "dense"}, {"mode": "hybrid", "sparse": {"t1": 2.0, "t3": 1.0}}):
+        asked = {"query": None, "k": 30, "dense": random.standard_normal(D), **query}
+        one, other = collection.search(**asked), again.search(**asked)
+        assert [(h.doc_id, h.score) for h in one] == [(h.doc_id, h.score) for h in other]
+    plain = Collection.create(MemoryStorage(), encoder="vectors")
+    with pytest.raises(EncoderMismatch, match=r"its dense side is .*, the collection's is none"):
+        plain.import_from(tmp_path / name)

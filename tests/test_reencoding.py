@@ -264,6 +264,50 @@ def test_writers_and_searches_beside_it(tmp_path):
     assert states(Collection.open(tmp_path)) == expected(ledger.values())
 
 
+def test_dense_vectors_are_carried_along():
+    """Those that documents brought, of one passage and of several, and those written meanwhile."""
+    random = np.random.default_rng(0)
+    storage = MemoryStorage()
+    collection = Collection.create(
+        storage, CountingEncoder(), dense="vectors", merge="off", passages="split,tokens=4"
+    )
+    rows = random.random((12, 5)).astype(np.float32)
+    given = [document(number) | {"dense": rows[number].tolist()} for number in range(9)]
+    long = {"text": "in a sentence. In another sentence.", "metadata": {"n": 9}}
+    spans = [{"start": 0, "end": 14}, {"start": 15}]
+    given.append({"id": "d9", **long, "dense": rows[9].tolist()})
+    given.append(
+        {
+            "id": "d10",
+            **long,
+            "passages": [s | {"dense": rows[10 + n].tolist()} for n, s in enumerate(spans)],
+        }
+    )
+    collection.upsert(given)
+
+    def found():
+        hits = collection.search(None, k=100, mode="dense", dense=np.ones(5)).hits
+        return {hit.doc_id: (hit.passage, pytest.approx(hit.score, rel=1e-5)) for hit in hits}
+
+    before = found()
+    assert len(before) == 11
+
+    def meanwhile(n_done):
+        if collection.encoder.model == "one" and "d3" in collection and n_done > 3:
+            changed = [document(1) | {"dense": rows[2].tolist()}]
+            other_writer = Collection.open(storage, merge="off")
+            other_writer.upsert(changed)
+            other_writer.delete(["d3"])
+            collection.refresh()
+
+    collection.reencode(other(), meanwhile, passages="split,tokens=4")
+    assert collection.encoder.model == "other"
+    after = found()
+    assert after.pop("d1") == before["d2"]
+    del before["d1"], before["d3"]
+    assert after == before
+
+
 def test_it_can_be_ended_and_gone_on_with():
     class Cancelled(Exception):
         pass

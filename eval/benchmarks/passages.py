@@ -7,7 +7,6 @@ these; the same judged queries search each.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,9 +32,9 @@ from .tables import Table, megabytes, number
 KIND = "passages"
 ABOUT = """The same documents, whole, cut off (`truncate`), as passages of which the best counts
 (`split`), and as one vector of the largest weights in any of them (`max`). Passages have so many
-tokens at most, the title that each begins with among them; with bm25, tokens are words. *Long* are
-queries all of whose relevant documents have more tokens than the largest passage compared. Index is
-the exact index on disk; times are CPU time, of a document indexed and of a query in a batch."""
+tokens at most, the title that each begins with among them; with bm25, tokens are words. A query is
+*for long ones* where all of its relevant documents have more tokens than the largest passage
+compared. Index is the exact index on disk."""
 
 MEASURE = "nDCG@10"
 
@@ -50,7 +49,6 @@ class PassageFigures:
             None where there are none.
         n_long: number of queries for long documents.
         index_bytes: of the exact index.
-        index_us, search_us: CPU time of a document indexed, and of a query.
     """
 
     passages: str
@@ -61,8 +59,6 @@ class PassageFigures:
     n_passages: int
     n_postings: int
     index_bytes: int
-    index_us: float
-    search_us: float
 
 
 def run_passages(
@@ -123,17 +119,12 @@ def _measure(
     folder: Path,
 ) -> PassageFigures:
     with Collection.create(folder, encoder, "off", passages=params) as collection:
-        clock = [time.process_time()]
         collection.upsert(documents)
-        clock.append(time.process_time())
         collection.compact()
-        clock.append(time.process_time())
         run = search_all(collection, judged, 10)
-        clock.append(time.process_time())
     entries = read_manifest(FileStorage(folder)).segments
     values = evaluate(judged.qrels, run, parse_measures(MEASURE)).per_query
     each = np.array([values[query_id][MEASURE] for query_id in judged.qrels])
-    seconds = np.diff(clock)
     return PassageFigures(
         passages=str(params),
         ndcg=float(each.mean()),
@@ -148,15 +139,13 @@ def _measure(
             for file in entry.files
             if file.name.endswith(layout.EXACT)
         ),
-        index_us=1e6 * float(seconds[0]) / max(len(documents), 1),
-        search_us=1e6 * float(seconds[2]) / max(len(judged.qrels), 1),
     )
 
 
 def tables(lines: Sequence[Line]) -> list[Table]:
     """One table, a row for each setting."""
     of_results = ("setting", MEASURE, "for long ones", "for others")
-    columns = (*of_results, "passages", "nnz", "index MB", "us a document", "us a query")
+    columns = (*of_results, "passages", "nnz", "index MB")
     rows = [
         [
             line["passages"],
@@ -164,8 +153,6 @@ def tables(lines: Sequence[Line]) -> list[Table]:
             number(line["n_passages"]),
             number(line["n_postings"]),
             megabytes(line["index_bytes"]),
-            number(line["index_us"]),
-            number(line["search_us"]),
         ]
         for line in lines
     ]

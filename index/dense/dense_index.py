@@ -60,6 +60,7 @@ class DenseIndex:
         owners: ArrayLike | None = None,
         n_passages: int | None = None,
         n_threads: int = 1,
+        checked: bool = False,
     ) -> Self:
         """Index vectors, numbers (n_vectors, d).
 
@@ -68,12 +69,13 @@ class DenseIndex:
             owners: the passage that each vector belongs to, int (n_vectors,), ascending; vector i
                 belongs to passage i when None.
             n_passages: number of passages, of which some may have no vector.
+            checked: vectors are what an index held before, and stay so to the last bit.
 
         Raises:
             ParameterError: a shape or a value does not fit, or FAISS cannot make such an index.
         """
         params = params or DenseParams()
-        batch = as_dense(vectors, params.metric)
+        batch = np.asarray(vectors) if checked else as_dense(vectors, params.metric)
         arrays: dict[str, NDArray[Any]] = {"vectors": batch}
         n_owners = batch.shape[0]
         if owners is not None:

@@ -89,7 +89,12 @@ class DenseRows:
         several = n_passages != self.vectors.shape[0] or bool((self.counts != 1).any())
         owners = np.repeat(np.arange(n_passages), self.counts) if several else None
         index = DenseIndex.build(
-            self.vectors, params, owners=owners, n_passages=n_passages, n_threads=n_threads
+            self.vectors,
+            params,
+            owners=owners,
+            n_passages=n_passages,
+            n_threads=n_threads,
+            checked=True,
         )
         return index.asked_for(self.params)
 

@@ -94,8 +94,9 @@ class Segment:
 
     @property
     def exact(self) -> ExactIndex:
-        """The exact index, verified."""
+        """The exact index, verified, and the vectors that it scores documents from."""
         self._verify(layout.EXACT)
+        self._verify(layout.VECTORS)
         return self.directory
 
     @property
@@ -259,7 +260,7 @@ class Segment:
         guard = self._guards.get(layout.EXACT)
         if guard:
             guard.verify(0, array_spans(data, where)["ordinals"][0])
-        return ExactIndex.read(data, where)
+        return ExactIndex.read(data, where, self._vectors)
 
     def _has(self, file: str) -> bool:
         """Whether the segment has a file of that name."""

@@ -180,7 +180,9 @@ class SegmentWriter:
     def _write_seismic(self, vectors: Vectors) -> FileEntry:
         """Build, tune and write the approximate index; the exact one is written already."""
         path = self._path(layout.EXACT)
-        oracle = ExactIndex.read(self._storage.view(path), f"{self._storage.location}/{path}")
+        oracle = ExactIndex.read(
+            self._storage.view(path), f"{self._storage.location}/{path}", vectors
+        )
         folder = self._storage.root if isinstance(self._storage, FileStorage) else None
         return self._write_index(layout.SEISMIC, self._building.seismic(vectors, oracle, folder))
 

@@ -207,7 +207,7 @@ def passages(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Long documents whole, cut off, split, and as one vector of all: results, size and time."""
+    """Long documents whole, cut off, split, and as one vector of all: results and size."""
     from lexidex.encoders import load_encoder
     from lexidex.eval.benchmarks.passages import run_passages
     from lexidex.eval.benchmarks.record import Record, facts

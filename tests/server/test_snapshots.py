@@ -120,8 +120,13 @@ def test_there_is_no_way_to_other_files(client, tmp_path, name):
 def test_where_one_collection_is_served_there_is_no_place_for_snapshots(tmp_path):
     Collection.create(tmp_path / "birds")
     with TestClient(create_app(Backend.open(tmp_path / "birds"))) as client:
+        described = client.get("/openapi.json").json()
         for response in (client.get(SNAPSHOTS), client.post(SNAPSHOTS)):
             problem(response, 409, "collections_fixed")
+            check(described, f"{ONE}/snapshots", response)
+        file = client.get(f"{SNAPSHOTS}/a")
+        problem(file, 409, "collections_fixed")
+        check(described, f"{ONE}/snapshots/{{snapshot}}", file)
 
 
 def test_a_folder_with_nothing_but_snapshots_is_served(client, tmp_path):

@@ -143,6 +143,13 @@ def test_collections_come_and_go_for_all_workers(server):
             assert len(server.ask("GET", "/v1/collections")[1]["collections"]) == 1
 
 
+def ended(server, task):
+    while not task["ended"]:
+        task = server.ask("GET", f"/v1/tasks/{task['id']}")[1]
+    assert task["status"] == "succeeded", task
+    return task["result"]
+
+
 def test_errors_tasks_and_imports_are_handed_over(server):
     birds = "/v1/collections/birds"
     assert server.ask("PUT", f"{birds}/documents/a", {})[1]["code"] == "invalid_input"
@@ -152,12 +159,13 @@ def test_errors_tasks_and_imports_are_handed_over(server):
     status, summary = server.ask("POST", f"{birds}/documents:import", lines, headers)
     assert (status, summary["upserted"], summary["failed"]) == (200, 1, 1)
     assert server.search("alps")[0] == {"kea"}
-    status, task = server.ask("POST", f"{birds}:compact")
-    assert status == 202
-    while not task["ended"]:
-        task = server.ask("GET", f"/v1/tasks/{task['id']}")[1]
-    assert task["status"] == "succeeded"
-    assert server.ask("GET", birds)[1]["generation"] >= task["result"]["generation"]
+    generation = ended(server, server.ask("POST", f"{birds}:compact")[1])["generation"]
+    assert server.ask("GET", birds)[1]["generation"] >= generation
+    name = ended(server, server.ask("POST", f"{birds}/snapshots")[1])["snapshot"]
+    assert server.ask("GET", f"{birds}/snapshots")[1]["snapshots"][0]["name"] == name
+    assert server.ask("DELETE", f"{birds}/documents/kea")[0] == 200
+    ended(server, server.ask("POST", f"{birds}/snapshots/{name}:restore")[1])
+    assert [server.search("alps")[0] for _ in range(4)] == [{"kea"}] * 4
     assert server.ask("GET", "/v1/tasks/nix")[1]["code"] == "task_not_found"
 
 
