@@ -158,6 +158,11 @@ class Collection:
         return self._snapshot.passage_params
 
     @property
+    def dense_lower_bound(self) -> float | None:
+        """The least score of a dense search: -1 for cosines; None where there is no such bound."""
+        return self._snapshot.dense_lower_bound
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
