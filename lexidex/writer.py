@@ -191,7 +191,7 @@ class Writer:
             building = building or self._building
             write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
             average, generation = export.header.average_length, snapshot.generation + 1
-            ready = export.ready(chosen, side)
+            ready = export.ready(chosen, side, snapshot.dense_dim if keep else None)
             self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
         self._tidy()
         return WriteResult(upserted=write.upserted, generation=generation)
