@@ -303,7 +303,7 @@ class Collection:
         Searches and writes go on meanwhile, by the old encoder; documents that are written then
         are encoded, too, before the change. When this fails, or the process dies, the collection
         stays as it is, and what was encoded is taken over by the next call with that encoder.
-        Where the collection has this encoder already, nothing is done.
+        Dense vectors are kept. Where the collection has this encoder already, nothing is done.
 
         Args:
             encoder: see `create`.
@@ -324,7 +324,7 @@ class Collection:
         chosen = _encoder(encoder)
         if chosen.kind == "vectors":
             raise ParameterError(
-                'encoder: "vectors" encodes nothing; put documents that bring theirs'
+                'encoder: "vectors" encodes nothing; replace documents by some that bring theirs'
             )
         params = passages_for(passages, chosen)
         same = chosen.fingerprint == self.encoder.fingerprint
