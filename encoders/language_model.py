@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,6 +16,7 @@ import numpy as np
 from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index.vectors import Components, Float32s
 
+from .engines.engine import Engine, check_backend, find_engine
 from .heads import HEAD_WEIGHTS, head_of
 from .json_file import read_json
 from .projection import Head, Pooling
@@ -32,7 +35,12 @@ class LanguageModel:
     """The model in a folder. Weights load with the first batch, once, whatever the thread."""
 
     def __init__(
-        self, folder: Path, trust_remote_code: bool = False, licence: str | None = None
+        self,
+        folder: Path,
+        trust_remote_code: bool = False,
+        licence: str | None = None,
+        *,
+        backend: str = "auto",
     ) -> None:
         """Read the settings, and from safetensors files whether they are whole.
 
@@ -40,6 +48,7 @@ class LanguageModel:
             folder: config.json and weights of a model for masked language modelling.
             trust_remote_code: whether code from the model's repository may run.
             licence: what the log says when the weights load.
+            backend: what runs the model, see `lexidex.encoders.engines.engine`.
 
         Raises:
             CorruptFile: settings or weights are missing or truncated.
@@ -57,6 +66,8 @@ class LanguageModel:
         self._check_head()
         self._loading = threading.Lock()
         self._loaded: tuple[Any, Head] | None = None
+        self._backend = check_backend(backend)
+        self._engines: dict[Pooling, Engine | None] = {}
 
     @property
     def identity(self) -> list[Any]:
@@ -64,6 +75,12 @@ class LanguageModel:
         settings = {k: v for k, v in self._config.items() if k not in _INCIDENTAL}
         weights = [[file.name, file.stat().st_size, checksum(file)] for file in self._files]
         return [settings, weights]
+
+    @property
+    def digest(self) -> str:
+        """`identity` in 32 digits."""
+        described = json.dumps(self.identity, sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
 
     def vectors(
         self, texts: Sequence[Sequence[int]], pooling: Pooling
@@ -77,24 +94,53 @@ class LanguageModel:
         Raises:
             CorruptFile: the weights cannot be loaded, or give scores that are not finite.
         """
+        engine = self._engine(pooling)
+        if engine is None:
+            pooled = self._pooled_by_torch(texts, pooling)
+        else:
+            pooled = engine.pool(texts, [np.arange(len(text)) for text in texts])
+        highest = pooled.max()
+        if np.isnan(highest) or highest == np.inf:
+            raise CorruptFile(f"{self.folder}: the model gives a score of {highest}")
+        return [_positive(row, pooling) for row in pooled]
+
+    def network(self) -> Any:
+        """The transformers model, float32; loaded at the first call."""
+        return self._load()[0]
+
+    def run_by(self, engine: Engine, pooling: Pooling) -> None:
+        """Let `engine` give the vectors of that pooling from now on."""
+        self._engines[pooling] = engine
+
+    def _engine(self, pooling: Pooling) -> Engine | None:
+        """What runs the model; None for torch."""
+        with self._loading:
+            if pooling not in self._engines:
+                weights = self.digest
+                self._engines[pooling] = find_engine(self.folder, weights, pooling, self._backend)
+                if self._engines[pooling] is not None:
+                    self._tell_licence()
+            return self._engines[pooling]
+
+    def _pooled_by_torch(self, texts: Sequence[Sequence[int]], pooling: Pooling) -> Float32s:
         import torch
 
         model, head = self._load()
         ids, mask = _padded(texts, model.config.pad_token_id or 0)
         with torch.inference_mode():
             states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[mask]
-            pooled = head.pool(states, [len(text) for text in texts], pooling).numpy()
-        highest = pooled.max()
-        if np.isnan(highest) or highest == np.inf:
-            raise CorruptFile(f"{self.folder}: the model gives a score of {highest}")
-        return [_positive(row, pooling) for row in pooled]
+            pooled: Float32s = head.pool(states, [len(text) for text in texts], pooling).numpy()
+        return pooled
+
+    def _tell_licence(self) -> None:
+        _log.info("%s: licence: %s", self.folder, self._licence or "not stated")
 
     def _load(self) -> tuple[Any, Head]:
         with self._loading:
             if self._loaded is None:
                 model = self._read()
                 self._loaded = model, head_of(model)
-                _log.info("%s: licence: %s", self.folder, self._licence or "not stated")
+                self._tell_licence()
             return self._loaded
 
     def _read(self) -> Any:

@@ -25,6 +25,7 @@ from .activations import check_activation
 from .base import Encoder, Texts, check_texts
 from .checkpoint import Checkpoint, ModelSpec, TableSpec, read_checkpoint
 from .checkpoint_writer import write_checkpoint
+from .engines.engine import check_backend
 from .hub import fetch, looks_like_hub_id
 from .language_model import LanguageModel
 from .projection import Pooling, check_pooling
@@ -92,6 +93,7 @@ class MaskedLMEncoder(Encoder):
         max_length: int | None = None,
         query_max_length: int | None = None,
         batch_tokens: int = BATCH_TOKENS,
+        backend: str = "auto",
         trust_remote_code: bool = False,
     ) -> None:
         """Read settings and tokenizers; the model's weights load when it is first needed.
@@ -108,6 +110,9 @@ class MaskedLMEncoder(Encoder):
                 same model encodes it and `query_max_length` is None.
             query_max_length: most tokens of a query.
             batch_tokens: tokens that pass through the model together; memory grows with it.
+            backend: what runs the model: "auto", "torch" or "onnx"; see
+                `lexidex.encoders.engines.engine`. Vectors of an export differ a little, by what
+                was allowed when it was made; the fingerprint does not.
             trust_remote_code: run code that the model's repository brings. Not among `options`,
                 so that no stored collection can ask for it.
 
@@ -121,9 +126,25 @@ class MaskedLMEncoder(Encoder):
         self._place, self._revision, folder = _locate(fspath(path), revision, trust_remote_code)
         self._overrides = Overrides(activation, pooling, max_length, query_max_length)
         self._batch_tokens = batch_tokens
+        self._backend = check_backend(backend)
         self._checkpoint = self._overrides.apply(read_checkpoint(folder))
         self._models: dict[Path, LanguageModel] = {}
         self._documents, self._queries = self._sides(trust_remote_code)
+
+    @property
+    def folder(self) -> Path:
+        """Where the checkpoint lies."""
+        return self._checkpoint.folder
+
+    @property
+    def documents(self) -> Side:
+        """The document side."""
+        return self._documents
+
+    @property
+    def queries(self) -> Side:
+        """The query side; the same object where both do the same."""
+        return self._queries
 
     @property
     def dim(self) -> int:
@@ -141,6 +162,7 @@ class MaskedLMEncoder(Encoder):
             "revision": self._revision,
             **asdict(self._overrides),
             "batch_tokens": self._batch_tokens,
+            "backend": self._backend,
         }
 
     @property
@@ -199,7 +221,10 @@ class MaskedLMEncoder(Encoder):
         words = ModelTokenizer(spec.folder, max_length=spec.max_length, lowercase=spec.lowercase)
         if spec.folder not in self._models:
             self._models[spec.folder] = LanguageModel(
-                spec.folder, trust_remote_code=trust_remote_code, licence=self.licence
+                spec.folder,
+                trust_remote_code=trust_remote_code,
+                licence=self.licence,
+                backend=self._backend,
             )
         return ModelSide(
             self._models[spec.folder], words, spec.pooling, spec.prompt, self._batch_tokens

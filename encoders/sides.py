@@ -71,19 +71,19 @@ class ModelSide:
                 f"{tokenizer.folder} {len(tokenizer)}; they do not belong together"
             )
         self.tokenizer = tokenizer
-        self._model = model
-        self._pooling = pooling
+        self.model = model
+        self.pooling = pooling
         self._prompt = prompt
         self._batch_tokens = batch_tokens
 
     @property
     def dim(self) -> int:
-        return self._model.vocabulary
+        return self.model.vocabulary
 
     @property
     def identity(self) -> list[Any]:
-        pooling = [self._pooling.strategy, self._pooling.activation]
-        return [self._model.identity, self.tokenizer.identity, pooling, self._prompt]
+        pooling = [self.pooling.strategy, self.pooling.activation]
+        return [self.model.identity, self.tokenizer.identity, pooling, self._prompt]
 
     def encode(self, texts: Texts) -> Vectors:
         ids = self.tokenizer.encode([self._prompt + text for text in texts])
@@ -91,7 +91,7 @@ class ModelSide:
         nothing = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
         rows: list[tuple[Components, Float32s]] = [nothing] * len(texts)
         for batch in token_batches(lengths, self._batch_tokens, max(1, _MAX_POOLED // self.dim)):
-            vectors = self._model.vectors([ids[row] for row in batch], self._pooling)
+            vectors = self.model.vectors([ids[row] for row in batch], self.pooling)
             for row, vector in zip(batch, vectors, strict=True):
                 rows[row] = vector
         return build_vectors(rows, self.dim)

@@ -21,6 +21,7 @@ from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
+from lexidex.commands.models import models
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
@@ -44,6 +45,7 @@ app.command()(compact)
 app.command()(tune)
 app.command()(serve)
 app.command()(demo)
+app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 
 
