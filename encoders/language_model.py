@@ -20,6 +20,7 @@ from .engines.engine import Engine, check_backend, find_engine
 from .heads import HEAD_WEIGHTS, head_of
 from .json_file import read_json
 from .projection import Head, Pooling
+from .screened import fastest
 from .weights import checksum, tensor_names, weight_files
 
 if TYPE_CHECKING:
@@ -139,7 +140,11 @@ class LanguageModel:
         with self._loading:
             if self._loaded is None:
                 model = self._read()
-                self._loaded = model, head_of(model)
+                if self._backend == "kernels":
+                    from .engines.integer_layers import use_integers
+
+                    use_integers(model.base_model)
+                self._loaded = model, fastest(head_of(model))
                 self._tell_licence()
             return self._loaded
 

@@ -110,9 +110,8 @@ class MaskedLMEncoder(Encoder):
                 same model encodes it and `query_max_length` is None.
             query_max_length: most tokens of a query.
             batch_tokens: tokens that pass through the model together; memory grows with it.
-            backend: what runs the model: "auto", "torch" or "onnx"; see
-                `lexidex.encoders.engines.engine`. Vectors of an export differ a little, by what
-                was allowed when it was made; the fingerprint does not.
+            backend: what runs the model, see `lexidex.encoders.engines.engine.BACKENDS`. Vectors by
+                integers differ a little; the fingerprint does not.
             trust_remote_code: run code that the model's repository brings. Not among `options`,
                 so that no stored collection can ask for it.
 

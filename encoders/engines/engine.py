@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("lexidex")
 
-BACKENDS = ("auto", "torch", "onnx")
-"""What a model is run by. "auto": an export that lies beside the model, was faster than torch when
-it was made, and finds its instructions in this processor; else torch."""
+BACKENDS = ("auto", "torch", "onnx", "kernels")
+"""What a model is run by.
+
+    torch    floats; exact
+    onnx     an export that lies beside the model, in onnxruntime
+    kernels  torch, but linear maps of the layers multiply integers by our kernels, block-sparse
+             ones those of their blocks that are not 0
+    auto     an export that was faster than torch when it was made, if this processor has the
+             instructions that it takes; else torch
+"""
 
 
 class Engine(Protocol):
@@ -48,7 +55,7 @@ def check_backend(name: object) -> str:
 
 
 def find_engine(folder: Path, weights: str, pooling: Pooling, backend: str) -> Engine | None:
-    """What runs the model in `folder`; None for torch.
+    """What runs the model in `folder` without torch; None for torch.
 
     Args:
         folder: of the model.
@@ -61,7 +68,7 @@ def find_engine(folder: Path, weights: str, pooling: Pooling, backend: str) -> E
         MissingDependency: `backend` is "onnx", and there is no onnxruntime.
         ParameterError: `backend` is "onnx", and there is no export, or one of another model.
     """
-    if backend == "torch":
+    if backend in ("torch", "kernels"):
         return None
     exported = find_exported(folder)
     reason = _unsuited(folder, exported, weights, pooling)

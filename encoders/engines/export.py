@@ -59,13 +59,8 @@ def export(
             tolerance, and then nothing is written; `to` exists.
         MissingDependency: onnx or onnxruntime is not installed.
     """
-    from ..masked_lm import MaskedLMEncoder
-
     _check_dependencies()
-    encoder = MaskedLMEncoder(source, backend="torch")
-    sides = _model_sides(encoder)
-    if not sides:
-        raise ParameterError(f"{encoder.folder}: no model there, nothing to export")
+    encoder, sides = checkpoint_models(source)
     target = Path(to)
     in_place = target.exists() and target.resolve() == encoder.folder.resolve()
     if target.exists() and not in_place and any(target.iterdir()):
@@ -86,6 +81,17 @@ def export(
             _swap(made, target)
     places = [target / exported.graph.relative_to(made) for exported in found]
     return [replace(one, graph=place) for one, place in zip(found, places, strict=True)]
+
+
+def checkpoint_models(source: str | PathLike[str]) -> tuple[MaskedLMEncoder, list[ModelSide]]:
+    """A checkpoint run by torch, and a side for each model; ParameterError if it has none."""
+    from ..masked_lm import MaskedLMEncoder
+
+    encoder = MaskedLMEncoder(source, backend="torch")
+    sides = _model_sides(encoder)
+    if not sides:
+        raise ParameterError(f"{encoder.folder}: no model there")
+    return encoder, sides
 
 
 def exports_of(encoder: Encoder) -> list[Exported]:

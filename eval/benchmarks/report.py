@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from . import ablation, build, churn, exact, filters, opening, rank_safe, search, statistics
+from . import ablation, build, churn, encode, exact, filters, opening, rank_safe, search, statistics
 from .engines import ACCURATE, DEFAULT
 from .peers import BASELINE
 from .plot import draw, frontiers
@@ -40,6 +40,10 @@ SECTIONS = (
     Section(ablation.KIND, "What each technique gives", ablation.ABOUT, ablation.tables),
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(encode.KIND, "Encoding", encode.ABOUT, encode.tables),
+    Section(
+        encode.QUALITY, "What faster encoding costs", encode.QUALITY_ABOUT, encode.quality_tables
+    ),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
 

@@ -108,7 +108,7 @@ def benchmark(
         def command(ctx: typer.Context, **options: Any) -> None:
             chosen: Any = {option.name: options.pop(option.name) for option in own}
             as_json, options["real"] = options.pop("as_json"), real
-            with _prepared(peers, _command_line(ctx), **options) as run:
+            with _prepared(peers, command_line(ctx), **options) as run:
                 function(run, **chosen)
             show(run.record.read(), as_json)
 
@@ -208,7 +208,7 @@ def _variants(
     return usable([v for v in wanted if any(name in v.name for name in names)], say)
 
 
-def _command_line(ctx: typer.Context) -> str:
+def command_line(ctx: typer.Context) -> str:
     """The command with every option that differs from its default and changes the figures."""
     words = ["lexidex", "bench", ctx.info_name or ""]
     for option in ctx.command.params:
