@@ -106,20 +106,19 @@ def test_sparse_maps_are_run_sparse(checkpoint, tmp_path):
 
 def test_models_are_pruned_exported_and_shown_on_the_command_line(checkpoint, tmp_path):
     texts = tmp_path / "texts.jsonl"
-    lines = [
-        json.dumps({"id": str(i), "text": text}) for i, text in enumerate(TEXTS) if text.strip()
-    ]
-    texts.write_text("\n".join(lines))
-    run = CliRunner().invoke
+    documents = [{"id": str(i), "text": text} for i, text in enumerate(TEXTS) if text.strip()]
+    texts.write_text("\n".join(map(json.dumps, documents)))
+
+    def run(*arguments):
+        return CliRunner().invoke(app, ["models", *arguments]).stdout
+
     given = ["--texts", str(texts), "--json"]
 
     pruned = run("prune", str(checkpoint), "--to", str(tmp_path / "p"), *given)
     assert json.loads(pruned) == {"model": str(tmp_path / "p"), "sparsity": 0.8, "maps": 4}
     pytest.importorskip("onnxruntime", reason="exports need the extra lexidex[onnx]")
     options = ["--to", str(tmp_path / "e"), "--tolerance", "0.5"]
-    exported = json.loads(
-        run(app, ["models", "export", str(tmp_path / "p"), *options, *given]).stdout
-    )
+    exported = json.loads(run("export", str(tmp_path / "p"), *options, *given))
     assert exported["precision"] == "int8"
     assert exported["agreement"]["texts"] == len(documents)
     shown = json.loads(run("show", str(tmp_path / "e"), "--json"))
