@@ -1,4 +1,4 @@
-"""A masked language model at work: ids in, pooled weights over the vocabulary out."""
+"""A language model at work: ids in, weights out; of the vocabulary, or of positions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +16,12 @@ from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index.vectors import Components, Float32s
 
 from .engines.engine import Engine, check_backend, find_engine
-from .heads import HEAD_WEIGHTS, head_of
+from .heads import HEAD_WEIGHTS, headless
 from .json_file import read_json
-from .projection import Head, Pooling
-from .screened import fastest
+from .lora import adapter_file
+from .networks import network_class
+from .projection import Pooling
+from .scalar_weights import head_files
 from .weights import checksum, tensor_names, weight_files
 
 if TYPE_CHECKING:
@@ -41,21 +42,29 @@ class LanguageModel:
         trust_remote_code: bool = False,
         licence: str | None = None,
         *,
+        head: str = "mlm",
+        adapter: Path | None = None,
         backend: str = "auto",
     ) -> None:
         """Read the settings, and from safetensors files whether they are whole.
 
         Args:
-            folder: config.json and weights of a model for masked language modelling.
+            folder: config.json and weights.
             trust_remote_code: whether code from the model's repository may run.
             licence: what the log says when the weights load.
-            backend: what runs the model, see `lexidex.encoders.engines.engine`.
+            head: one of `lexidex.encoders.networks.NETWORKS`.
+            adapter: a folder with a LoRA adapter, merged into the weights.
+            backend: what runs it, see `lexidex.encoders.engines.engine.BACKENDS`.
 
         Raises:
             CorruptFile: settings or weights are missing or truncated.
             ParameterError: the weights hold no head for masked language modelling.
         """
         self.folder = folder
+        self.head = head
+        self._backend = check_backend(backend)
+        self._engines: dict[Pooling, Engine | None] = {}
+        self._adapter = adapter
         self._trust_remote_code = trust_remote_code
         self._licence = licence
         self._config = read_json(folder / "config.json")
@@ -66,16 +75,16 @@ class LanguageModel:
         self._files = weight_files(folder)
         self._check_head()
         self._loading = threading.Lock()
-        self._loaded: tuple[Any, Head] | None = None
-        self._backend = check_backend(backend)
-        self._engines: dict[Pooling, Engine | None] = {}
+        self._network: Any = None
+        self._is_trained = False
 
     @property
     def identity(self) -> list[Any]:
         """Equal for models with equal settings and weights; reads every byte the first time."""
-        settings = {k: v for k, v in self._config.items() if k not in _INCIDENTAL}
-        weights = [[file.name, file.stat().st_size, checksum(file)] for file in self._files]
-        return [settings, weights]
+        files = head_files(self.folder)
+        if self._adapter is not None:
+            files = [*files, adapter_file(self._adapter), self._adapter / "adapter_config.json"]
+        return model_identity(self.folder, files)
 
     @property
     def digest(self) -> str:
@@ -86,7 +95,7 @@ class LanguageModel:
     def vectors(
         self, texts: Sequence[Sequence[int]], pooling: Pooling
     ) -> list[tuple[Components, Float32s]]:
-        """One vector a text, as (components, values).
+        """One vector a text, as (components, values), by a head that scores the vocabulary.
 
         Args:
             texts: ids of each text, at least one; padded to the longest for the backbone only.
@@ -96,103 +105,113 @@ class LanguageModel:
             CorruptFile: the weights cannot be loaded, or give scores that are not finite.
         """
         engine = self._engine(pooling)
-        if engine is None:
-            pooled = self._pooled_by_torch(texts, pooling)
-        else:
-            pooled = engine.pool(texts, [np.arange(len(text)) for text in texts])
-        highest = pooled.max()
-        if np.isnan(highest) or highest == np.inf:
-            raise CorruptFile(f"{self.folder}: the model gives a score of {highest}")
-        return [_positive(row, pooling) for row in pooled]
+        if engine is not None:
+            return self._vectors_by(engine, texts, pooling)
+        network = self.network()
+        ids, mask = padded(texts, self.padding)
+        found: list[tuple[Components, Float32s]] = network.vectors(ids, mask, pooling)
+        return found
 
-    def network(self) -> Any:
-        """The transformers model, float32; loaded at the first call."""
-        return self._load()[0]
+    def weights(self, texts: Sequence[Sequence[int]], activation: str) -> list[Float32s]:
+        """Weights of the positions of each text, by a scalar head.
+
+        Args:
+            texts: ids of each text, at least one.
+            activation: how scores become weights.
+
+        Raises:
+            CorruptFile: the weights cannot be loaded, or give scores that are not finite.
+        """
+        network = self.network()
+        found = network.weights(*padded(texts, self.padding), activation)
+        return [row[: len(text)] for row, text in zip(found, texts, strict=True)]
+
+    @property
+    def padding(self) -> int:
+        """The id that texts are padded with."""
+        return int(self._config.get("pad_token_id") or 0)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the weights in memory may differ from those in the folder."""
+        return self._is_trained or self._adapter is not None
+
+    def trainable(self) -> Any:
+        """`network`, for somebody who may change it."""
+        if self._backend == "kernels":
+            raise ParameterError("backend: 'kernels'; integers cannot be trained, use 'torch'")
+        self._is_trained = True
+        return self.network()
 
     def run_by(self, engine: Engine, pooling: Pooling) -> None:
         """Let `engine` give the vectors of that pooling from now on."""
         self._engines[pooling] = engine
 
     def _engine(self, pooling: Pooling) -> Engine | None:
-        """What runs the model; None for torch."""
+        """What runs the model without torch, if anything does."""
+        if self.head != "mlm" or self.is_changed:
+            return None
         with self._loading:
             if pooling not in self._engines:
-                weights = self.digest
-                self._engines[pooling] = find_engine(self.folder, weights, pooling, self._backend)
-                if self._engines[pooling] is not None:
+                found = find_engine(self.folder, self.digest, pooling, self._backend)
+                self._engines[pooling] = found
+                if found is not None:
                     self._tell_licence()
             return self._engines[pooling]
 
-    def _pooled_by_torch(self, texts: Sequence[Sequence[int]], pooling: Pooling) -> Float32s:
-        import torch
-
-        model, head = self._load()
-        ids, mask = _padded(texts, model.config.pad_token_id or 0)
-        with torch.inference_mode():
-            states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[mask]
-            pooled: Float32s = head.pool(states, [len(text) for text in texts], pooling).numpy()
-        return pooled
+    def _vectors_by(
+        self, engine: Engine, texts: Sequence[Sequence[int]], pooling: Pooling
+    ) -> list[tuple[Components, Float32s]]:
+        counted = [pooling.positions(text) for text in texts]
+        pooled = np.full((len(texts), self.vocabulary), pooling.empty, dtype=np.float32)
+        some = [row for row, positions in enumerate(counted) if positions.size]
+        if some:
+            pooled[some] = engine.pool([texts[row] for row in some], [counted[row] for row in some])
+        highest = pooled.max()
+        if np.isnan(highest) or highest == np.inf:
+            raise CorruptFile(f"{self.folder}: its export gives a score of {highest}")
+        return pooling.rows(pooled)
 
     def _tell_licence(self) -> None:
         _log.info("%s: licence: %s", self.folder, self._licence or "not stated")
 
-    def _load(self) -> tuple[Any, Head]:
+    def network(self) -> Any:
+        """The torch module, see `lexidex.encoders.networks`; loaded at the first call."""
         with self._loading:
-            if self._loaded is None:
-                model = self._read()
+            if self._network is None:
+                from .backbones import Source
+
+                source = Source(self.folder, self._adapter, self._trust_remote_code)
+                network = network_class(self.head).load(source)
                 if self._backend == "kernels":
                     from .engines.integer_layers import use_integers
 
-                    use_integers(model.base_model)
-                self._loaded = model, fastest(head_of(model))
+                    use_integers(network.model.base_model)
+                self._network = network
                 self._tell_licence()
-            return self._loaded
-
-    def _read(self) -> Any:
-        import torch
-        from transformers import AutoModelForMaskedLM
-
-        try:
-            with _quiet_transformers():
-                model, report = AutoModelForMaskedLM.from_pretrained(
-                    self.folder,
-                    dtype=torch.float32,
-                    trust_remote_code=self._trust_remote_code,
-                    local_files_only=not self._trust_remote_code,
-                    output_loading_info=True,
-                )
-        except MemoryError:
-            raise
-        except Exception as error:  # transformers, torch and safetensors each have their own
-            raise self._unloadable(error) from error
-        if report["missing_keys"]:
-            raise self._headless(sorted(report["missing_keys"]))
-        return model.eval()
-
-    def _unloadable(self, error: Exception) -> CorruptFile | ParameterError:
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        if "trust_remote_code" in str(error):
-            return ParameterError(
-                f"{self.folder}: this model needs code from its repository; read that code, then "
-                "load it with trust_remote_code=True"
-            )
-        return CorruptFile(f"{self.folder}: the model cannot be loaded ({reason})")
+            return self._network
 
     def _check_head(self) -> None:
+        if self.head == "embeddings" or self.head == "scalar":
+            return
         names = tensor_names(self._files)
         wanted = HEAD_WEIGHTS.get(self._config.get("model_type", ""))
-        if names is not None and wanted is not None and wanted not in names:
-            raise self._headless([wanted])
-
-    def _headless(self, missing: list[str]) -> ParameterError:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        return ParameterError(
-            f"{self.folder}: weights are missing: {shown}; without them vectors would be random. A "
-            "checkpoint with a trained masked-language-model head is needed"
-        )
+        known = any(name.endswith(".weight") for name in names)
+        if known and wanted is not None and wanted not in names:
+            raise headless(self.folder, [wanted])
 
 
-def _padded(texts: Sequence[Sequence[int]], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+def model_identity(folder: Path, more: Sequence[Path] = ()) -> list[Any]:
+    """Settings and checksums of a folder's weights, and of more files, as JSON can hold them."""
+    config = read_json(folder / "config.json")
+    settings = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+    files = [*weight_files(folder), *more]
+    return [settings, [[file.name, file.stat().st_size, checksum(file)] for file in files]]
+
+
+def padded(
+    texts: Sequence[Sequence[int] | Components], filler: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids int64 and where there is text bool, both (texts, longest)."""
     import torch
 
@@ -203,26 +222,3 @@ def _padded(texts: Sequence[Sequence[int]], filler: int) -> tuple[torch.Tensor, 
         ids[row, : len(text)] = text
         mask[row, : len(text)] = True
     return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-def _positive(pooled: Float32s, pooling: Pooling) -> tuple[Components, Float32s]:
-    """The terms of one text that have a weight."""
-    components = np.flatnonzero(pooled > 0).astype(np.int32)
-    return components, pooling.finish(pooled[components])
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers from drawing progress bars and reports; what matters is raised instead."""
-    from transformers.utils import logging as untyped
-
-    report: Any = untyped
-    level, bars = report.get_verbosity(), report.is_progress_bar_enabled()
-    report.set_verbosity(logging.CRITICAL)
-    report.disable_progress_bar()
-    try:
-        yield
-    finally:
-        report.set_verbosity(level)
-        if bars:
-            report.enable_progress_bar()

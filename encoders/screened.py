@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .activations import activate_in_place
+from .activations import activate_in_place, least_score
 from .engines.processor import has_wide_integer_products
 from .projection import Head, Pooling, TiledHead
 
@@ -40,13 +40,15 @@ class ScreenedHead:
         """See `Head`."""
         import torch
 
+        least = least_score(pooling.activation)
+        if states.device.type != "cpu" or least == -np.inf:
+            return self.whole.pool(states, lengths, pooling)
         inputs = self.whole.transform(states)
-        found = self._current_screen().candidates(inputs.numpy(), lengths)
+        found = self._current_screen().candidates(inputs.numpy(), lengths, least)
         vocabulary = self.whole.weight.shape[0]
         if sum(terms.size for terms in found) > MOST * vocabulary * len(found):
             return self.whole.pool(states, lengths, pooling)
-        empty = 0.0 if pooling.sums else -np.inf
-        pooled = states.new_full((len(lengths), vocabulary), empty)
+        pooled = states.new_full((len(lengths), vocabulary), pooling.empty)
         ends = np.cumsum([0, *lengths]).tolist()
         for row, ((start, end), terms) in enumerate(zip(pairwise(ends), found, strict=True)):
             picked = torch.from_numpy(terms)
@@ -58,6 +60,12 @@ class ScreenedHead:
             pooling.reduce(scores, reduced)
             pooled[row, picked] = reduced
         return pooled
+
+    def weights(
+        self, states: torch.Tensor, counted: torch.Tensor, pooling: Pooling
+    ) -> torch.Tensor:
+        """See `Head`."""
+        return self.whole.weights(states, counted, pooling)
 
     def _current_screen(self) -> Screen:
         """The screen of the weights as they are: training changes them in place."""

@@ -7,6 +7,7 @@ from tokenizer_config.json.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from tokenizers.processors import TemplateProcessing
 from lexidex.errors import CorruptFile, ParameterError
 
 from .json_file import read_json
+from .recipe import SPECIAL
+from .splitting import Spans, as_spans
 from .weights import checksum
 
 TOKENIZER = "tokenizer.json"
 WORDPIECES = "vocab.txt"
 CONFIG = "tokenizer_config.json"
+FILES = (TOKENIZER, WORDPIECES, CONFIG, "special_tokens_map.json")
+"""What a tokenizer is read from."""
 
 
 class ModelTokenizer:
@@ -68,6 +73,61 @@ class ModelTokenizer:
             found = self._encode([text.encode("utf-8", "replace").decode() for text in texts])
         return [encoding.ids for encoding in found]
 
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, however many, without special tokens."""
+        found = self._unlimited.encode_batch_fast(_valid(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    def words(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[str, int]]]]:
+        """The ids of each text, and its words, each with the position of its first token.
+
+        Words are what the tokenizer's normaliser and pre-tokeniser make of a text, before it cuts
+        them into pieces; words beyond the length at which texts are cut off are not there.
+        """
+        texts = _valid(texts)
+        if self._tokenizer.normalizer is not None:
+            texts = [self._tokenizer.normalizer.normalize_str(text) for text in texts]
+        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=self.special_tokens)
+        return [
+            (encoding.ids, _words(text, encoding))
+            for text, encoding in zip(texts, encoded, strict=True)
+        ]
+
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The ids of the special tokens before a text and after it, where texts get them."""
+        if not self.special_tokens:
+            return [], []
+        ids, middle = self._tokenizer.encode("a").ids, self.pieces(["a"])[0]
+        start = next(i for i in range(len(ids)) if ids[i : i + len(middle)] == middle)
+        return ids[:start], ids[start + len(middle) :]
+
+    def special_ids(self, roles: Sequence[str]) -> tuple[int, ...]:
+        """The ids of tokens by their roles, see `lexidex.encoders.recipe.ROLES`; in order."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        special = {number for number, token in added.items() if token.special}
+        if SPECIAL in roles:
+            return tuple(sorted(special))
+        found = (self.id(name) for role in roles for name in self._named(role))
+        return tuple(sorted({number for number in found if number is not None}))
+
+    def _named(self, role: str) -> list[str]:
+        """What a token of that role may be called; the settings say, or else the usual names."""
+        says = self._config.get(f"{role}_token")
+        if says:
+            return [str(says["content"] if isinstance(says, dict) else says)]
+        return [f"[{role.upper()}]", {"cls": "<s>", "sep": "</s>"}.get(role, f"<{role}>")]
+
+    def room(self, prompt: str = "") -> int | None:
+        """Most tokens of a text beside special ones and the prompt's, at least 1; None for all."""
+        if self.max_length is None:
+            return None
+        return max(self.max_length - self._n_added() - len(self.spans(prompt)), 1)
+
+    def spans(self, text: str) -> Spans:
+        """Where the tokens of a text stand, however many; special ones stand nowhere."""
+        whole = text.encode("utf-8", "replace").decode()  # no half of a surrogate pair
+        return as_spans(self._unlimited.encode(whole, add_special_tokens=False).offsets)
+
     def token(self, component: int) -> str | None:
         """The token with that id, or None."""
         found: str | None = self._tokenizer.id_to_token(component)
@@ -82,6 +142,17 @@ class ModelTokenizer:
     def identity(self) -> list[Any]:
         """Equal for tokenizers that give equal ids."""
         return [checksum(self._file), self._casing(), self.lowercase, self.max_length]
+
+    @cached_property
+    def _unlimited(self) -> Tokenizer:
+        """The tokenizer without a limit; a copy, for limits are a setting and not an argument."""
+        copied = Tokenizer.from_str(self._tokenizer.to_str())
+        copied.no_truncation()
+        return copied
+
+    def _n_added(self) -> int:
+        """Special tokens that each text gets."""
+        return int(self._tokenizer.num_special_tokens_to_add(False)) if self.special_tokens else 0
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         return self._tokenizer.encode_batch_fast(texts, add_special_tokens=self.special_tokens)
@@ -124,7 +195,7 @@ class ModelTokenizer:
         if self.max_length is None:
             self._tokenizer.no_truncation()
             return
-        added = self._tokenizer.num_special_tokens_to_add(False) if self.special_tokens else 0
+        added = self._n_added()
         if self.max_length <= added:
             raise ParameterError(
                 f"max_length: {self.max_length!r}; expected more than the {added} special tokens "
@@ -161,3 +232,23 @@ def _special(config: dict[str, Any], role: str) -> str:
     """The token of that role; tokenizer_config.json has it as a string or as an object."""
     token = config.get(f"{role}_token") or f"[{role.upper()}]"
     return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _valid(texts: Sequence[str]) -> list[str]:
+    """Texts in which half a surrogate pair is a question mark."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def _words(text: str, encoding: Encoding) -> list[tuple[str, int]]:
+    """The words of a text that was normalised, with the positions of their first tokens."""
+    found: list[tuple[str, int]] = []
+    last, start, first, end = None, 0, 0, 0
+    for place, (word, span) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
+        if word != last:
+            if last is not None:
+                found.append((text[start:end].strip(), first))
+            last, start, first = word, span[0], place
+        end = span[1]
+    if last is not None:
+        found.append((text[start:end].strip(), first))
+    return [(word, first) for word, first in found if word]

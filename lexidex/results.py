@@ -11,15 +11,55 @@ from lexidex.index.filters import FacetCount
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage of a document found.
+
+    Attributes:
+        number: among the document's passages, from 0.
+        start, end: where it stands in the document's text, in code points.
+        text: text[start:end], if text or passage was asked for; else None.
+    """
+
+    number: int = 0
+    start: int = 0
+    end: int = 0
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LegScore:
+    """What one leg, sparse or dense search, says of a document and adds to its score.
+
+    Attributes:
+        rank: among the candidates, from 1; equal scores share the best.
+        score: the leg's own.
+        normalised: on the scale of the fusion.
+        weight: the leg's.
+        contribution: to the document's score, which is the sum of its legs' contributions.
+    """
+
+    rank: int
+    score: float
+    normalised: float
+    weight: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A document found. `passage` is the number of its best passage, from 0."""
+    """A document found.
+
+    `passage` is its best: the one that has its score, or adds most to it. `legs` are those of a
+    dense or hybrid search that know the document, by name.
+    """
 
     doc_id: str
     score: float
     title: str | None = None
     text: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    passage: int = 0
+    passage: Passage = Passage()
+    legs: Mapping[str, LegScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +68,7 @@ class Timings:
 
     encode_us: float
     search_us: float
+    fuse_us: float
     fetch_us: float
 
 
@@ -75,7 +116,10 @@ class TermContribution:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a document has its score: `terms`, largest first, add up to `score`."""
+    """Why a document has its score: `terms`, largest first, add up to `score`.
+
+    `passage` is the number of the passage that is explained, from 0.
+    """
 
     doc_id: str
     score: float
@@ -93,9 +137,11 @@ class WriteResult:
         failed: (id, reason) of documents that were left out; the id is "#7" for the document
             in place 7 (from 0) when it has none.
         generation: the generation in which the write is visible.
+        resumed: texts among them whose vectors an earlier run, which was killed, had encoded.
     """
 
     upserted: int = 0
     deleted: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     generation: int = 0
+    resumed: int = 0

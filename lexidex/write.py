@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,9 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
-from .drafting import Drafter, Given
+from .drafting import Drafted, Drafter, Given
+from .passages import PassageParams
+from .resuming import Resumable
 from .snapshot import Snapshot
 
 Progress = Callable[[int], None]
@@ -49,13 +52,17 @@ class Write:
         building: Building,
         *,
         keep: bool = True,
+        resumable: Resumable | None = None,
+        passages: PassageParams | None = None,
     ) -> None:
         """Start from `base`; the caller holds the write lock until the end.
 
-        What a crashed writer left behind is removed first.
+        What a crashed writer left behind is removed first, but for vectors that it has staged.
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
+            resumable: drafts documents, so that a crash costs no vector.
+            passages: what becomes of long documents from now on; None for what did.
         """
         self._storage = storage
         self._base = base
@@ -66,6 +73,8 @@ class Write:
         self._segments: list[SegmentEntry] = []
         self._current: SegmentWriter | None = None
         self._kept = keep
+        self._resumable = resumable
+        self._passages = passages or base.passage_params
         self.upserted = 0
         self.deleted = 0
         self.failed: list[tuple[str, str]] = []
@@ -89,17 +98,34 @@ class Write:
 
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> None:
         """Encode documents and append them; one with a known id replaces that document."""
-        drafter = Drafter(self._encoder, named_by_words(self._base) if self._kept else None)
+        by_words = named_by_words(self._base) if self._kept else None
+        draft = self._resumable.draft if self._resumable else None
+        dense = self._base.dense_drafter()
+        drafter = Drafter(self._encoder, self._passages, by_words, draft, dense)
         self.failed = drafter.failed
-        for kept, vectors in drafter.draft(documents):
-            if kept:
+        for batch in drafter.draft(documents):
+            if batch.documents:
                 self._current = self._current or self._new_segment()
-                self._current.add(kept, vectors)
-                self.upserted += len(kept)
+                self._current.add(batch.documents, batch.vectors, batch.passages)
+                self.upserted += len(batch.documents)
                 if self._current.is_full:
                     self._complete_segment()
             if progress:
                 progress(self.upserted)
+
+    def take(
+        self, ready: Iterable[Drafted], average: float, progress: Progress | None = None
+    ) -> None:
+        """Append documents whose vectors are final; `average` is the length of their passages."""
+        for batch in ready:
+            self._current = self._current or self._new_segment()
+            self._current.add(batch.documents, batch.vectors, batch.passages)
+            self.upserted += len(batch.documents)
+            if self._current.is_full:
+                self._complete_ready(average)
+            if progress:
+                progress(self.upserted)
+        self._complete_ready(average)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take away the documents with these ids; those that are not there are passed over."""
@@ -118,15 +144,21 @@ class Write:
             vocabulary=vocabulary,
             n_terms=n_terms,
             next_segment=self._next_segment,
+            passages=asdict(self._passages),
+            dense=self._base.manifest.dense,
         )
         place = create_log(self._storage, generation)
         write_manifest(self._storage, manifest)
         with suppress(OSError, LexidexError):  # it is committed; the next write sweeps again
             sweep(self._storage, manifest)
+        if self._resumable:
+            self._resumable.commit()
         return manifest, place
 
     def abandon(self) -> None:
         """Remove what was written; what was there before stays. Not for a write that committed."""
+        if self._resumable:
+            self._resumable.stop()
         with suppress(OSError, LexidexError):  # why it is abandoned is the error to tell
             if self._current:
                 self._current.abandon()
@@ -143,9 +175,17 @@ class Write:
         writer = self._current
         older = self._segments
         length = writer.total_length + sum(segment.total_length for segment in older)
-        passages = writer.n_documents + sum(segment.n_passages for segment in older)
+        passages = writer.n_passages + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
-        entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
+        self._append(writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average)))
+
+    def _complete_ready(self, average: float) -> None:
+        """Complete a segment of vectors that are final."""
+        if self._current:
+            self._append(finished(self._current, average * self._current.n_passages))
+
+    def _append(self, entry: SegmentEntry) -> None:
+        """Put a complete segment behind the others; what it replaces in them is deleted."""
         self._current = None
         ids = Segment(self._storage, entry, verify=False).documents.ids()
         self._delete(ids)
@@ -155,7 +195,7 @@ class Write:
         """Mark documents with these ids in the segments so far; how many there were."""
         n_deleted = 0
         for place, entry in enumerate(self._segments):
-            segment = Segment(self._storage, entry, verify=False)
+            segment = Segment(self._storage, entry)
             named = segment.passages_with_ids(ids)
             if named.any():
                 n_deleted += int(named.sum())

@@ -15,19 +15,21 @@ from lexidex.collection import Collection
 from lexidex.documents import Document
 from lexidex.index import Counters
 from lexidex.index.filters import FacetCount
-from lexidex.results import Explanation, Hit, SearchResult, TermContribution, WriteResult
+from lexidex.passages import PassageParams
+from lexidex.results import Explanation, Hit, LegScore, SearchResult, TermContribution
 
 from .backend import Encoded, Found
 from .highlights import Highlight
 
 
 class CollectionSummary(TypedDict):
-    """A collection, as it stands."""
+    """A collection, as it stands; `passages`: what becomes of long documents."""
 
     name: str
     documents: int
     generation: int
     encoder: str
+    passages: PassageParams
 
 
 class CollectionAnswer(CollectionSummary):
@@ -53,14 +55,32 @@ class DocumentAnswer(TypedDict):
     request_id: str
 
 
+class PassageAnswer(TypedDict):
+    """The passage of a document that has its score; `start` and `end` count code points.
+
+    `number`: among the document's passages, from 0.
+    `text`: if the request's `fields` name `passage`.
+    """
+
+    number: int
+    start: int
+    end: int
+    text: NotRequired[str | None]
+
+
 class HitAnswer(TypedDict):
-    """A document found; title, text and metadata if the request's `fields` name them."""
+    """A document found; title, text and metadata if the request's `fields` name them.
+
+    `legs`, of a dense or hybrid search: what each leg that knows the document says of it.
+    """
 
     id: str
     score: float
+    passage: PassageAnswer
     title: NotRequired[str | None]
     text: NotRequired[str | None]
     metadata: NotRequired[Mapping[str, Any]]
+    legs: NotRequired[Mapping[str, LegScore]]
     terms: NotRequired[list[TermContribution]]
     highlights: NotRequired[list[Highlight]]
 
@@ -70,6 +90,7 @@ class TimingsAnswer(TypedDict):
 
     encode_us: float
     search_us: float
+    fuse_us: float
     fetch_us: float
     explain_us: NotRequired[float]
 
@@ -110,14 +131,6 @@ class BatchAnswer(TypedDict):
     timings: TimingsAnswer
     generation: int
     counters: Counters
-    request_id: str
-
-
-class DeleteAnswer(TypedDict):
-    """How many documents were removed, and the generation from which on they are gone."""
-
-    deleted: int
-    generation: int
     request_id: str
 
 
@@ -162,6 +175,7 @@ def summary(name: str, collection: Collection) -> CollectionSummary:
         "documents": len(collection),
         "generation": collection.generation,
         "encoder": collection.encoder.kind,
+        "passages": collection.passages,
     }
 
 
@@ -224,15 +238,6 @@ def batch_answer(
     }
 
 
-def delete_answer(result: WriteResult, request_id: str) -> DeleteAnswer:
-    """One deletion."""
-    return {
-        "deleted": result.deleted,
-        "generation": result.generation,
-        "request_id": request_id,
-    }
-
-
 def explain_answer(explanation: Explanation, generation: int, request_id: str) -> ExplainAnswer:
     """One explanation."""
     return {
@@ -258,13 +263,22 @@ def encode_answer(encoded: Encoded, request_id: str) -> EncodeAnswer:
 
 
 def _hit(hit: Hit, fields: Sequence[str]) -> HitAnswer:
-    answer: HitAnswer = {"id": hit.doc_id, "score": hit.score}
+    passage: PassageAnswer = {
+        "number": hit.passage.number,
+        "start": hit.passage.start,
+        "end": hit.passage.end,
+    }
+    if "passage" in fields:
+        passage["text"] = hit.passage.text
+    answer: HitAnswer = {"id": hit.doc_id, "score": hit.score, "passage": passage}
     if "title" in fields:
         answer["title"] = hit.title
     if "text" in fields:
         answer["text"] = hit.text
     if "metadata" in fields:
         answer["metadata"] = hit.metadata
+    if hit.legs:
+        answer["legs"] = hit.legs
     return answer
 
 
@@ -273,5 +287,6 @@ def _timings(result: SearchResult) -> TimingsAnswer:
     return {
         "encode_us": timings.encode_us,
         "search_us": timings.search_us,
+        "fuse_us": timings.fuse_us,
         "fetch_us": timings.fetch_us,
     }

@@ -23,7 +23,7 @@ from .exported import Agreement, Exported, find_exported, graph_file
 
 if TYPE_CHECKING:
     from ..base import Encoder
-    from ..masked_lm import MaskedLMEncoder
+    from ..learned import LearnedEncoder
     from ..sides import ModelSide
 
 TOLERANCE = {"fp32": 1e-4, "int8": 0.03}
@@ -60,47 +60,62 @@ def export(
         MissingDependency: onnx or onnxruntime is not installed.
     """
     _check_dependencies()
-    encoder, sides = checkpoint_models(source)
+    encoder = with_models(source)
     target = Path(to)
-    in_place = target.exists() and target.resolve() == encoder.folder.resolve()
+    in_place = target.exists() and target.resolve() == encoder.checkpoint.folder.resolve()
     if target.exists() and not in_place and any(target.iterdir()):
         raise ParameterError(f"{target}: exists already; expected a new folder, or the model's own")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        made = Path(scratch) / "checkpoint"
         if not in_place:
-            encoder.save(made)
+            encoder.save(Path(scratch) / "checkpoint")
+            encoder = with_models(Path(scratch) / "checkpoint")
+        whole = encoder.checkpoint.folder
         found = []
-        for side in sides:
-            folder = side.model.folder.relative_to(encoder.folder)
-            found.append(_exported(side, made / folder, texts, int8=int8, tolerance=tolerance))
-        if in_place:
-            for exported in found:
-                _swap(exported.graph.parent, target / exported.graph.parent.relative_to(made))
-        else:
-            _swap(made, target)
-    places = [target / exported.graph.relative_to(made) for exported in found]
-    return [replace(one, graph=place) for one, place in zip(found, places, strict=True)]
+        for number, side in enumerate(model_sides(encoder)):
+            made = Path(scratch) / str(number)
+            exported = _exported(side, made, texts, int8=int8, tolerance=tolerance)
+            graph = graph_file(side.model.folder)
+            _swap(exported.graph.parent, graph.parent)
+            found.append(replace(exported, graph=target / graph.relative_to(whole)))
+        if not in_place:
+            _swap(whole, target)
+    return found
 
 
-def checkpoint_models(source: str | PathLike[str]) -> tuple[MaskedLMEncoder, list[ModelSide]]:
-    """A checkpoint run by torch, and a side for each model; ParameterError if it has none."""
-    from ..masked_lm import MaskedLMEncoder
+def with_models(source: str | PathLike[str]) -> LearnedEncoder:
+    """A checkpoint, run by torch; ParameterError if no model of it can be exported."""
+    from ..learned import LearnedEncoder
 
-    encoder = MaskedLMEncoder(source, backend="torch")
-    sides = _model_sides(encoder)
-    if not sides:
-        raise ParameterError(f"{encoder.folder}: no model there")
-    return encoder, sides
+    encoder = LearnedEncoder(source, backend="torch")
+    if not model_sides(encoder):
+        raise ParameterError(
+            f"{encoder.checkpoint.folder}: no model there with a head for masked language modelling"
+        )
+    return encoder
+
+
+def model_sides(encoder: LearnedEncoder) -> list[ModelSide]:
+    """The sides whose head scores the vocabulary, one for each model in the encoder's folder."""
+    from ..sides import ModelSide
+
+    sides = [s for s in (encoder.documents, encoder.queries) if isinstance(s, ModelSide)]
+    folder = encoder.checkpoint.folder
+    known = {
+        side.model: side
+        for side in reversed(sides)
+        if side.model.head == "mlm" and side.model.folder.is_relative_to(folder)
+    }
+    return list(reversed(known.values()))
 
 
 def exports_of(encoder: Encoder) -> list[Exported]:
     """The exports that lie beside an encoder's models; see `find_exported` for what is raised."""
-    from ..masked_lm import MaskedLMEncoder
+    from ..learned import LearnedEncoder
 
-    if not isinstance(encoder, MaskedLMEncoder):
+    if not isinstance(encoder, LearnedEncoder):
         return []
-    found = [find_exported(side.model.folder) for side in _model_sides(encoder)]
+    found = [find_exported(side.model.folder) for side in model_sides(encoder)]
     return [exported for exported in found if exported is not None]
 
 
@@ -120,7 +135,7 @@ def _exported(
     torch_vectors, torch_seconds = _timed(side, texts)
     file = graph_file(folder)
     file.parent.mkdir(parents=True)
-    onnx.save(bert_graph(bert_weights(model.network()), pooling, int8=int8), file)
+    onnx.save(bert_graph(bert_weights(model.network().model), pooling, int8=int8), file)
     model.run_by(OnnxEngine(file), pooling)
     vectors, seconds = _timed(side, texts)
     agreement = _agreement(torch_vectors, vectors)
@@ -140,14 +155,6 @@ def _exported(
     )
     exported.describe()
     return exported
-
-
-def _model_sides(encoder: MaskedLMEncoder) -> list[ModelSide]:
-    """The sides that have a model, one for each model."""
-    from ..sides import ModelSide
-
-    sides = [s for s in (encoder.documents, encoder.queries) if isinstance(s, ModelSide)]
-    return list({side.model: side for side in reversed(sides)}.values())
 
 
 def _timed(side: ModelSide, texts: Sequence[str]) -> tuple[Vectors, float]:

@@ -51,24 +51,20 @@ def prune(
     Raises:
         ParameterError: see `prune_model`; or no model there, or `to` exists.
     """
-    from .export import checkpoint_models
+    from .export import model_sides, with_models
 
     target = Path(to)
     if target.exists():
         raise ParameterError(f"{target}: exists already; expected a new folder")
-    encoder, sides = checkpoint_models(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    encoder = with_models(source)
     n_maps = 0
+    for side in model_sides(encoder):
+        ids = [text[:LENGTH] for text in side.tokenizer.encode(texts)]
+        n_maps += prune_model(side.model, ids, sparsity)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        made = Path(scratch) / "checkpoint"
-        encoder.save(made)
-        for side in sides:
-            ids = [text[:LENGTH] for text in side.tokenizer.encode(texts)]
-            n_maps += prune_model(side.model, ids, sparsity)
-            side.model.network().save_pretrained(
-                made / side.model.folder.relative_to(encoder.folder)
-            )
-        made.rename(target)
+        encoder.save(Path(scratch) / "checkpoint")
+        (Path(scratch) / "checkpoint").rename(target)
     return n_maps
 
 
@@ -91,7 +87,7 @@ def prune_model(model: LanguageModel, texts: Sequence[Sequence[int]], sparsity: 
     texts = [text for text in texts if len(text)]
     if not texts:
         raise ParameterError("texts: all of them are empty; pruning needs some to fit weights to")
-    backbone = model.network().base_model
+    backbone = model.trainable().model.base_model
     maps = _feed_forward(backbone)
     if not maps:
         raise ParameterError(f"{model.folder}: the model has no feed-forward maps")

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from lexidex.errors import CorruptFile, FormatError, LexidexError
 
+from ..dense import DenseIndex, DenseRows
 from . import layout
 from .change import decode_change
 from .deletions import mark_deleted, read_deletions
@@ -128,19 +129,22 @@ def _rebuild(
 ) -> SegmentEntry | None:
     """The segment written anew where all that it is made from is sound."""
     sources = [file for file in entry.files if file.name.endswith(_SOURCES)]
-    if entry.deletions:
-        sources.append(entry.deletions)
-    if _damaged(storage, sources) or len(sources) < len(_SOURCES):
+    dense = [file for file in entry.files if file.name.endswith(f"/{layout.DENSE}")]
+    beside = [*dense, *([entry.deletions] if entry.deletions else [])]
+    if _damaged(storage, [*sources, *beside]) or len(sources) < len(_SOURCES):
         return None
-    documents, starts = read_documents(storage, entry)
+    documents, passages = read_documents(storage, entry)
+    for file in dense:
+        where = f"{storage.location}/{file.name}"
+        index = DenseIndex.read(storage.view(file.name), where)
+        passages = passages.with_dense(DenseRows.of_index(index))
     vectors = read_vectors(storage, entry.name)
-    counts = np.diff(starts)
     name = layout.merged_segment(manifest.next_segment + number)
     writer = SegmentWriter(storage, name)
     for first, batch in documents.batches():
         last = first + len(batch)
-        rows = vectors[int(starts[first]) : int(starts[last])]
-        writer.add(batch, rows, counts[first:last].tolist())
+        rows = vectors[int(passages.starts[first]) : int(passages.starts[last])]
+        writer.add(batch, rows, passages.between(first, last))
     # The writer's own deletions are those of repeated ids; the entry's include them.
     made = replace(writer.finish(lambda drafts: drafts), total_length=entry.total_length)
     deleted = read_deletions(storage, entry)

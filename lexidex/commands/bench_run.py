@@ -128,6 +128,16 @@ def chosen_names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def teller(quiet: bool) -> Callable[[str], None]:
+    """What tells a person on stderr how far a benchmark is."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            err.print(line, highlight=False, markup=False)
+
+    return say
+
+
 def show(lines: list[Line], as_json: bool) -> None:
     """Lines as JSON for programs, or their tables for people."""
     from lexidex.eval.benchmarks.report import tables_of
@@ -170,10 +180,7 @@ def _prepared(
     from lexidex.eval.benchmarks.record import Record, facts
     from lexidex.eval.benchmarks.workload import prepare_workload
 
-    def say(line: str) -> None:
-        if not quiet:
-            err.print(line, highlight=False, markup=False)
-
+    say = teller(quiet)
     if to:
         to.open("a", encoding="utf-8").close()  # an error here, and not when all is measured
     with tempfile.TemporaryDirectory() as scratch:
@@ -215,7 +222,9 @@ def command_line(ctx: typer.Context) -> str:
         value = ctx.params.get(option.name or "")
         if option.name in _NOT_SHOWN or value == option.default or value is None:
             continue
-        if isinstance(value, bool):
+        if option.param_type_name == "argument":
+            words.append(shlex.quote(str(value)))
+        elif isinstance(value, bool):
             words.append(option.opts[0] if value else option.secondary_opts[0])
         else:
             words += [option.opts[0], shlex.quote(str(value))]

@@ -13,7 +13,7 @@ from lexidex.cli import app
 from lexidex.encoders import load_encoder
 from lexidex.encoders.engines import integer_layers, pruning
 from lexidex.encoders.engines.maps import BlockSparseMap, DenseMap, block_density
-from lexidex.encoders.masked_lm import MaskedLMEncoder
+from lexidex.encoders.learned import LearnedEncoder
 from lexidex.errors import ParameterError
 
 from ..checkpoints import TEXTS, write_sentence_transformers
@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory):
 
 
 def feed_forward(folder):
-    model = MaskedLMEncoder(folder, backend="torch").documents.model.network()
+    model = LearnedEncoder(folder, backend="torch").documents.model.network().model
     return [
         part.weight.detach().numpy() for part in pruning._feed_forward(model.base_model).values()
     ]
@@ -76,7 +76,7 @@ def test_a_share_that_is_none_is_refused_and_nothing_written(checkpoint, tmp_pat
 def test_what_cannot_be_pruned_is_told(checkpoint, tmp_path):
     with pytest.raises(ParameterError, match=r"model: exists already"):
         pruning.prune(checkpoint, checkpoint, TEXTS, 0.5)
-    encoder = MaskedLMEncoder(checkpoint, backend="torch")
+    encoder = LearnedEncoder(checkpoint, backend="torch")
     with pytest.raises(ParameterError, match="all of them are empty"):
         pruning.prune_model(encoder.documents.model, [[]], 0.5)
 
@@ -94,9 +94,9 @@ def test_our_kernels_run_a_model(checkpoint):
 
 def test_sparse_maps_are_run_sparse(checkpoint, tmp_path):
     pruning.prune(checkpoint, tmp_path / "pruned", TEXTS, 0.8)
-    encoder = MaskedLMEncoder(tmp_path / "pruned", backend="kernels")
+    encoder = LearnedEncoder(tmp_path / "pruned", backend="kernels")
     encoder.encode_documents(["a"])
-    modules = encoder.documents.model.network().base_model.modules()
+    modules = encoder.documents.model.network().model.base_model.modules()
     kinds = [type(m._map) for m in modules if isinstance(m, integer_layers.IntegerLinear)]
     assert kinds.count(BlockSparseMap) == 4
     assert kinds.count(DenseMap) == 8
