@@ -89,6 +89,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("workers")
     with Collection.create(made / "birds") as birds:
         birds.upsert([{"id": "owl", "text": "A bird of the night."}])
+        birds.warm_up()  # so that kernels are compiled once, and not by each process
     return made
 
 
