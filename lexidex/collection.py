@@ -158,6 +158,11 @@ class Collection:
         return self._snapshot.passage_params
 
     @property
+    def dense_lower_bound(self) -> float | None:
+        """The least score of a dense search: -1 for cosines; None where there is no such bound."""
+        return self._snapshot.dense_lower_bound
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
@@ -298,7 +303,7 @@ class Collection:
         Searches and writes go on meanwhile, by the old encoder; documents that are written then
         are encoded, too, before the change. When this fails, or the process dies, the collection
         stays as it is, and what was encoded is taken over by the next call with that encoder.
-        Where the collection has this encoder already, nothing is done.
+        Dense vectors are kept. Where the collection has this encoder already, nothing is done.
 
         Args:
             encoder: see `create`.
@@ -319,7 +324,7 @@ class Collection:
         chosen = _encoder(encoder)
         if chosen.kind == "vectors":
             raise ParameterError(
-                'encoder: "vectors" encodes nothing; put documents that bring theirs'
+                'encoder: "vectors" encodes nothing; replace documents by some that bring theirs'
             )
         params = passages_for(passages, chosen)
         same = chosen.fingerprint == self.encoder.fingerprint
