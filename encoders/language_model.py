@@ -69,6 +69,7 @@ class LanguageModel:
         self._check_head()
         self._loading = threading.Lock()
         self._network: Any = None
+        self._device = "cpu"
         self._is_trained = False
 
     @property
@@ -110,6 +111,13 @@ class LanguageModel:
         found = network.weights(*padded(texts, self.padding), activation)
         return [row[: len(text)] for row, text in zip(found, texts, strict=True)]
 
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        with self._loading:
+            self._device = device
+            if self._network is not None:
+                self._network.to(device)
+
     @property
     def padding(self) -> int:
         """The id that texts are padded with."""
@@ -132,7 +140,7 @@ class LanguageModel:
                 from .backbones import Source
 
                 source = Source(self.folder, self._adapter, self._trust_remote_code)
-                self._network = network_class(self._head).load(source)
+                self._network = network_class(self._head).load(source).to(self._device)
                 _log.info("%s: licence: %s", self.folder, self._licence or "not stated")
             return self._network
 

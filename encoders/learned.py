@@ -239,6 +239,19 @@ class LearnedEncoder(Encoder):
     def token_spans(self, text: str) -> Spans:
         return self._documents.tokenizer.spans(text)
 
+    def devices(self) -> list[str]:
+        import torch
+
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
+
+    def use_device(self, device: str) -> None:
+        if device != "cpu":
+            gpus = [gpu for gpu in self.devices() if gpu != "cpu"]
+            if device not in (*gpus, *("cuda" for _ in gpus[:1])):
+                known = ", ".join(["cpu", *gpus])
+                raise ParameterError(f"device: {device!r}; this machine has {known}")
+        self._assembly.use_device(device)
+
     def encode_documents(self, texts: Texts) -> Vectors:
         """Document vectors, csr_array (len(texts), dim).
 

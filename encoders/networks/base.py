@@ -43,6 +43,11 @@ class Network(nn.Module):
         ).last_hidden_state
         return found
 
+    def placed(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
+        """Tensors where the network's parameters are."""
+        device = next(self.parameters()).device
+        return [tensor.to(device) for tensor in tensors]
+
     def write(self, folder: Path) -> None:
         """Write config.json and all weights into `folder`, which `load` reads back."""
         with quiet_transformers():
@@ -75,10 +80,11 @@ class VocabularyNetwork(Network):
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         """`expand` without gradients and large arrays: (components, values) of each text."""
+        ids, mask = self.placed(ids, mask)
         with torch.inference_mode():
             counted = pooling.counted(ids, mask)
             states = self.states(ids, mask)[counted]
-            pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).numpy()
+            pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).cpu().numpy()
         self.check_finite(pooled)
         least = 0.0 if pooling.sums else least_score(pooling.activation)
         rows: Rows = []

@@ -67,11 +67,13 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
         return weights * self._quality(states)
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
+        ids, mask = self.placed(ids, mask)
         with torch.inference_mode():
             states = self.states(ids, mask)
             counted = pooling.counted(ids, mask)
             lengths = counted.sum(1).tolist()
-            pooled = (self._pool(states[counted], lengths, pooling) * self._quality(states)).numpy()
+            weights = self._pool(states[counted], lengths, pooling) * self._quality(states)
+            pooled = weights.cpu().numpy()
         self.check_finite(pooled)
         rows: Rows = []
         for row in pooled:
