@@ -11,6 +11,7 @@ DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "docs/ENCODERS.md",
     "docs/FORMAT.md",
     "docs/FILTERS.md",
     "docs/FUSION.md",
@@ -64,6 +65,14 @@ def test_every_method_of_fusion_is_described():
 
     text = (ROOT / "docs" / "FUSION.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([\w-]+)`", text, re.M) == list(METHODS)
+
+
+def test_every_preset_of_an_encoder_is_described():
+    from lexidex.encoders.presets import PRESETS
+
+    text = (ROOT / "docs" / "ENCODERS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[\w`, +-]+`) \| `[a-z]", text, re.M)
+    assert re.findall(r"`([\w-]+)`", " ".join(rows)) == list(PRESETS)
 
 
 def test_every_command_is_in_the_readme():
