@@ -159,12 +159,12 @@ class LearnedEncoder(Encoder):
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
         self._place, self._revision, folder = _locate(fspath(path), revision, trust_remote_code)
-        checkpoint = read_checkpoint(folder, lambda name: _locate(name, None, False)[2])
+        checkpoint = read_checkpoint(folder, _folder_of)
         self._query_place = self._query_revision = None
         if query_path is not None:
             where = _locate(fspath(query_path), query_revision, trust_remote_code)
             self._query_place, self._query_revision, folder = where
-            checkpoint = replace(checkpoint, queries=read_checkpoint(folder).queries)
+            checkpoint = replace(checkpoint, queries=read_checkpoint(folder, _folder_of).queries)
         self._checkpoint = self._overrides.apply(checkpoint)
         self._assembly = Assembly(
             self._checkpoint, expansion_delimiter, batch_tokens, trust_remote_code
@@ -296,6 +296,11 @@ def _locate(
         return str(folder), None, folder
     folder = fetch(name, revision, code=trust_remote_code)
     return name, folder.name, folder
+
+
+def _folder_of(name: str, revision: str | None) -> Path:
+    """The folder of a model that another one builds on."""
+    return _locate(name, revision, trust_remote_code=False)[2]
 
 
 def _is_count(number: object) -> bool:

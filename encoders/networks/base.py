@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -48,6 +50,23 @@ class Network(nn.Module):
         with quiet_transformers():
             self.model.save_pretrained(folder)
 
+    def moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor where the parameters are."""
+        return tensor.to(next(self.parameters()).device)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """No gradients and no dropout, in the midst of training too."""
+        was_training = self.training
+        if was_training:
+            self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            if was_training:
+                self.train()
+
     def check_finite(self, weights: Float32s) -> None:
         """CorruptFile where the model gives what no vector can hold."""
         highest = weights.max(initial=-np.inf)
@@ -75,10 +94,11 @@ class VocabularyNetwork(Network):
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         """`expand` without gradients and large arrays: (components, values) of each text."""
-        with torch.inference_mode():
+        with self.encoding():
+            ids, mask = self.moved(ids), self.moved(mask)
             counted = pooling.counted(ids, mask)
             states = self.states(ids, mask)[counted]
-            pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).numpy()
+            pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).cpu().numpy()
         self.check_finite(pooled)
         least = 0.0 if pooling.sums else least_score(pooling.activation)
         rows: Rows = []
