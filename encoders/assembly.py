@@ -58,6 +58,11 @@ class Assembly:
                 "take an expansion, after some text that is not empty"
             )
 
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        for model in self._models.values():
+            model.use_device(device)
+
     def sides(self, vocabulary: Vocabulary) -> tuple[Side, Side]:
         """The document and the query side; one object where they do the same.
 

@@ -69,17 +69,16 @@ class LanguageModel:
         self._check_head()
         self._loading = threading.Lock()
         self._network: Any = None
+        self._device = "cpu"
         self._is_trained = False
 
     @property
     def identity(self) -> list[Any]:
         """Equal for models with equal settings and weights; reads every byte the first time."""
-        settings = {k: v for k, v in self._config.items() if k not in _INCIDENTAL}
-        files = [*self._files, *head_files(self.folder)]
+        files = head_files(self.folder)
         if self._adapter is not None:
-            files += [adapter_file(self._adapter), self._adapter / "adapter_config.json"]
-        weights = [[file.name, file.stat().st_size, checksum(file)] for file in files]
-        return [settings, weights]
+            files = [*files, adapter_file(self._adapter), self._adapter / "adapter_config.json"]
+        return model_identity(self.folder, files)
 
     def vectors(
         self, texts: Sequence[Sequence[int]], pooling: Pooling
@@ -112,6 +111,13 @@ class LanguageModel:
         found = network.weights(*padded(texts, self.padding), activation)
         return [row[: len(text)] for row, text in zip(found, texts, strict=True)]
 
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        with self._loading:
+            self._device = device
+            if self._network is not None:
+                self._network.to(device)
+
     @property
     def padding(self) -> int:
         """The id that texts are padded with."""
@@ -134,7 +140,7 @@ class LanguageModel:
                 from .backbones import Source
 
                 source = Source(self.folder, self._adapter, self._trust_remote_code)
-                self._network = network_class(self._head).load(source)
+                self._network = network_class(self._head).load(source).to(self._device)
                 _log.info("%s: licence: %s", self.folder, self._licence or "not stated")
             return self._network
 
@@ -147,6 +153,14 @@ class LanguageModel:
             raise headless(self.folder, [wanted])
         if self._head in ("scalar", "epic") and not has_layers(self.folder):
             raise headless(self.folder, ["scalar head"])
+
+
+def model_identity(folder: Path, more: Sequence[Path] = ()) -> list[Any]:
+    """Settings and checksums of a folder's weights, and of more files, as JSON can hold them."""
+    config = read_json(folder / "config.json")
+    settings = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+    files = [*weight_files(folder), *more]
+    return [settings, [[file.name, file.stat().st_size, checksum(file)] for file in files]]
 
 
 def padded(

@@ -32,8 +32,9 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
-from .drafting import Drafter, Given
+from .drafting import Drafted, Drafter, Given
 from .passages import PassageParams
+from .resuming import Resumable
 from .snapshot import Snapshot
 
 Progress = Callable[[int], None]
@@ -51,33 +52,41 @@ class Write:
         building: Building,
         *,
         keep: bool = True,
+        resumable: Resumable | None = None,
         passages: PassageParams | None = None,
+        name: Callable[[int], str] = layout.new_segment,
     ) -> None:
-        """Start from `base`; the caller holds the write lock until the end.
-
-        What a crashed writer left behind is removed first.
+        """Start from `base`.
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
+            resumable: drafts documents, so that a crash costs no vector.
             passages: what becomes of long documents from now on; None for what did.
+            name: of a segment with a number.
         """
         self._storage = storage
         self._base = base
         self._encoder = encoder
         self._building = building
+        self._name = name
         self._number = base.manifest.number + 1
         self._next_segment = base.manifest.next_segment
         self._segments: list[SegmentEntry] = []
         self._current: SegmentWriter | None = None
         self._kept = keep
+        self._resumable = resumable
         self._passages = passages or base.passage_params
         self.upserted = 0
         self.deleted = 0
         self.failed: list[tuple[str, str]] = []
-        sweep(storage, base.manifest)
 
     def start(self) -> None:
-        """Make segments and deletions of what the log holds."""
+        """Make segments and deletions of what the log holds.
+
+        The caller holds the write lock from now on. What a crashed writer left behind is removed
+        first, but for vectors that it has staged.
+        """
+        sweep(self._storage, self._base.manifest)
         if not self._kept:
             return
         manifest = self._base.manifest
@@ -95,7 +104,9 @@ class Write:
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> None:
         """Encode documents and append them; one with a known id replaces that document."""
         by_words = named_by_words(self._base) if self._kept else None
-        drafter = Drafter(self._encoder, self._passages, by_words)
+        draft = self._resumable.draft if self._resumable else None
+        dense = self._base.dense_drafter()
+        drafter = Drafter(self._encoder, self._passages, by_words, draft, dense)
         self.failed = drafter.failed
         for batch in drafter.draft(documents):
             if batch.documents:
@@ -107,10 +118,30 @@ class Write:
             if progress:
                 progress(self.upserted)
 
+    def take(
+        self, ready: Iterable[Drafted], average: float, progress: Progress | None = None
+    ) -> None:
+        """Append documents whose vectors are final; `average` is the length of their passages."""
+        for batch in ready:
+            self._current = self._current or self._new_segment()
+            self._current.add(batch.documents, batch.vectors, batch.passages)
+            self.upserted += len(batch.documents)
+            if self._current.is_full:
+                self._complete_ready(average)
+            if progress:
+                progress(self.upserted)
+        self._complete_ready(average)
+
     def delete(self, ids: Sequence[str]) -> None:
         """Take away the documents with these ids; those that are not there are passed over."""
         self._complete_segment()
         self.deleted += self._delete(pa.array(ids, pa.large_string()))
+
+    def rebase(self, base: Snapshot) -> None:
+        """Go on from a later snapshot; the caller holds the write lock from now on."""
+        self._base = base
+        self._number = base.manifest.number + 1
+        self._next_segment = max(self._next_segment, base.manifest.next_segment)
 
     def commit(self, generation: int) -> tuple[Manifest, Place]:
         """Write what is missing and make it the newest manifest, as of a generation."""
@@ -125,24 +156,33 @@ class Write:
             n_terms=n_terms,
             next_segment=self._next_segment,
             passages=asdict(self._passages),
+            dense=self._base.manifest.dense,
         )
         place = create_log(self._storage, generation)
         write_manifest(self._storage, manifest)
         with suppress(OSError, LexidexError):  # it is committed; the next write sweeps again
             sweep(self._storage, manifest)
+        if self._resumable:
+            self._resumable.commit()
         return manifest, place
 
     def abandon(self) -> None:
         """Remove what was written; what was there before stays. Not for a write that committed."""
+        if self._resumable:
+            self._resumable.stop()
         with suppress(OSError, LexidexError):  # why it is abandoned is the error to tell
             if self._current:
                 self._current.abandon()
             sweep(self._storage, self._base.manifest)
 
+    def stop(self) -> None:
+        """Give up the segment that is being made, and nothing else; needs no lock."""
+        if self._current:
+            self._current.abandon()
+
     def _new_segment(self) -> SegmentWriter:
         self._next_segment += 1
-        name = layout.new_segment(self._next_segment - 1)
-        return SegmentWriter(self._storage, name, self._building)
+        return SegmentWriter(self._storage, self._name(self._next_segment - 1), self._building)
 
     def _complete_segment(self) -> None:
         if self._current is None:
@@ -152,7 +192,15 @@ class Write:
         length = writer.total_length + sum(segment.total_length for segment in older)
         passages = writer.n_passages + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
-        entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
+        self._append(writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average)))
+
+    def _complete_ready(self, average: float) -> None:
+        """Complete a segment of vectors that are final."""
+        if self._current:
+            self._append(finished(self._current, average * self._current.n_passages))
+
+    def _append(self, entry: SegmentEntry) -> None:
+        """Put a complete segment behind the others; what it replaces in them is deleted."""
         self._current = None
         ids = Segment(self._storage, entry, verify=False).documents.ids()
         self._delete(ids)
@@ -162,7 +210,7 @@ class Write:
         """Mark documents with these ids in the segments so far; how many there were."""
         n_deleted = 0
         for place, entry in enumerate(self._segments):
-            segment = Segment(self._storage, entry, verify=False)
+            segment = Segment(self._storage, entry)
             named = segment.passages_with_ids(ids)
             if named.any():
                 n_deleted += int(named.sum())

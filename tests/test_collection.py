@@ -140,8 +140,8 @@ def test_a_bad_document_is_left_out_and_named(collection):
         ("#2", "field 'id' is missing"),
         (
             "y",
-            "unknown field 'txt'; a document has id, title, text, metadata, vector, passages "
-            "(your own fields go under metadata)",
+            "unknown field 'txt'; a document has id, title, text, metadata, vector, dense, "
+            "passages (your own fields go under metadata)",
         ),
     ]
 

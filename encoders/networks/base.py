@@ -45,14 +45,15 @@ class Network(nn.Module):
         ).last_hidden_state
         return found
 
+    def placed(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
+        """Tensors where the network's parameters are."""
+        device = next(self.parameters()).device
+        return [tensor.to(device) for tensor in tensors]
+
     def write(self, folder: Path) -> None:
         """Write config.json and all weights into `folder`, which `load` reads back."""
         with quiet_transformers():
             self.model.save_pretrained(folder)
-
-    def moved(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A tensor where the parameters are."""
-        return tensor.to(next(self.parameters()).device)
 
     @contextmanager
     def encoding(self) -> Iterator[None]:
@@ -94,8 +95,8 @@ class VocabularyNetwork(Network):
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         """`expand` without gradients and large arrays: (components, values) of each text."""
+        ids, mask = self.placed(ids, mask)
         with self.encoding():
-            ids, mask = self.moved(ids), self.moved(mask)
             counted = pooling.counted(ids, mask)
             states = self.states(ids, mask)[counted]
             pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).cpu().numpy()

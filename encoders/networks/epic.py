@@ -67,8 +67,8 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
         return weights * self._quality(states)
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
+        ids, mask = self.placed(ids, mask)
         with self.encoding():
-            ids, mask = self.moved(ids), self.moved(mask)
             states, counted = self.states(ids, mask), pooling.counted(ids, mask)
             weights = self._pool(states[counted], counted.sum(1).tolist(), pooling)
             pooled = (weights * self._quality(states)).cpu().numpy()

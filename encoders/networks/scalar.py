@@ -50,9 +50,9 @@ class ScalarNetwork(Network):
 
     def weights(self, ids: torch.Tensor, mask: torch.Tensor, activation: str) -> Float32s:
         """`weigh` without gradients."""
+        ids, mask = self.placed(ids, mask)
         with self.encoding():
-            weights = self.weigh(self.moved(ids), self.moved(mask), activation)
-            found: Float32s = weights.cpu().numpy()
+            found: Float32s = self.weigh(ids, mask, activation).cpu().numpy()
         self.check_finite(found)
         return found
 

@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 
 from lexidex.errors import LexidexError, ParameterError
 
-from .bench_run import Run, benchmark, chosen_names
-from .output import write_file
+from .bench_run import Run, benchmark, chosen_names, command_line, show, teller
+from .output import AsJson, Quiet, write_file
 
 _DRAWINGS = "benchmarks"
 """The folder beside the page that holds its drawings, and in `docs` the recorded lines."""
@@ -101,6 +101,15 @@ def open_(run: Run) -> None:
     run_open(run.workload, run.built_file(), run.record)
 
 
+@bench.command("open-collection")
+@benchmark()
+def open_collection(run: Run) -> None:
+    """Opening a whole collection: what each first use takes, in time and memory."""
+    from lexidex.eval.benchmarks.collection_opening import run_collection_opening
+
+    run_collection_opening(run.workload, record=run.record, say=run.say)
+
+
 @bench.command()
 @benchmark()
 def ablation(
@@ -171,6 +180,63 @@ def real(run: Run) -> None:
         say=run.say,
         tasks=TASKS[:2],
     )
+
+
+@bench.command()
+def passages(
+    ctx: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Judged long documents: a BEIR folder, or JSON lines of query, title and text."
+        ),
+    ],
+    encoder: Annotated[str, typer.Option(help="As `lexidex index` takes it.")] = "bm25",
+    tokens: Annotated[str, typer.Option(help="Sizes of a passage, by commas.")] = "100,200",
+    overlaps: Annotated[str, typer.Option(help="Tokens that they repeat, by commas.")] = "0,32",
+    by_title: Annotated[
+        bool, typer.Option("--by-title", help="Join the texts of one title to one document.")
+    ] = False,
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Draw as many of the pairs' queries; default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 7,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Long documents whole, cut off, split, and as one vector of all: results and size."""
+    from lexidex.encoders import load_encoder
+    from lexidex.eval.benchmarks.passages import run_passages
+    from lexidex.eval.benchmarks.record import Record, facts
+    from lexidex.eval.benchmarks.workload import Workload
+    from lexidex.eval.pairs import read_documents
+
+    documents, judged = read_documents(data, by_title=by_title, n_queries=queries, seed=seed)
+    name = data.name if data.is_dir() else data.absolute().parent.name
+    workload = Workload(Path(), len(documents), len(judged.qrels), seed, name)
+    described = facts(workload, [], 1, command_line(ctx)) | {"judged": True}
+    record = Record(described, to)
+    run_passages(
+        documents,
+        judged,
+        load_encoder(encoder),
+        _numbers("--tokens", tokens, 1),
+        _numbers("--overlaps", overlaps, 0),
+        record=record,
+        say=teller(quiet),
+    )
+    show(record.read(), as_json)
+
+
+def _numbers(option: str, text: str, least: int) -> list[int]:
+    """The integers of an option that takes several."""
+    names = chosen_names(text)
+    if not names or not all(name.isdecimal() and int(name) >= least for name in names):
+        raise ParameterError(f"{option}: {text!r}; expected integers from {least}, by commas")
+    return [int(name) for name in names]
 
 
 @bench.command()

@@ -108,7 +108,7 @@ def benchmark(
         def command(ctx: typer.Context, **options: Any) -> None:
             chosen: Any = {option.name: options.pop(option.name) for option in own}
             as_json, options["real"] = options.pop("as_json"), real
-            with _prepared(peers, _command_line(ctx), **options) as run:
+            with _prepared(peers, command_line(ctx), **options) as run:
                 function(run, **chosen)
             show(run.record.read(), as_json)
 
@@ -126,6 +126,16 @@ def benchmark(
 def chosen_names(text: str) -> list[str]:
     """The parts of an option that takes several, by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """What tells a person on stderr how far a benchmark is."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            err.print(line, highlight=False, markup=False)
+
+    return say
 
 
 def show(lines: list[Line], as_json: bool) -> None:
@@ -170,10 +180,7 @@ def _prepared(
     from lexidex.eval.benchmarks.record import Record, facts
     from lexidex.eval.benchmarks.workload import prepare_workload
 
-    def say(line: str) -> None:
-        if not quiet:
-            err.print(line, highlight=False, markup=False)
-
+    say = teller(quiet)
     if to:
         to.open("a", encoding="utf-8").close()  # an error here, and not when all is measured
     with tempfile.TemporaryDirectory() as scratch:
@@ -208,14 +215,16 @@ def _variants(
     return usable([v for v in wanted if any(name in v.name for name in names)], say)
 
 
-def _command_line(ctx: typer.Context) -> str:
+def command_line(ctx: typer.Context) -> str:
     """The command with every option that differs from its default and changes the figures."""
     words = ["lexidex", "bench", ctx.info_name or ""]
     for option in ctx.command.params:
         value = ctx.params.get(option.name or "")
         if option.name in _NOT_SHOWN or value == option.default or value is None:
             continue
-        if isinstance(value, bool):
+        if option.param_type_name == "argument":
+            words.append(shlex.quote(str(value)))
+        elif isinstance(value, bool):
             words.append(option.opts[0] if value else option.secondary_opts[0])
         else:
             words += [option.opts[0], shlex.quote(str(value))]

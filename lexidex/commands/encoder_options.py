@@ -1,4 +1,4 @@
-"""Which encoder a command uses, and its options."""
+"""Which encoder a command uses, its options, and what becomes of long documents."""
 
 from __future__ import annotations
 
@@ -43,6 +43,16 @@ Prune = Annotated[
 
 PruneQueries = Annotated[
     str | None, typer.Option(help="Which values of query vectors are kept, as --prune.")
+]
+
+
+Passages = Annotated[
+    str | None,
+    typer.Option(
+        help="What becomes of long documents: split (several passages), max (one vector of all) or "
+        "truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: split what the "
+        "encoder would cut off."
+    ),
 ]
 
 
