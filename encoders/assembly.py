@@ -28,6 +28,7 @@ class Assembly:
         delimiter: str | None = None,
         batch_tokens: int = 1024,
         trust_remote_code: bool = False,
+        backend: str = "auto",
     ) -> None:
         """Take a checkpoint.
 
@@ -36,6 +37,7 @@ class Assembly:
             delimiter: what stands between a document's text and its expansion.
             batch_tokens: tokens that pass through a model together.
             trust_remote_code: whether code from the model's repository may run.
+            backend: what runs models.
 
         Raises:
             ParameterError: documents have words for terms and queries tokens; or an expansion for
@@ -45,6 +47,7 @@ class Assembly:
         self._delimiter = delimiter
         self._batch_tokens = batch_tokens
         self._trust_remote_code = trust_remote_code
+        self._backend = backend
         self._models: dict[tuple[Path, Path | None, str], LanguageModel] = {}
         documents, queries = checkpoint.documents.recipe, checkpoint.queries.recipe
         if documents.terms != queries.terms:
@@ -137,6 +140,7 @@ class Assembly:
                 self._checkpoint.licence,
                 head=head,
                 adapter=spec.adapter,
+                backend=self._backend,
             )
         return self._models[known]
 

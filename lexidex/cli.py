@@ -23,6 +23,7 @@ from lexidex.commands.encode import encode
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.export import export, import_
 from lexidex.commands.index import index
+from lexidex.commands.models import models
 from lexidex.commands.output import err
 from lexidex.commands.reencode import reencode
 from lexidex.commands.search import explain, search
@@ -56,6 +57,7 @@ app.command("import")(import_)
 app.command()(tune)
 app.command()(serve)
 app.command()(demo)
+app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 
 

@@ -14,7 +14,6 @@ from torch import nn
 from lexidex.errors import CorruptFile
 from lexidex.index.vectors import Components, Float32s
 
-from ..activations import least_score
 from ..backbones import Source, quiet_transformers
 from ..projection import Head, Pooling
 
@@ -101,9 +100,4 @@ class VocabularyNetwork(Network):
             states = self.states(ids, mask)[counted]
             pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).cpu().numpy()
         self.check_finite(pooled)
-        least = 0.0 if pooling.sums else least_score(pooling.activation)
-        rows: Rows = []
-        for row in pooled:
-            components = np.flatnonzero(row > least).astype(np.int32)
-            rows.append((components, pooling.finish(row[components])))
-        return rows
+        return pooling.rows(pooled)

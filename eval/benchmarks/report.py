@@ -16,6 +16,7 @@ from . import (
     build,
     churn,
     collection_opening,
+    encode,
     exact,
     filters,
     opening,
@@ -59,6 +60,10 @@ SECTIONS = (
         collection_opening.tables,
     ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(encode.KIND, "Encoding", encode.ABOUT, encode.tables),
+    Section(
+        encode.QUALITY, "What faster encoding costs", encode.QUALITY_ABOUT, encode.quality_tables
+    ),
     Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
     Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),

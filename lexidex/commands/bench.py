@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from lexidex.errors import LexidexError, ParameterError
 
+from .bench_encode import encode
 from .bench_run import Run, benchmark, chosen_names, command_line, show, teller
 from .output import AsJson, Quiet, write_file
 
@@ -33,6 +34,9 @@ bench = typer.Typer(
     "time of one query in one thread, where nothing else is said; every engine runs in a process "
     "of its own; a peer that is not installed is left out.",
 )
+
+
+bench.command()(encode)
 
 
 @bench.command()

@@ -1,0 +1,146 @@
+"""`lexidex bench encode`: how fast texts become vectors, and what faster ways cost."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lexidex.errors import NotFound, ParameterError
+
+from .bench_run import command_line, show
+from .output import AsJson, Quiet, err
+
+if TYPE_CHECKING:
+    from lexidex.eval.benchmarks.encode import EncodeVariant
+
+
+def encode(
+    ctx: typer.Context,
+    model: Annotated[Path, typer.Argument(help="A checkpoint's folder.")],
+    pruned: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folders that `models prune` made of it; repeat for several."),
+    ] = None,
+    passages: Annotated[int, typer.Option(min=12, help="How many passages are encoded.")] = 96,
+    judged: Annotated[
+        list[Path] | None,
+        typer.Option(help="BEIR folders to measure nDCG@10 on; repeat for several."),
+    ] = None,
+    batches: Annotated[
+        str, typer.Option(help="Batch sizes of sentence-transformers on torch, by commas.")
+    ] = "32,8",
+    speed: Annotated[
+        bool, typer.Option("--speed/--no-speed", help="Measure speed and memory.")
+    ] = True,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Compare with sentence-transformers.")
+    ] = True,
+    peer_python: Annotated[
+        str | None,
+        typer.Option(
+            help="Interpreter with sentence-transformers' ONNX and OpenVINO backends, where those "
+            "cannot be installed beside us."
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of which medians are told.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of passages.")] = 7,
+    variants: Annotated[
+        str, typer.Option(help="Only ways whose names contain one of these, by commas.")
+    ] = "",
+    n_threads: Annotated[
+        int, typer.Option("--threads", min=1, help="Threads of every library.")
+    ] = 1,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Encoding: our ways to run a model next to sentence-transformers', and what they cost."""
+    from lexidex.eval.benchmarks.encode import passages as read_passages
+    from lexidex.eval.benchmarks.encode import run_encode, run_quality
+    from lexidex.eval.benchmarks.record import Record, machine
+
+    data = os.environ.get("LEXIDEX_DATA")
+    if not data:
+        raise NotFound("LEXIDEX_DATA: not set; it has to name the data folder")
+
+    def say(line: str) -> None:
+        if not quiet:
+            err.print(line, highlight=False, markup=False)
+
+    texts = read_passages(Path(data), passages, seed)
+    facts = {
+        "command": command_line(ctx),
+        "collection": "passages",
+        "documents": len(texts),
+        "queries": min(len(texts), 50),
+        "seed": seed,
+        "threads": n_threads,
+        **machine(_versions()),
+    }
+    record = Record(facts, to)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        chosen = _variants(model, pruned or [], texts, scratch, batches, peers, peer_python)
+        names = [name.strip() for name in variants.split(",")]
+        chosen = [one for one in chosen if any(name in one.name for name in names)]
+        if speed:
+            run_encode(
+                chosen, texts, scratch, n_threads=n_threads, rounds=rounds, record=record, say=say
+            )
+        if judged:
+            own = [one for one in chosen if one.library == "lexidex"]
+            run_quality(own, judged, scratch, n_threads=n_threads, record=record, say=say)
+    show(record.read(), as_json)
+
+
+def _variants(
+    model: Path,
+    pruned: list[Path],
+    texts: list[str],
+    scratch: Path,
+    batches: str,
+    peers: bool,
+    peer_python: str | None,
+) -> list[EncodeVariant]:
+    from lexidex.encoders.engines.export import export
+    from lexidex.eval.benchmarks.encode import (
+        EncodeVariant,
+        inference_free,
+        own_variants,
+        peer_variants,
+    )
+
+    chosen = own_variants(model, pruned)
+    if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxruntime"):
+        exported = scratch / "exported"
+        export(model, exported, texts[:12])
+        onnx = EncodeVariant("onnx, int8", "lexidex", exported, {"backend": "onnx"})
+        chosen.insert(1, onnx)
+    table = inference_free(model, scratch / "inference-free", texts)
+    chosen.append(EncodeVariant("inference-free queries", "lexidex", table, {}, documents=False))
+    if peers:
+        try:
+            sizes = [int(size) for size in batches.split(",")]
+        except ValueError:
+            raise ParameterError(f"--batches: {batches!r}; expected numbers, by commas") from None
+        chosen += peer_variants(model, scratch, sizes, peer_python)
+    return chosen
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in ("torch", "transformers", "onnxruntime", "sentence-transformers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
