@@ -21,7 +21,7 @@ from .json_file import read_json
 from .lora import adapter_file
 from .networks import network_class
 from .projection import Pooling
-from .scalar_weights import head_files
+from .scalar_weights import has_layers, head_files
 from .weights import checksum, tensor_names, weight_files
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class LanguageModel:
 
         Raises:
             CorruptFile: settings or weights are missing or truncated.
-            ParameterError: the weights hold no head for masked language modelling.
+            ParameterError: the weights hold no such head.
         """
         self.folder = folder
         self.head = head
@@ -76,6 +76,7 @@ class LanguageModel:
         self._check_head()
         self._loading = threading.Lock()
         self._network: Any = None
+        self._device = "cpu"
         self._is_trained = False
 
     @property
@@ -125,6 +126,13 @@ class LanguageModel:
         network = self.network()
         found = network.weights(*padded(texts, self.padding), activation)
         return [row[: len(text)] for row, text in zip(found, texts, strict=True)]
+
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        with self._loading:
+            self._device = device
+            if self._network is not None:
+                self._network.to(device)
 
     @property
     def padding(self) -> int:
@@ -187,18 +195,19 @@ class LanguageModel:
                     from .engines.integer_layers import use_integers
 
                     use_integers(network.model.base_model)
-                self._network = network
+                self._network = network.to(self._device)
                 self._tell_licence()
             return self._network
 
     def _check_head(self) -> None:
-        if self.head == "embeddings" or self.head == "scalar":
-            return
         names = tensor_names(self._files)
+        if not any(name.endswith(".weight") for name in names):
+            return  # an old .bin file, which tells nothing before it is loaded
         wanted = HEAD_WEIGHTS.get(self._config.get("model_type", ""))
-        known = any(name.endswith(".weight") for name in names)
-        if known and wanted is not None and wanted not in names:
+        if self.head in ("mlm", "epic") and wanted is not None and wanted not in names:
             raise headless(self.folder, [wanted])
+        if self.head in ("scalar", "epic") and not has_layers(self.folder):
+            raise headless(self.folder, ["scalar head"])
 
 
 def model_identity(folder: Path, more: Sequence[Path] = ()) -> list[Any]:

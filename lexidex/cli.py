@@ -25,6 +25,7 @@ from lexidex.commands.export import export, import_
 from lexidex.commands.index import index
 from lexidex.commands.models import models
 from lexidex.commands.output import err
+from lexidex.commands.reencode import reencode
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
 from lexidex.commands.snapshot import restore, snapshot
@@ -48,6 +49,7 @@ app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
 app.command()(compact)
+app.command()(reencode)
 app.command()(snapshot)
 app.command()(restore)
 app.command()(export)
