@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -75,5 +76,5 @@ def _ways(n_inputs: int, n_outputs: int, rng: np.random.Generator) -> dict[str, 
         kept = rng.random((n_outputs // _BLOCK, 1, n_inputs)) < share
         blocks = weight.reshape(-1, _BLOCK, n_inputs) * kept
         sparse = BlockSparseMap(blocks.reshape(weight.shape).astype(np.float32), bias)
-        ways[f"int8, {share:.0%} of the blocks"] = lambda sparse=sparse: sparse.apply(states)
+        ways[f"int8, {share:.0%} of the blocks"] = partial(sparse.apply, states)
     return ways
