@@ -48,7 +48,7 @@ class Assembly:
         self._batch_tokens = batch_tokens
         self._trust_remote_code = trust_remote_code
         self._backend = backend
-        self._models: dict[tuple[Path, Path | None], LanguageModel] = {}
+        self._models: dict[tuple[Path, Path | None, str], LanguageModel] = {}
         documents, queries = checkpoint.documents.recipe, checkpoint.queries.recipe
         if documents.terms != queries.terms:
             raise ParameterError(
@@ -129,20 +129,20 @@ class Assembly:
         return {side: self._model(side) for side in sides if side.recipe.has_model}
 
     def _model(self, spec: SideSpec) -> LanguageModel:
-        place = spec.folder, spec.adapter
-        if place not in self._models:
-            # Where one side has a head that serves both, the other uses it too.
-            sides = (self._checkpoint.documents, self._checkpoint.queries)
-            heads = [side.recipe.head for side in sides if side.folder == spec.folder]
-            self._models[place] = LanguageModel(
+        sides = (self._checkpoint.documents, self._checkpoint.queries)
+        heads = [side.recipe.head for side in sides if side.folder == spec.folder]
+        head = "epic" if "epic" in heads else spec.recipe.head  # it serves both sides
+        known = spec.folder, spec.adapter, head
+        if known not in self._models:
+            self._models[known] = LanguageModel(
                 spec.folder,
                 self._trust_remote_code,
                 self._checkpoint.licence,
-                head="epic" if "epic" in heads else spec.recipe.head,
+                head=head,
                 adapter=spec.adapter,
                 backend=self._backend,
             )
-        return self._models[place]
+        return self._models[known]
 
 
 def _tokenizer(spec: SideSpec) -> ModelTokenizer:

@@ -21,7 +21,7 @@ from .json_file import read_json
 from .lora import adapter_file
 from .networks import network_class
 from .projection import Pooling
-from .scalar_weights import head_files
+from .scalar_weights import has_layers, head_files
 from .weights import checksum, tensor_names, weight_files
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class LanguageModel:
 
         Raises:
             CorruptFile: settings or weights are missing or truncated.
-            ParameterError: the weights hold no head for masked language modelling.
+            ParameterError: the weights hold no such head.
         """
         self.folder = folder
         self.head = head
@@ -200,13 +200,14 @@ class LanguageModel:
             return self._network
 
     def _check_head(self) -> None:
-        if self.head == "embeddings" or self.head == "scalar":
-            return
         names = tensor_names(self._files)
+        if not any(name.endswith(".weight") for name in names):
+            return  # an old .bin file, which tells nothing before it is loaded
         wanted = HEAD_WEIGHTS.get(self._config.get("model_type", ""))
-        known = any(name.endswith(".weight") for name in names)
-        if known and wanted is not None and wanted not in names:
+        if self.head in ("mlm", "epic") and wanted is not None and wanted not in names:
             raise headless(self.folder, [wanted])
+        if self.head in ("scalar", "epic") and not has_layers(self.folder):
+            raise headless(self.folder, ["scalar head"])
 
 
 def model_identity(folder: Path, more: Sequence[Path] = ()) -> list[Any]:

@@ -163,12 +163,12 @@ class LearnedEncoder(Encoder):
         self._batch_tokens = batch_tokens
         self._backend = check_backend(backend)
         self._place, self._revision, folder = locate(fspath(path), revision, trust_remote_code)
-        checkpoint = read_checkpoint(folder, lambda name: locate(name, None, False)[2])
+        checkpoint = read_checkpoint(folder, _folder_of)
         self._query_place = self._query_revision = None
         if query_path is not None:
             where = locate(fspath(query_path), query_revision, trust_remote_code)
             self._query_place, self._query_revision, folder = where
-            checkpoint = replace(checkpoint, queries=read_checkpoint(folder).queries)
+            checkpoint = replace(checkpoint, queries=read_checkpoint(folder, _folder_of).queries)
         self._checkpoint = self._overrides.apply(checkpoint)
         self._assembly = Assembly(
             self._checkpoint, expansion_delimiter, batch_tokens, trust_remote_code, backend
@@ -301,6 +301,11 @@ class LearnedEncoder(Encoder):
 
 def _rules(given: Any, where: str) -> dict[str, Any] | None:
     return None if given is None else as_pruning(given, where).options
+
+
+def _folder_of(name: str, revision: str | None) -> Path:
+    """The folder of a model that another one builds on."""
+    return locate(name, revision, False)[2]
 
 
 def _is_count(number: object) -> bool:

@@ -128,9 +128,12 @@ def _group(states: Float32s, lengths: Int64s, quads: Uint32s, tokens: Tokens) ->
 @kernel
 def round_state(state: Float32s, rounded: Uint8s) -> np.float32:
     """Write a state as integers, `OFFSET` too large, and return their scale, above 0."""
-    largest = np.float32(0)
-    for i in range(state.size):
-        largest = max(largest, abs(state[i]))
+    # Bits of floats without their sign are in the order of the floats, and compilers compare
+    # integers many at a time; floats not, because of those that are no numbers.
+    bits, most = state.view(np.int32), np.int32(0)
+    for i in range(bits.size):
+        most = max(most, bits[i] & np.int32(0x7FFFFFFF))
+    largest = np.int32(most).view(np.float32)
     scale = largest / np.float32(LARGEST) if largest > 0 else np.float32(1)
     inverse = np.float32(1) / scale
     for i in range(state.size):

@@ -19,7 +19,7 @@ from .products import GROUPS, ROWS, products
 from .quantisation import Int8s, quantise
 from .sparse_products import BLOCK, ORDER, TILE, sparse_products
 
-ROW_TILE = 16 * ROWS * BLOCK // 2
+ROW_TILE = 16 * ROWS
 """Rows of weights that stay in a cache while all tokens pass by, and outputs that do until they
 are written; a multiple of `ROWS` and of `BLOCK`."""
 
@@ -88,7 +88,7 @@ class BlockSparseMap:
     def apply(self, states: Float32s) -> Float32s:
         """See `Map`."""
         n_tokens, n_inputs = states.shape
-        tiles = np.full((-(-n_tokens // TILE), n_inputs, TILE), OFFSET, dtype=np.uint8)
+        tiles = np.empty((-(-n_tokens // TILE), n_inputs, TILE), dtype=np.uint8)
         scales = np.ones(tiles.shape[0] * TILE, dtype=np.float32)
         _tile(np.ascontiguousarray(states), ORDER, tiles, scales)
         outputs = np.empty((n_tokens, self._bias.size), dtype=np.float32)
@@ -207,9 +207,12 @@ def _transpose(outputs: Float32s, values: Float32s) -> None:
 def _tile(states: Float32s, order: Int64s, tiles: Uint8s, scales: Float32s) -> None:
     """Fill in tokens as integers, inputs by tokens, and their scales."""
     n_tokens, n_inputs = states.shape
-    rounded = np.empty(n_inputs, dtype=np.uint8)
-    for token in range(n_tokens):
-        scales[token] = round_state(states[token], rounded)
-        tile, place = tiles[token // TILE], order[token % TILE]
+    rounded = np.full((TILE, n_inputs), OFFSET, dtype=np.uint8)  # by place, tokens by inputs
+    for tile in range(tiles.shape[0]):
+        start = tile * TILE
+        for token in range(min(TILE, n_tokens - start)):
+            scales[start + token] = round_state(states[start + token], rounded[order[token]])
+        inputs = tiles[tile]
         for i in range(n_inputs):
-            tile[i, place] = rounded[i]
+            for place in range(TILE):
+                inputs[i, place] = rounded[place, i]

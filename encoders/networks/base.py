@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,6 +54,19 @@ class Network(nn.Module):
         with quiet_transformers():
             self.model.save_pretrained(folder)
 
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """No gradients and no dropout, in the midst of training too."""
+        was_training = self.model.training
+        if was_training:
+            self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            if was_training:
+                self.train()
+
     def check_finite(self, weights: Float32s) -> None:
         """CorruptFile where the model gives what no vector can hold."""
         highest = weights.max(initial=-np.inf)
@@ -80,7 +95,7 @@ class VocabularyNetwork(Network):
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         """`expand` without gradients and large arrays: (components, values) of each text."""
         ids, mask = self.placed(ids, mask)
-        with torch.inference_mode():
+        with self.encoding():
             counted = pooling.counted(ids, mask)
             states = self.states(ids, mask)[counted]
             pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).cpu().numpy()

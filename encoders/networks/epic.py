@@ -68,12 +68,10 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         ids, mask = self.placed(ids, mask)
-        with torch.inference_mode():
-            states = self.states(ids, mask)
-            counted = pooling.counted(ids, mask)
-            lengths = counted.sum(1).tolist()
-            weights = self._pool(states[counted], lengths, pooling) * self._quality(states)
-            pooled = weights.cpu().numpy()
+        with self.encoding():
+            states, counted = self.states(ids, mask), pooling.counted(ids, mask)
+            weights = self._pool(states[counted], counted.sum(1).tolist(), pooling)
+            pooled = (weights * self._quality(states)).cpu().numpy()
         self.check_finite(pooled)
         rows: Rows = []
         for row in pooled:

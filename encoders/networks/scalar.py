@@ -51,7 +51,7 @@ class ScalarNetwork(Network):
     def weights(self, ids: torch.Tensor, mask: torch.Tensor, activation: str) -> Float32s:
         """`weigh` without gradients."""
         ids, mask = self.placed(ids, mask)
-        with torch.inference_mode():
+        with self.encoding():
             found: Float32s = self.weigh(ids, mask, activation).cpu().numpy()
         self.check_finite(found)
         return found

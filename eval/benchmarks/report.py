@@ -19,6 +19,7 @@ from . import (
     encode,
     exact,
     filters,
+    maps,
     opening,
     passages,
     pruning,
@@ -60,6 +61,7 @@ SECTIONS = (
         collection_opening.tables,
     ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(maps.KIND, "Linear maps", maps.ABOUT, maps.tables),
     Section(encode.KIND, "Encoding", encode.ABOUT, encode.tables),
     Section(
         encode.QUALITY, "What faster encoding costs", encode.QUALITY_ABOUT, encode.quality_tables

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from lexidex.errors import LexidexError, ParameterError
 
-from .bench_encode import encode
+from .bench_encode import encode, maps
 from .bench_run import Run, benchmark, chosen_names, command_line, show, teller
 from .output import AsJson, Quiet, write_file
 
@@ -37,6 +37,7 @@ bench = typer.Typer(
 
 
 bench.command()(encode)
+bench.command()(maps)
 
 
 @bench.command()

@@ -6,17 +6,35 @@ import importlib.util
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lexidex.errors import NotFound, ParameterError
 
-from .bench_run import command_line, show
-from .output import AsJson, Quiet, err
+from .bench_run import command_line, show, teller
+from .output import AsJson, Quiet
 
 if TYPE_CHECKING:
     from lexidex.eval.benchmarks.encode import EncodeVariant
+
+
+def maps(
+    ctx: typer.Context,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of which medians are told.")] = 9,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and tokens.")] = 7,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """One linear map: floats by torch, and integers by our kernels, dense and block-sparse."""
+    from lexidex.eval.benchmarks.maps import run_maps
+    from lexidex.eval.benchmarks.record import Record, machine
+
+    record = Record(_facts(ctx, "random maps", 0, seed, 1) | machine(_versions()), to)
+    run_maps(record, rounds, seed)
+    show(record.read(), as_json)
 
 
 def encode(
@@ -70,21 +88,9 @@ def encode(
     if not data:
         raise NotFound("LEXIDEX_DATA: not set; it has to name the data folder")
 
-    def say(line: str) -> None:
-        if not quiet:
-            err.print(line, highlight=False, markup=False)
-
+    say = teller(quiet)
     texts = read_passages(Path(data), passages, seed)
-    facts = {
-        "command": command_line(ctx),
-        "collection": "passages",
-        "documents": len(texts),
-        "queries": min(len(texts), 50),
-        "seed": seed,
-        "threads": n_threads,
-        **machine(_versions()),
-    }
-    record = Record(facts, to)
+    record = Record(_facts(ctx, "passages", len(texts), seed, n_threads) | machine(_versions()), to)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         chosen = _variants(model, pruned or [], texts, scratch, batches, peers, peer_python)
@@ -132,6 +138,19 @@ def _variants(
             raise ParameterError(f"--batches: {batches!r}; expected numbers, by commas") from None
         chosen += peer_variants(model, scratch, sizes, peer_python)
     return chosen
+
+
+def _facts(
+    ctx: typer.Context, collection: str, n_texts: int, seed: int, n_threads: int
+) -> dict[str, Any]:
+    return {
+        "command": command_line(ctx),
+        "collection": collection,
+        "documents": n_texts,
+        "queries": min(n_texts, 50),
+        "seed": seed,
+        "threads": n_threads,
+    }
 
 
 def _versions() -> dict[str, str]:
