@@ -57,7 +57,7 @@ class Network(nn.Module):
     @contextmanager
     def encoding(self) -> Iterator[None]:
         """No gradients and no dropout, in the midst of training too."""
-        was_training = self.training
+        was_training = self.model.training
         if was_training:
             self.eval()
         try:
