@@ -57,7 +57,8 @@ class Pruning:
 
     def __bool__(self) -> bool:
         """Whether anything may be left out."""
-        return bool(self.options)
+        rules = (self.top_k, self.threshold, self.max_ratio, self.mass)
+        return any(rule is not None for rule in rules)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class StaticSide:
         for text in self.tokens(texts):
             components = np.unique(text.terms)
             values = table[components]
-            rows.append((components[values > 0], values[values > 0]))
+            used = values > 0
+            rows.append((components[used], values[used]))
         return build_vectors(rows, self.dim)
 
     def module(self) -> SideModule:

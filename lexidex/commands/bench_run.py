@@ -222,6 +222,9 @@ def command_line(ctx: typer.Context) -> str:
         value = ctx.params.get(option.name or "")
         if option.name in _NOT_SHOWN or value == option.default or value is None:
             continue
+        if isinstance(value, list | tuple):
+            words += [part for one in value for part in (option.opts[0], shlex.quote(str(one)))]
+            continue
         if option.param_type_name == "argument":
             words.append(shlex.quote(str(value)))
         elif isinstance(value, bool):
