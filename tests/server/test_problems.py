@@ -214,6 +214,7 @@ EXPECTED = {
     errors.StorageFull: 507,
     errors.UnsupportedVersion: 500,
     errors.MissingDependency: 500,
+    errors.TrainingCollapsed: 500,
 }
 
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from lexidex.encoders.training.pairs import Pairs
 
-SYNONYMS = 48
+SYNONYMS = 24
 """Pairs of words, q0 and d0, q1 and d1, and so on."""
 
 FILLERS = 40
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def tiny_pairs(n: int = 240, seed: int = 0) -> Pairs:
+def tiny_pairs(n: int = 270, seed: int = 0) -> Pairs:
     """Queries of two words, each with the one document that has both their synonyms."""
     rng = np.random.default_rng(seed)
     combinations = [(a, b) for a in range(SYNONYMS) for b in range(a + 1, SYNONYMS)]
