@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from lexidex.index.vectors import Float32s, Vectors, build_vectors
+from lexidex.index.vectors import Vectors
 
-from ..batching import token_batches
 from .pairs import Pairs
 from .student import Student
 
 MEASURE = "nDCG@10"
-_BATCH_CHARACTERS = 8192
 _DEPTH = 10
 
 
@@ -31,8 +28,8 @@ class HeldOut:
             "nDCG@10"; "nnz_queries" and "nnz_documents", terms of a text; "flops", the number of
             products that a query and a document are expected to take.
         """
-        documents = encode(student, "documents", self.pairs.documents)
-        queries = encode(student, "queries", self.pairs.queries)
+        documents = student.encode("documents", self.pairs.documents)
+        queries = student.encode("queries", self.pairs.queries)
         return {
             MEASURE: self.effectiveness(documents, queries),
             "nnz_queries": queries.nnz / queries.shape[0],
@@ -63,32 +60,6 @@ class HeldOut:
         return evaluate(qrels, run, parse_measures(MEASURE)).means[MEASURE]
 
 
-def encode(student: Student, side: str, texts: Sequence[str]) -> Vectors:
-    """Vectors of texts by a student that is in training, csr_array (texts, dim).
-
-    Leaves the student in the mode it was in, and draws no random number.
-    """
-    import torch
-
-    from .student import module_of
-
-    module = module_of(student)
-    vectors_of: Callable[..., torch.Tensor] = getattr(module, side)
-    device = next(module.parameters()).device
-    training, rows = module.training, [_nothing()] * len(texts)
-    module.eval()
-    lengths = np.array([max(len(text), 1) for text in texts], dtype=np.int64)
-    with torch.no_grad():
-        for batch in token_batches(lengths, _BATCH_CHARACTERS, max_rows=64):
-            prepared = module.prepare(side, [texts[row] for row in batch])
-            moved = {name: tensor.to(device) for name, tensor in prepared.items()}
-            for row, vector in zip(batch, vectors_of(moved).float().cpu().numpy(), strict=True):
-                components = np.flatnonzero(vector > 0).astype(np.int32)
-                rows[row] = components, vector[components]
-    module.train(training)
-    return build_vectors(rows, module.dim)
-
-
 def expected_products(queries: Vectors, documents: Vectors) -> float:
     """Sum over terms of the shares of queries and of documents that have it.
 
@@ -99,7 +70,3 @@ def expected_products(queries: Vectors, documents: Vectors) -> float:
         for side in (queries, documents)
     ]
     return float(shares[0] @ shares[1])
-
-
-def _nothing() -> tuple[np.ndarray, Float32s]:
-    return np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)

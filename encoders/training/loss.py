@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import ConfigDict
 
 from lexidex.errors import ParameterError
 
 from . import objectives, regularisers
-from .student import Vectors
+from .student import SIDES, Vectors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 OBJECTIVES = ("info-nce", "margin-mse", "kl", "kl-margin-mse")
 REGULARISERS = ("flops", "idf-flops", "l1", "masked-flops", "df-flops", "anti-zero")
 OVER = ("lists", "batch")
+FORMS = ("code", "paper")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Objective:
             positive.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     name: str
     weight: float = 1.0
     over: str = "lists"
@@ -41,6 +46,10 @@ class Objective:
     kl_weight: float = 1.0
     margin_weight: float = 0.05
     skip_false_negatives: bool = False
+
+    def __post_init__(self) -> None:
+        _check("objective", self.name, OBJECTIVES)
+        _check("over", self.over, OVER)
 
     @property
     def needs_teacher(self) -> bool:
@@ -115,6 +124,8 @@ class Regulariser:
         alpha, beta: of "df-flops".
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     name: str
     side: str
     weight: float
@@ -123,6 +134,11 @@ class Regulariser:
     threshold: int = 200
     alpha: float = 0.1
     beta: float = 10.0
+
+    def __post_init__(self) -> None:
+        _check("regulariser", self.name, REGULARISERS)
+        _check("side", self.side, SIDES)
+        _check("form", self.form, FORMS)
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, from 0."""
@@ -190,11 +206,6 @@ class Loss:
     parts: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for objective in self.objectives:
-            _check(objective.name, OBJECTIVES, "objective")
-            _check(objective.over, OVER, "over")
-        for regulariser in self.regularisers:
-            _check(regulariser.name, REGULARISERS, "regulariser")
         if not self.objectives:
             raise ParameterError("objective: none given; training needs one")
 
@@ -258,6 +269,6 @@ def _of(values: Any, columns: Tensor | None) -> Any:
     return values if values is None or columns is None else values[columns]
 
 
-def _check(name: str, known: Sequence[str], what: str) -> None:
+def _check(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise ParameterError(f"{what}: {name!r}; known are {', '.join(known)}")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
+from pydantic import ConfigDict
 
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Float32s, Int64s
@@ -80,6 +81,8 @@ class DenseRetriever:
 @dataclass(frozen=True)
 class Band:
     """Negatives taken of the ranks first to last (from 1, both included)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     first: int
     last: int

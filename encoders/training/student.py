@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from lexidex.index.vectors import Vectors as SparseVectors
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -41,10 +43,10 @@ class Student(Protocol):
             columns: int64, only these terms, in this order; None for all.
         """
 
-    def token_scores(self, batch: Batch) -> Tensor:
-        """Scores of the language-model head at each position, (texts, positions, dim).
+    def encode(self, side: str, texts: Sequence[str]) -> SparseVectors:
+        """Vectors of a side's texts as the encoder will make them, csr_array (texts, dim).
 
-        For middle training alone; ParameterError where there is no such head.
+        Without gradients, pruning included; draws no random number.
         """
 
     def save(self, path: str | PathLike[str]) -> None:

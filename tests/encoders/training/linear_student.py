@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from scipy.sparse import csr_array
 from torch import nn
 
 from .tiny import FILLERS, SYNONYMS
@@ -39,3 +40,11 @@ class LinearStudent(nn.Module):
         if columns is not None:
             weight, bias = weight[:, columns], bias[columns]
         return (self.dropout(batch["counts"]) @ weight + bias).relu().log1p()
+
+    def encode(self, side, texts):
+        training = self.training
+        self.eval()
+        with torch.no_grad():
+            found = getattr(self, side)(self.prepare(side, texts))
+        self.train(training)
+        return csr_array(found.numpy())
