@@ -7,7 +7,7 @@ the columns that a step asks for are computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any
 
@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lexidex.index.vectors import Vectors, build_vectors
+from lexidex.index.vectors import Int64s, Vectors, build_vectors
 
 from ..activations import activate_tensor
 from ..batching import token_batches
 from ..language_model import padded
 from ..learned import LearnedEncoder
+from ..networks.base import VocabularyNetwork
 from ..networks.side import ExpandingModule, StaticModule
 from ..projection import Pooling, TiledHead
-from .student import SIDES, Batch
+from .student import Batch
 
 _ROWS = 64
 """Texts that are encoded together where there is a GPU."""
@@ -63,6 +64,33 @@ class EncoderStudent(nn.Module):
         if self.encoder.vocabulary is not None:
             self.encoder.documents.tokens(texts)
 
+    def freeze_table(self) -> None:
+        """Leave the table of query weights as it is."""
+        if isinstance(self._queries, StaticModule):
+            self._queries.requires_grad_(False)
+
+    @property
+    def can_be_empty(self) -> bool:
+        """Whether documents may have any number of terms, from none to all.
+
+        Heads whose activation is never 0 have all of them before they are pruned.
+        """
+        return self.encoder.checkpoint.documents.recipe.activation != "softplus"
+
+    def document_frequencies(self, texts: Sequence[str]) -> Int64s:
+        """How many of the texts say each term, int64 (dim,)."""
+        counts = np.zeros(self.dim, dtype=np.int64)
+        for text in self.encoder.documents.tokens(texts):
+            terms = np.unique(text.terms)
+            counts[terms[terms >= 0]] += 1
+        return counts
+
+    def idf(self, texts: Sequence[str]) -> Tensor:
+        """ln(1 + (N - df + 0.5) / (df + 0.5)) of each term, float32 (dim,)."""
+        counts = self.document_frequencies(texts)
+        idf = np.log1p((len(texts) - counts + 0.5) / (counts + 0.5))
+        return torch.from_numpy(idf.astype(np.float32))
+
     def train(self, mode: bool = True) -> EncoderStudent:
         """Switch between training and encoding; without dropout both are one."""
         super().train(mode and self._dropout)
@@ -72,7 +100,7 @@ class EncoderStudent(nn.Module):
     def prepare(self, side: str, texts: Sequence[str]) -> dict[str, Tensor]:
         """See `Student`: ids, mask, and which term each position stands for."""
         tokens = self._side(side).tokens(texts)
-        ids, mask = padded([text.ids for text in tokens], self._padding)
+        ids, mask = padded([text.ids for text in tokens], 0)
         terms = np.full(ids.shape, -1, dtype=np.int64)
         for row, text in enumerate(tokens):
             terms[row, : len(text.terms)] = text.terms
@@ -90,9 +118,8 @@ class EncoderStudent(nn.Module):
         """See `Student`."""
         ids, mask, terms = batch["ids"], batch["mask"], batch["terms"]
         module = self._documents
-        if isinstance(module, ExpandingModule) and isinstance(module.network.head, TiledHead):
-            if type(module.network).expand is _PLAIN_EXPAND and module.own is None:
-                return expand(module, ids, mask, columns)
+        if isinstance(module, ExpandingModule) and _is_linear(module):
+            return expand(module, ids, mask, columns)
         if columns is None:
             return module(ids, mask, terms, self.dim)
         if isinstance(module, ExpandingModule):
@@ -116,13 +143,80 @@ class EncoderStudent(nn.Module):
             self.train(training)
 
     def write_back(self) -> None:
-        """Hand the encoder the tables that were trained, which it keeps as arrays."""
-        for module, side in ((self._queries, self.encoder.queries), (self._documents, None)):
-            if side is not None and isinstance(module, StaticModule) and side.table is not None:
-                assert module.weight is not None
-                side.table[:] = module.weight.detach().clamp(min=0).cpu().numpy()
+        """Hand the encoder the table of query weights, which it keeps as an array."""
+        module, table = self._queries, self.encoder.queries.table
+        if isinstance(module, StaticModule) and module.weight is not None and table is not None:
+            table[:] = module.weight.detach().clamp(min=0).cpu().numpy()
 
     def save(self, path: str | PathLike[str]) -> None:
         """See `Student`."""
         self.write_back()
         self.encoder.save(path)
+
+    def _side(self, side: str) -> Any:
+        return self.encoder.documents if side == "documents" else self.encoder.queries
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def _encode_on_device(self, side: str, texts: Sequence[str]) -> Vectors:
+        """Vectors by the modules themselves, for devices that the encoder does not use."""
+        from ..pruning import prune
+
+        prepared = self.prepare(side, texts)
+        rows: list[Any] = [None] * len(texts)
+        lengths = prepared["mask"].sum(1).clamp(min=1).numpy()
+        with torch.no_grad():
+            for batch in token_batches(lengths, _TOKENS, _ROWS):
+                longest = int(lengths[batch].max())
+                moved = {
+                    name: tensor[batch, :longest].to(self._device)
+                    for name, tensor in prepared.items()
+                }
+                for row, vector in zip(
+                    batch, getattr(self, side)(moved).cpu().numpy(), strict=True
+                ):
+                    components = np.flatnonzero(vector > 0).astype(np.int32)
+                    rows[row] = components, vector[components]
+        spec = getattr(self.encoder.checkpoint, side)
+        return prune(build_vectors(rows, self.dim), spec.recipe.pruning)
+
+
+def expand(
+    module: ExpandingModule, ids: Tensor, mask: Tensor, columns: Tensor | None = None
+) -> Tensor:
+    """What the module computes, of some terms alone and without scoring any padding.
+
+    Args:
+        module: whose head ends in a linear map onto the vocabulary.
+        ids, mask: (texts, longest).
+        columns: int64, which terms; None for all.
+
+    Returns:
+        float32 (texts, columns), with gradients.
+    """
+    head, pooling = module.network.head, module.pooling
+    assert isinstance(head, TiledHead)
+    counted = pooling.counted(ids, mask)
+    states = head.transform(module.network.states(ids, mask)[counted])
+    weight, bias, kept = head.weight, head.bias, module.kept
+    if columns is not None:
+        weight, bias, kept = weight[columns], bias[columns], kept[columns]
+    scores = nn.functional.linear(states, weight, bias)
+    of_texts = scores.split(counted.sum(1).tolist())
+    pooled = torch.stack([_pooled(text, pooling, weight.shape[0]) for text in of_texts])
+    return (pooled if pooling.sums else activate_tensor(pooled, pooling.activation)) * kept
+
+
+def _is_linear(module: ExpandingModule) -> bool:
+    """Whether `expand` is what the module computes: nothing but states, head and pooling."""
+    plain = type(module.network).expand is VocabularyNetwork.expand
+    return plain and module.own is None and isinstance(module.network.head, TiledHead)
+
+
+def _pooled(scores: Tensor, pooling: Pooling, n_terms: int) -> Tensor:
+    """Scores of a text's positions, (positions, terms), as one row."""
+    if not len(scores):
+        return scores.new_full((n_terms,), pooling.empty)
+    return activate_tensor(scores, pooling.activation).sum(0) if pooling.sums else scores.amax(0)
