@@ -1,132 +1,141 @@
-"""Writing a checkpoint the way sentence-transformers keeps it, so that its SparseEncoder loads it.
+"""Writing a checkpoint: sentence-transformers' layout where that can express it, else our own.
 
 Weights, tokenizers and settings are copied as they are; beside them go the files that say how they
-work together: modules, pooling, lengths.
+work together. Weights that no file has as they are, because they were trained or an adapter
+changed them, are written from memory.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-from .checkpoint import (
-    CONFIG,
-    MODULES,
-    ROUTER,
-    SENTENCE_TRANSFORMERS,
-    TOKENIZER,
-    TRANSFORMER,
-    Checkpoint,
-    ModelSpec,
-)
+import numpy as np
+
+from lexidex.index.vectors import Float32s
+
 from .hub import is_needed
-from .json_file import read_json
+from .json_file import write_json
+from .language_model import LanguageModel
+from .layouts import own, sentence_transformers_writer
+from .layouts.settings import CONFIG, MODULES, SENTENCE_TRANSFORMERS
+from .recipe import TABLE, Checkpoint, Recipe, SideSpec
+from .scalar_weights import head_files
+from .tokenizer import FILES
+from .weights import weight_files
 
-_TYPES = {
-    "Transformer": "sentence_transformers.base.modules.transformer.Transformer",
-    "SpladePooling": "sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling",
-    "Router": "sentence_transformers.base.modules.router.Router",
-}
+_ROUTES = ("document", "query")
 
 
-def write_checkpoint(checkpoint: Checkpoint, path: str | PathLike[str], dim: int) -> None:
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    path: str | PathLike[str],
+    dim: int,
+    tables: Mapping[str, Float32s],
+    models: Mapping[SideSpec, LanguageModel],
+) -> Checkpoint:
     """Write the checkpoint into the folder `path`, which is made if it is not there.
 
     Args:
         checkpoint: what to write, with the settings that are in force.
         path: may be the checkpoint's own folder; its settings are then brought up to date.
         dim: number of components.
+        tables: weights of tokens, float32 (terms,), for "document" and "query" where a side
+            multiplies by them.
+        models: of the sides that have one.
+
+    Returns:
+        The checkpoint as it now stands in `path`.
     """
-    source, folder = checkpoint.folder, Path(path)
+    folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    if not folder.samefile(source):
-        _copy(checkpoint, folder)
-    for spec in (checkpoint.queries, checkpoint.documents):
-        moved = folder / spec.folder.relative_to(source)
-        if not isinstance(spec, ModelSpec):
-            if spec.max_length is not None:
-                _update(moved / TOKENIZER, {"model_max_length": spec.max_length})
-            continue
-        _update(moved / TRANSFORMER, _lengths(checkpoint, spec))
-        pooling = {
-            "pooling_strategy": spec.pooling.strategy,
-            "activation_function": spec.pooling.activation,
-            "embedding_dimension": dim,
-        }
-        _update(folder / spec.pooling_folder.relative_to(source) / CONFIG, pooling)
-    if not (source / MODULES).is_file():
-        _write_modules(checkpoint, folder)
-    _update(folder / SENTENCE_TRANSFORMERS, {"model_type": "SparseEncoder"})
-
-
-def _copy(checkpoint: Checkpoint, folder: Path) -> None:
-    """Copy the files of the checkpoint's folders, but not of others that lie among them."""
-    source = checkpoint.folder
-    used = {source}
-    for spec in (checkpoint.documents, checkpoint.queries):
-        last = [spec.folder, *([spec.pooling_folder] if isinstance(spec, ModelSpec) else [])]
-        for path in last:
-            used |= {path, *(p for p in path.parents if p.is_relative_to(source))}
-    for part in sorted(used):
-        for file in sorted(part.iterdir()) if part.is_dir() else []:
-            name = file.relative_to(source)
-            if file.is_file() and is_needed(name.as_posix()):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file, folder / name)
-
-
-def _lengths(checkpoint: Checkpoint, spec: ModelSpec) -> dict[str, Any]:
-    """Settings of a model: its task and lengths, which may differ between its two uses."""
-    documents, queries = checkpoint.documents, checkpoint.queries
-    differ = documents.folder == queries.folder and documents.max_length != queries.max_length
-    return {
-        "transformer_task": "fill-mask",
-        "max_seq_length": spec.max_length,
-        "query_length": queries.max_length if differ else None,
-        "document_length": documents.max_length if differ else None,
-    }
-
-
-def _write_modules(checkpoint: Checkpoint, folder: Path) -> None:
-    """Describe a checkpoint in transformers' layout: one model, or a Router over two."""
-    routes: dict[str, list[str]] = {}
-    types: dict[str, str] = {}
-    for route, spec in (("query", checkpoint.queries), ("document", checkpoint.documents)):
-        model = _relative(spec.folder, checkpoint.folder)
-        types[model] = _TYPES["Transformer"]
-        routes[route] = [model]
-        if isinstance(spec, ModelSpec):
-            pooling = _relative(spec.pooling_folder, checkpoint.folder)
-            types[pooling] = _TYPES["SpladePooling"]
-            routes[route].append(pooling)
-    if routes["query"] == routes["document"]:
-        listed = list(types.items())
+    _copy(checkpoint.folder, folder, only=("README.md", SENTENCE_TRANSFORMERS))
+    sides = (checkpoint.documents, checkpoint.queries)
+    as_modules = all(sentence_transformers_writer.can_express(side.recipe) for side in sides)
+    moved = []
+    for route, side in zip(_ROUTES, sides, strict=True):
+        side = _moved_model(side, checkpoint, folder, route, models.get(side))
+        if route in tables and (side.recipe.head == TABLE or as_modules):
+            side = _with_table(side, folder, route, tables[route])
+        moved.append(side)
+    written = replace(checkpoint, folder=folder, documents=moved[0], queries=moved[1])
+    if as_modules:
+        sentence_transformers_writer.write(folder, dim, *moved)
     else:
-        listed = [("", _TYPES["Router"])]
-        parameters = {"default_route": "document", "allow_empty_key": True, "route_mappings": {}}
-        _write(folder / ROUTER, {"types": types, "structure": routes, "parameters": parameters})
-    modules = [
-        {"idx": number, "name": str(number), "path": place, "type": dotted}
-        for number, (place, dotted) in enumerate(listed)
-    ]
-    _write(folder / MODULES, modules)
+        (folder / MODULES).unlink(missing_ok=True)
+    if as_modules and sentence_transformers_writer.is_exact(*(side.recipe for side in moved)):
+        (folder / own.DESCRIPTION).unlink(missing_ok=True)
+    else:
+        own.write_description(folder, *moved)
+    return written
 
 
-def _relative(path: Path, folder: Path) -> str:
-    place = path.relative_to(folder).as_posix()
-    return "" if place == "." else place
+def _moved_model(
+    side: SideSpec, checkpoint: Checkpoint, folder: Path, route: str, model: LanguageModel | None
+) -> SideSpec:
+    """The side with its tokenizer and model in the folder that is written."""
+    place = folder / _place(side, checkpoint, route)
+    if model is not None and model.is_changed:
+        held = {*weight_files(side.folder), *head_files(side.folder)}
+        _copy(side.folder, place, without={file.name for file in held})
+        model.network().write(place)
+    else:
+        _copy(side.folder, place)
+    pooling = side.pooling_folder
+    if pooling is not None and pooling.is_relative_to(checkpoint.folder):
+        pooling = folder / pooling.relative_to(checkpoint.folder)
+    else:
+        pooling = None
+    return replace(side, folder=place, pooling_folder=pooling, adapter=None)
 
 
-def _update(file: Path, changes: dict[str, Any]) -> None:
-    """Change settings in a JSON file, made if it is not there; None takes a setting away."""
-    settings = read_json(file, missing={}) | changes
-    taken_away = {key for key, value in changes.items() if value is None}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _write(file, {key: value for key, value in settings.items() if key not in taken_away})
+def _place(side: SideSpec, checkpoint: Checkpoint, route: str) -> str:
+    """Where a side's files go: where they lay, or beside what they were joined with."""
+    if side.folder.is_relative_to(checkpoint.folder):
+        return side.folder.relative_to(checkpoint.folder).as_posix()
+    return "." if side.folder == checkpoint.documents.folder else route
 
 
-def _write(file: Path, content: Any) -> None:
-    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def _with_table(side: SideSpec, folder: Path, route: str, table: Float32s) -> SideSpec:
+    """The side with its weights of tokens in a module of their own, tokens without weight as 0."""
+    alone = not side.recipe.has_model
+    if alone and side.table is not None and side.folder != folder and not side.recipe.masked:
+        return replace(side, table=_moved_table(side))
+    place = folder / f"{route}_{0 if alone else 2}_SparseStaticEmbedding"
+    write_table(place, side.folder, table)
+    if alone:
+        recipe = Recipe(TABLE, pruning=side.recipe.pruning)
+        return replace(side, folder=place, recipe=recipe, table=place)
+    return replace(side.with_recipe(masked=()), table=place)
+
+
+def write_table(folder: Path, tokenizer: Path, table: Float32s) -> Path:
+    """Write weights of tokens, float32 (terms,), into `folder`, with the tokenizer of another."""
+    from safetensors.numpy import save_file
+
+    _copy(tokenizer, folder, only=FILES)
+    save_file({"weight": np.ascontiguousarray(table)}, folder / "model.safetensors")
+    write_json(folder / CONFIG, {"frozen": True})
+    return folder
+
+
+def _moved_table(side: SideSpec) -> Path:
+    table = side.table
+    assert table is not None
+    return side.folder / table.name if table.suffix else side.folder
+
+
+def _copy(
+    source: Path, folder: Path, *, only: tuple[str, ...] = (), without: set[str] | None = None
+) -> None:
+    """Copy the files of one folder that are used, but not others that lie among them."""
+    if folder.exists() and folder.samefile(source):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(source.iterdir()):
+        wanted = file.name in only if only else is_needed(file.name)
+        if file.is_file() and wanted and file.name not in (without or ()):
+            shutil.copyfile(file, folder / file.name)

@@ -9,6 +9,7 @@ through the states it is given.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lexidex.errors import ParameterError
@@ -67,6 +68,15 @@ def whole_head(model: Any) -> WholeHead:
         return scores
 
     return WholeHead(score, int(model.config.vocab_size))
+
+
+def headless(folder: Path, missing: list[str]) -> ParameterError:
+    """The error for a checkpoint without a trained head."""
+    shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+    return ParameterError(
+        f"{folder}: weights are missing: {shown}; without them vectors would be random. A "
+        "checkpoint with a trained masked-language-model head is needed"
+    )
 
 
 def _tiled(transform: Any, decoder: Any) -> TiledHead:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 from lexidex.errors import EncoderNotFound
 
-SETTINGS = ("*.json", "*vocab.txt", "README.md")
+SETTINGS = ("*.json", "*vocab.txt", "*query_token_weights.txt", "README.md")
 """Files that say what a checkpoint is; `*` also stands for folders."""
 
-SAFETENSORS = "*model*.safetensors"
-"""Weight files."""
+HEADS = ("*scalar_head.safetensors", "*sparse_linear.pt")
+"""Files of heads beside a backbone."""
 
-BIN = "*pytorch_model*.bin"
+SAFETENSORS = "*model*.safetensors"
+"""Weight files, of adapters too."""
+
+BIN = ("*pytorch_model*.bin", "*adapter_model*.bin")
 """Weight files that are taken where there are no safetensors."""
 
 CODE = "*.py"
@@ -36,7 +39,8 @@ def looks_like_hub_id(name: str) -> bool:
 
 def is_needed(path: str) -> bool:
     """Whether a file of a checkpoint, by its path in the folder, is used or explains it."""
-    return _matches(path, (*SETTINGS, SAFETENSORS, BIN, CODE)) and not _matches(path, EXPORTS)
+    wanted = (*SETTINGS, *HEADS, SAFETENSORS, *BIN, CODE)
+    return _matches(path, wanted) and not _matches(path, EXPORTS)
 
 
 def fetch(name: str, revision: str | None = None, code: bool = False) -> Path:
@@ -60,12 +64,12 @@ def fetch(name: str, revision: str | None = None, code: bool = False) -> Path:
         else:
             if _has_weights(folder):
                 return folder
-    folder = _snapshot(name, revision, (*SETTINGS, SAFETENSORS, *((CODE,) if code else ())))
-    return folder if _has_weights(folder) else _snapshot(name, folder.name, (BIN,))
+    folder = _snapshot(name, revision, (*SETTINGS, *HEADS, SAFETENSORS, *((CODE,) if code else ())))
+    return folder if _has_weights(folder) else _snapshot(name, folder.name, BIN)
 
 
 def _has_weights(folder: Path) -> bool:
-    return any(any(folder.rglob(pattern)) for pattern in (SAFETENSORS, BIN))
+    return any(any(folder.rglob(pattern)) for pattern in (SAFETENSORS, *BIN))
 
 
 def _snapshot(

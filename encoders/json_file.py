@@ -25,6 +25,21 @@ def read_json(file: Path, missing: dict[str, Any] | None = None) -> dict[str, An
     return found
 
 
+def write_json(file: Path, content: Any) -> None:
+    """Write a JSON file, and the folders that lead to it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def update_json(file: Path, changes: dict[str, Any]) -> None:
+    """Change settings in a JSON file, made if it is not there; None takes a setting away."""
+    settings = read_json(file, missing={}) | changes
+    write_json(
+        file,
+        {key: value for key, value in settings.items() if value is not None or key not in changes},
+    )
+
+
 def read_any_json(file: Path, missing: Any = None) -> Any:
     """What a JSON file holds; see `read_json`."""
     try:

@@ -1,22 +1,24 @@
-"""A masked language model at work: ids in, pooled weights over the vocabulary out."""
+"""A language model at work: ids in, weights out; of the vocabulary, or of positions."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lexidex.errors import CorruptFile, ParameterError
+from lexidex.errors import CorruptFile
 from lexidex.index.vectors import Components, Float32s
 
-from .heads import HEAD_WEIGHTS, head_of
+from .heads import HEAD_WEIGHTS, headless
 from .json_file import read_json
-from .projection import Head, Pooling
+from .lora import adapter_file
+from .networks import network_class
+from .projection import Pooling
+from .scalar_weights import head_files
 from .weights import checksum, tensor_names, weight_files
 
 if TYPE_CHECKING:
@@ -32,20 +34,30 @@ class LanguageModel:
     """The model in a folder. Weights load with the first batch, once, whatever the thread."""
 
     def __init__(
-        self, folder: Path, trust_remote_code: bool = False, licence: str | None = None
+        self,
+        folder: Path,
+        trust_remote_code: bool = False,
+        licence: str | None = None,
+        *,
+        head: str = "mlm",
+        adapter: Path | None = None,
     ) -> None:
         """Read the settings, and from safetensors files whether they are whole.
 
         Args:
-            folder: config.json and weights of a model for masked language modelling.
+            folder: config.json and weights.
             trust_remote_code: whether code from the model's repository may run.
             licence: what the log says when the weights load.
+            head: one of `lexidex.encoders.networks.NETWORKS`.
+            adapter: a folder with a LoRA adapter, merged into the weights.
 
         Raises:
             CorruptFile: settings or weights are missing or truncated.
             ParameterError: the weights hold no head for masked language modelling.
         """
         self.folder = folder
+        self._head = head
+        self._adapter = adapter
         self._trust_remote_code = trust_remote_code
         self._licence = licence
         self._config = read_json(folder / "config.json")
@@ -56,19 +68,23 @@ class LanguageModel:
         self._files = weight_files(folder)
         self._check_head()
         self._loading = threading.Lock()
-        self._loaded: tuple[Any, Head] | None = None
+        self._network: Any = None
+        self._is_trained = False
 
     @property
     def identity(self) -> list[Any]:
         """Equal for models with equal settings and weights; reads every byte the first time."""
         settings = {k: v for k, v in self._config.items() if k not in _INCIDENTAL}
-        weights = [[file.name, file.stat().st_size, checksum(file)] for file in self._files]
+        files = [*self._files, *head_files(self.folder)]
+        if self._adapter is not None:
+            files += [adapter_file(self._adapter), self._adapter / "adapter_config.json"]
+        weights = [[file.name, file.stat().st_size, checksum(file)] for file in files]
         return [settings, weights]
 
     def vectors(
         self, texts: Sequence[Sequence[int]], pooling: Pooling
     ) -> list[tuple[Components, Float32s]]:
-        """One vector a text, as (components, values).
+        """One vector a text, as (components, values), by a head that scores the vocabulary.
 
         Args:
             texts: ids of each text, at least one; padded to the longest for the backbone only.
@@ -77,71 +93,64 @@ class LanguageModel:
         Raises:
             CorruptFile: the weights cannot be loaded, or give scores that are not finite.
         """
-        import torch
+        network = self.network()
+        ids, mask = padded(texts, self.padding)
+        found: list[tuple[Components, Float32s]] = network.vectors(ids, mask, pooling)
+        return found
 
-        model, head = self._load()
-        ids, mask = _padded(texts, model.config.pad_token_id or 0)
-        with torch.inference_mode():
-            states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state[mask]
-            pooled = head.pool(states, [len(text) for text in texts], pooling).numpy()
-        highest = pooled.max()
-        if np.isnan(highest) or highest == np.inf:
-            raise CorruptFile(f"{self.folder}: the model gives a score of {highest}")
-        return [_positive(row, pooling) for row in pooled]
+    def weights(self, texts: Sequence[Sequence[int]], activation: str) -> list[Float32s]:
+        """Weights of the positions of each text, by a scalar head.
 
-    def _load(self) -> tuple[Any, Head]:
+        Args:
+            texts: ids of each text, at least one.
+            activation: how scores become weights.
+
+        Raises:
+            CorruptFile: the weights cannot be loaded, or give scores that are not finite.
+        """
+        network = self.network()
+        found = network.weights(*padded(texts, self.padding), activation)
+        return [row[: len(text)] for row, text in zip(found, texts, strict=True)]
+
+    @property
+    def padding(self) -> int:
+        """The id that texts are padded with."""
+        return int(self._config.get("pad_token_id") or 0)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the weights in memory may differ from those in the folder."""
+        return self._is_trained or self._adapter is not None
+
+    def trainable(self) -> Any:
+        """`network`, for somebody who may change it."""
+        self._is_trained = True
+        return self.network()
+
+    def network(self) -> Any:
+        """The torch module, see `lexidex.encoders.networks`; loaded at the first call."""
         with self._loading:
-            if self._loaded is None:
-                model = self._read()
-                self._loaded = model, head_of(model)
+            if self._network is None:
+                from .backbones import Source
+
+                source = Source(self.folder, self._adapter, self._trust_remote_code)
+                self._network = network_class(self._head).load(source)
                 _log.info("%s: licence: %s", self.folder, self._licence or "not stated")
-            return self._loaded
-
-    def _read(self) -> Any:
-        import torch
-        from transformers import AutoModelForMaskedLM
-
-        try:
-            with _quiet_transformers():
-                model, report = AutoModelForMaskedLM.from_pretrained(
-                    self.folder,
-                    dtype=torch.float32,
-                    trust_remote_code=self._trust_remote_code,
-                    local_files_only=not self._trust_remote_code,
-                    output_loading_info=True,
-                )
-        except MemoryError:
-            raise
-        except Exception as error:  # transformers, torch and safetensors each have their own
-            raise self._unloadable(error) from error
-        if report["missing_keys"]:
-            raise self._headless(sorted(report["missing_keys"]))
-        return model.eval()
-
-    def _unloadable(self, error: Exception) -> CorruptFile | ParameterError:
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        if "trust_remote_code" in str(error):
-            return ParameterError(
-                f"{self.folder}: this model needs code from its repository; read that code, then "
-                "load it with trust_remote_code=True"
-            )
-        return CorruptFile(f"{self.folder}: the model cannot be loaded ({reason})")
+            return self._network
 
     def _check_head(self) -> None:
+        if self._head == "embeddings" or self._head == "scalar":
+            return
         names = tensor_names(self._files)
         wanted = HEAD_WEIGHTS.get(self._config.get("model_type", ""))
-        if names is not None and wanted is not None and wanted not in names:
-            raise self._headless([wanted])
-
-    def _headless(self, missing: list[str]) -> ParameterError:
-        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        return ParameterError(
-            f"{self.folder}: weights are missing: {shown}; without them vectors would be random. A "
-            "checkpoint with a trained masked-language-model head is needed"
-        )
+        known = any(name.endswith(".weight") for name in names)
+        if known and wanted is not None and wanted not in names:
+            raise headless(self.folder, [wanted])
 
 
-def _padded(texts: Sequence[Sequence[int]], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(
+    texts: Sequence[Sequence[int] | Components], filler: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids int64 and where there is text bool, both (texts, longest)."""
     import torch
 
@@ -152,26 +161,3 @@ def _padded(texts: Sequence[Sequence[int]], filler: int) -> tuple[torch.Tensor, 
         ids[row, : len(text)] = text
         mask[row, : len(text)] = True
     return torch.from_numpy(ids), torch.from_numpy(mask)
-
-
-def _positive(pooled: Float32s, pooling: Pooling) -> tuple[Components, Float32s]:
-    """The terms of one text that have a weight."""
-    components = np.flatnonzero(pooled > 0).astype(np.int32)
-    return components, pooling.finish(pooled[components])
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers from drawing progress bars and reports; what matters is raised instead."""
-    from transformers.utils import logging as untyped
-
-    report: Any = untyped
-    level, bars = report.get_verbosity(), report.is_progress_bar_enabled()
-    report.set_verbosity(logging.CRITICAL)
-    report.disable_progress_bar()
-    try:
-        yield
-    finally:
-        report.set_verbosity(level)
-        if bars:
-            report.enable_progress_bar()

@@ -17,7 +17,7 @@ from .saved import DESCRIPTION, read_description
 
 KINDS = {
     "bm25": ("lexidex.encoders.bm25", "BM25Encoder"),
-    "masked-lm": ("lexidex.encoders.masked_lm", "MaskedLMEncoder"),
+    "learned": ("lexidex.encoders.learned", "LearnedEncoder"),
     "vectors": ("lexidex.encoders.ready_made", "ReadyMadeEncoder"),
 }
 """Families of encoders, by name; their modules load when they are asked for."""
@@ -50,7 +50,7 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptFile(f"{folder / DESCRIPTION}: its state is unusable: {error!r}") from None
     if is_checkpoint(folder) or (looks_like_hub_id(name) and not folder.exists()):
-        return _make("masked-lm", {"path": name} | options)
+        return _make("learned", {"path": name} | options)
     raise EncoderNotFound(
         f"encoder {name!r}: not one of {', '.join(sorted(KINDS))}, not organisation/model, and no "
         f"folder with a {DESCRIPTION}, modules.json or config.json"

@@ -10,6 +10,8 @@ and the scores are computed one tile at a time and pooled into [batch, vocabular
 
 For maximum pooling the activation comes after, on [batch, vocabulary]: it is monotone. For the sum
 it has to come before.
+
+Training needs gradients and has small batches: `Head.weights` makes the array after all.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ import numpy as np
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Float32s
 
-from .activations import activate, activate_in_place
+from .activations import activate, activate_in_place, activate_tensor
 
 if TYPE_CHECKING:
     import torch
 
-POOLINGS = ("max", "sum")
-"""How the scores of a text's positions become one: sum in SPLADE v1, max ever since."""
+POOLINGS = ("max", "sum", "cls")
+"""How the scores of a text's positions become one: sum in SPLADE v1, max ever since; "cls" takes
+those of the first position alone (CLS-MLM; TILDE, SNRM's successors)."""
 
 TILE = 2048
 """Vocabulary terms of a tile; speed is flat from 1,024 to 8,192."""
@@ -48,21 +51,51 @@ def check_pooling(name: object, where: str = "pooling") -> str:
 
 @dataclass(frozen=True)
 class Pooling:
-    """How the scores of positions become the weights of a text."""
+    """How the scores of positions become the weights of a text.
+
+    Attributes:
+        strategy: one of `POOLINGS`.
+        activation: one of `lexidex.encoders.activations.LOGARITHMS`.
+        skipped: ids whose positions are left out.
+    """
 
     strategy: str = "max"
     activation: str = "relu"
+    skipped: tuple[int, ...] = ()
 
     @property
     def sums(self) -> bool:
         """Whether the weights of positions are added up."""
         return self.strategy == "sum"
 
+    def counted(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Which positions are pooled, bool (texts, longest).
+
+        Args:
+            ids: int64 (texts, longest).
+            mask: where there is text, bool (texts, longest).
+        """
+        import torch
+
+        if self.strategy == "cls":
+            mask = mask & (torch.arange(mask.shape[1], device=mask.device) == 0)
+        if self.skipped:
+            mask = mask & ~torch.isin(ids, torch.tensor(self.skipped, device=ids.device))
+        return mask
+
     def reduce(self, scores: torch.Tensor, out: torch.Tensor) -> None:
         """Pool scores (terms, positions) into `out` (terms,), overwriting it."""
         import torch
 
-        (torch.sum if self.sums else torch.amax)(scores, 1, out=out)
+        if not scores.shape[1]:
+            out.fill_(self.empty)
+        else:
+            (torch.sum if self.sums else torch.amax)(scores, 1, out=out)
+
+    @property
+    def empty(self) -> float:
+        """What no position at all is pooled to."""
+        return 0.0 if self.sums else -np.inf
 
     def merge(self, scores: torch.Tensor, out: torch.Tensor) -> None:
         """Pool scores (terms, positions) and what `out` (terms,) holds already into `out`."""
@@ -77,9 +110,22 @@ class Pooling:
         """Weights, from what a head pooled."""
         return pooled if self.sums else activate(pooled, self.activation)
 
+    def weights(self, scores: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+        """Weights by the book, (texts, vocabulary), differentiable.
+
+        Args:
+            scores: (texts, longest, vocabulary).
+            counted: which positions are pooled, bool (texts, longest).
+        """
+        counted = counted[..., None]
+        if self.sums:
+            return (activate_tensor(scores, self.activation) * counted).sum(1)
+        highest = scores.masked_fill(~counted, -np.inf).amax(1)
+        return activate_tensor(highest, self.activation)
+
 
 class Head(Protocol):
-    """What turns states into scores."""
+    """What turns states into weights: tile by tile, and differentiable."""
 
     def pool(self, states: torch.Tensor, lengths: Sequence[int], pooling: Pooling) -> torch.Tensor:
         """Pooled scores of each text, float32 (texts, vocabulary).
@@ -88,8 +134,19 @@ class Head(Protocol):
 
         Args:
             states: hidden states of all positions, text after text, float32 (positions, width).
-            lengths: positions of each text, at least 1; they add up to `positions`.
+            lengths: positions of each text; they add up to `positions`.
             pooling: maximum or sum, and of what.
+        """
+
+    def weights(
+        self, states: torch.Tensor, counted: torch.Tensor, pooling: Pooling
+    ) -> torch.Tensor:
+        """Weights of each text, (texts, vocabulary), with gradients; makes the whole array.
+
+        Args:
+            states: hidden states, padding included, (texts, longest, width).
+            counted: which positions are pooled, bool (texts, longest).
+            pooling: how.
         """
 
 
@@ -129,6 +186,16 @@ class TiledHead:
         # A bias moves all positions alike, so the maximum need not wait for it.
         return pooled if pooling.sums else pooled.add_(self.bias)
 
+    def weights(
+        self, states: torch.Tensor, counted: torch.Tensor, pooling: Pooling
+    ) -> torch.Tensor:
+        """See `Head`."""
+        return pooling.weights(self.scores(states), counted)
+
+    def scores(self, states: torch.Tensor) -> torch.Tensor:
+        """Scores of states (..., width), (..., vocabulary)."""
+        return self.transform(states) @ self.weight.t() + self.bias
+
 
 @dataclass(frozen=True)
 class WholeHead:
@@ -146,8 +213,7 @@ class WholeHead:
 
     def pool(self, states: torch.Tensor, lengths: Sequence[int], pooling: Pooling) -> torch.Tensor:
         """See `Head`."""
-        empty = 0.0 if pooling.sums else -np.inf
-        pooled = states.new_full((len(lengths), self.vocabulary), empty)
+        pooled = states.new_full((len(lengths), self.vocabulary), pooling.empty)
         ends = np.cumsum([0, *lengths]).tolist()
         for row, (start, end) in enumerate(pairwise(ends)):
             for first in range(start, end, self.chunk):
@@ -156,3 +222,13 @@ class WholeHead:
                     scores = activate_in_place(scores, pooling.activation)
                 pooling.merge(scores.t(), pooled[row])
         return pooled
+
+    def weights(
+        self, states: torch.Tensor, counted: torch.Tensor, pooling: Pooling
+    ) -> torch.Tensor:
+        """See `Head`."""
+        return pooling.weights(self.scores(states), counted)
+
+    def scores(self, states: torch.Tensor) -> torch.Tensor:
+        """Scores of states (texts, longest, width), (texts, longest, vocabulary)."""
+        return self.score(states.flatten(0, 1)).view(*states.shape[:2], -1)

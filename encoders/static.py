@@ -1,16 +1,18 @@
 """Inference-free queries: the weight of a token comes from a table, no model runs.
 
-    w_t = table[t]   for each distinct token t of the query
+    w_t = table[t]   for each distinct token t of the query;  or 1, without a table
 
 The table holds inverse document frequencies or learned weights (OpenSearch neural sparse,
-arXiv 2411.04403); a token that is repeated counts once. Needs `tokenizers` alone.
+arXiv 2411.04403; Li-LSR, arXiv 2505.01452); a token that is repeated counts once. Weights of 1 are
+BINARY in the unified framework: SPLADE-doc, TILDEv2, SPARTA, and on words DeepImpact. Needs
+`tokenizers` alone.
 """
 
 from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,15 +21,24 @@ from lexidex.index.vectors import Float32s, Vectors, build_vectors
 
 from .base import Texts
 from .json_file import read_json
+from .terms import Tokens, WordTerms
 from .tokenizer import ModelTokenizer
 from .weights import read_tensor
+
+if TYPE_CHECKING:
+    from .networks.side import SideModule, StaticModule
 
 
 class StaticSide:
     """Texts -> the table's weights of their distinct tokens."""
 
     def __init__(
-        self, tokenizer: ModelTokenizer, table: Float32s, dim: int | None = None, prompt: str = ""
+        self,
+        tokenizer: ModelTokenizer,
+        table: Float32s,
+        dim: int | None = None,
+        prompt: str = "",
+        learned: bool = True,
     ) -> None:
         """Take a table that `read_table` returned.
 
@@ -36,6 +47,7 @@ class StaticSide:
             table: float32 (terms,), finite and not negative.
             dim: number of components of the vectors, at least the table's; None for as many.
             prompt: what each text is preceded by.
+            learned: whether training may change the table.
 
         Raises:
             CorruptFile: the table has more terms than `dim`.
@@ -47,52 +59,116 @@ class StaticSide:
             )
         self.tokenizer = tokenizer
         self.dim = dim or table.size
-        self._table = table
+        self._given = table
         self._prompt = prompt
+        self._learned = learned
+        self._module: StaticModule | None = None
 
     @property
     def identity(self) -> list[Any]:
-        return [zlib.crc32(self._table.tobytes()), self.tokenizer.identity, self._prompt]
+        return [zlib.crc32(self.table.tobytes()), self.tokenizer.identity, self._prompt]
+
+    @property
+    def table(self) -> Float32s:
+        """Weights of tokens, float32 (terms,), 0 for those that weigh nothing."""
+        if self._module is None or self._module.weight is None:
+            return self._given
+        trained: Float32s = self._module.weight.detach().relu().cpu().numpy()
+        return trained
+
+    def tokens(self, texts: Texts) -> list[Tokens]:
+        found = self.tokenizer.encode([self._prompt + text for text in texts])
+        return [Tokens(ids, np.array(ids, dtype=np.int32)) for ids in found]
 
     def encode(self, texts: Texts) -> Vectors:
-        rows = []
-        for ids in self.tokenizer.encode([self._prompt + text for text in texts]):
-            components = np.unique(np.array(ids, dtype=np.int32))
-            values = self._table[components]
+        rows, table = [], self.table
+        for text in self.tokens(texts):
+            components = np.unique(text.terms)
+            values = table[components]
             rows.append((components[values > 0], values[values > 0]))
         return build_vectors(rows, self.dim)
 
+    def module(self) -> SideModule:
+        from .networks.side import StaticModule
 
-def read_table(folder: Path, file: Path | None, tokenizer: ModelTokenizer) -> Float32s:
+        if self._module is None:
+            self._module = StaticModule(self.dim, self._given, self._learned)
+        return self._module
+
+
+class BinaryWordSide:
+    """Texts -> 1 for each of their distinct words that has a component."""
+
+    def __init__(self, terms: WordTerms, prompt: str = "") -> None:
+        """Take the words.
+
+        Args:
+            terms: of a vocabulary that documents let grow.
+            prompt: what each text is preceded by.
+        """
+        self.tokenizer = terms.tokenizer
+        self._terms = terms
+        self._prompt = prompt
+
+    @property
+    def dim(self) -> int:
+        return self._terms.dim
+
+    @property
+    def table(self) -> None:
+        return None
+
+    @property
+    def identity(self) -> list[Any]:
+        return ["binary", self._terms.identity, self._prompt]
+
+    def tokens(self, texts: Texts) -> list[Tokens]:
+        return self._terms.read([self._prompt + text for text in texts])
+
+    def encode(self, texts: Texts) -> Vectors:
+        rows = []
+        for text in self.tokens(texts):
+            components = np.unique(text.terms[text.terms >= 0])
+            rows.append((components, np.ones(components.size, dtype=np.float32)))
+        return build_vectors(rows, self.dim)
+
+    def module(self) -> SideModule:
+        from .networks.side import StaticModule
+
+        return StaticModule(self.dim)
+
+
+def read_table(place: Path, tokenizer: ModelTokenizer) -> Float32s:
     """The weights of all tokens, float32 (terms,); at least the tokenizer's.
 
     Args:
-        folder: holds a tensor named "weight", when `file` is None.
-        file: idf.json, {token: weight}; tokens that it lacks weigh nothing.
+        place: a folder that holds a tensor named "weight"; or a file, {token: weight} as JSON, or
+            lines of a token and its weight. Tokens that a file lacks weigh nothing.
         tokenizer: which tokens there are.
 
     Raises:
         CorruptFile: a file is missing or unreadable, or has fewer terms than the tokenizer.
         ParameterError: a weight is negative or not finite.
     """
-    table = read_tensor(folder, "weight") if file is None else _from_json(file, tokenizer)
+    table = read_tensor(place, "weight") if place.is_dir() else _from_file(place, tokenizer)
     if table.ndim != 1 or table.size < len(tokenizer):
         raise CorruptFile(
-            f"{folder}: a table of shape {table.shape} for a vocabulary of {len(tokenizer)} tokens"
+            f"{place}: a table of shape {table.shape} for a vocabulary of {len(tokenizer)} tokens"
         )
     wrong = np.flatnonzero(~(np.isfinite(table) & (table >= 0)))
     if wrong.size:
         token = tokenizer.token(int(wrong[0]))
         raise ParameterError(
-            f"{folder}: weight {table[wrong[0]]} of token {token!r}; weights of query tokens must "
+            f"{place}: weight {table[wrong[0]]} of token {token!r}; weights of query tokens must "
             "be finite and not negative"
         )
     return table
 
 
-def _from_json(file: Path, tokenizer: ModelTokenizer) -> Float32s:
+def _from_file(file: Path, tokenizer: ModelTokenizer) -> Float32s:
     table = np.zeros(len(tokenizer), dtype=np.float32)
-    for token, weight in read_json(file).items():
+    listed = read_json(file) if file.suffix == ".json" else _read_lines(file)
+    for token, weight in listed.items():
         component = tokenizer.id(token)
         if component is not None:
             try:
@@ -100,3 +176,12 @@ def _from_json(file: Path, tokenizer: ModelTokenizer) -> Float32s:
             except (TypeError, ValueError):
                 raise CorruptFile(f"{file}: weight {weight!r} of token {token!r}") from None
     return table
+
+
+def _read_lines(file: Path) -> dict[str, str]:
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{file}: cannot be read: {error}") from None
+    found = (line.rsplit(None, 1) for line in lines)
+    return {parts[0]: parts[1] for parts in found if len(parts) == 2}

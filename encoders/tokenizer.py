@@ -17,11 +17,14 @@ from tokenizers.processors import TemplateProcessing
 from lexidex.errors import CorruptFile, ParameterError
 
 from .json_file import read_json
+from .recipe import SPECIAL
 from .weights import checksum
 
 TOKENIZER = "tokenizer.json"
 WORDPIECES = "vocab.txt"
 CONFIG = "tokenizer_config.json"
+FILES = (TOKENIZER, WORDPIECES, CONFIG, "special_tokens_map.json")
+"""What a tokenizer is read from."""
 
 
 class ModelTokenizer:
@@ -67,6 +70,50 @@ class ModelTokenizer:
         except TypeError:
             found = self._encode([text.encode("utf-8", "replace").decode() for text in texts])
         return [encoding.ids for encoding in found]
+
+    def pieces(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text without special tokens, cut off at no less than `max_length`."""
+        found = self._tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
+        return [encoding.ids for encoding in found]
+
+    def words(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[str, int]]]]:
+        """The ids of each text, and its words, each with the position of its first token.
+
+        Words are what the tokenizer's normaliser and pre-tokeniser make of a text, before it cuts
+        them into pieces; words beyond the length at which texts are cut off are not there.
+        """
+        texts = _valid(texts)
+        if self._tokenizer.normalizer is not None:
+            texts = [self._tokenizer.normalizer.normalize_str(text) for text in texts]
+        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=self.special_tokens)
+        return [
+            (encoding.ids, _words(text, encoding))
+            for text, encoding in zip(texts, encoded, strict=True)
+        ]
+
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The ids of the special tokens before a text and after it, where texts get them."""
+        if not self.special_tokens:
+            return [], []
+        ids, middle = self._tokenizer.encode("a").ids, self.pieces(["a"])[0]
+        start = next(i for i in range(len(ids)) if ids[i : i + len(middle)] == middle)
+        return ids[:start], ids[start + len(middle) :]
+
+    def special_ids(self, roles: Sequence[str]) -> tuple[int, ...]:
+        """The ids of tokens by their roles, see `lexidex.encoders.recipe.ROLES`; in order."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        special = {number for number, token in added.items() if token.special}
+        if SPECIAL in roles:
+            return tuple(sorted(special))
+        found = (self.id(name) for role in roles for name in self._named(role))
+        return tuple(sorted({number for number in found if number is not None}))
+
+    def _named(self, role: str) -> list[str]:
+        """What a token of that role may be called; the settings say, or else the usual names."""
+        says = self._config.get(f"{role}_token")
+        if says:
+            return [str(says["content"] if isinstance(says, dict) else says)]
+        return [f"[{role.upper()}]", {"cls": "<s>", "sep": "</s>"}.get(role, f"<{role}>")]
 
     def token(self, component: int) -> str | None:
         """The token with that id, or None."""
@@ -161,3 +208,23 @@ def _special(config: dict[str, Any], role: str) -> str:
     """The token of that role; tokenizer_config.json has it as a string or as an object."""
     token = config.get(f"{role}_token") or f"[{role.upper()}]"
     return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _valid(texts: Sequence[str]) -> list[str]:
+    """Texts in which half a surrogate pair is a question mark."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def _words(text: str, encoding: Encoding) -> list[tuple[str, int]]:
+    """The words of a text that was normalised, with the positions of their first tokens."""
+    found: list[tuple[str, int]] = []
+    last, start, first, end = None, 0, 0, 0
+    for place, (word, span) in enumerate(zip(encoding.word_ids, encoding.offsets, strict=True)):
+        if word != last:
+            if last is not None:
+                found.append((text[start:end].strip(), first))
+            last, start, first = word, span[0], place
+        end = span[1]
+    if last is not None:
+        found.append((text[start:end].strip(), first))
+    return [(word, first) for word, first in found if word]

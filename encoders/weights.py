@@ -6,7 +6,9 @@ Nothing here needs torch. Weights are read from safetensors, or from .bin files 
 from __future__ import annotations
 
 import json
+import pickletools
 import threading
+import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from lexidex.index.vectors import Float32s
 
 SAFETENSORS = "model.safetensors"
 BIN = "pytorch_model.bin"
+
+_EMBEDDINGS = ("embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight")
+"""The first weight of every backbone known here."""
 
 _checksums: dict[tuple[str, int, int], int] = {}
 _checksums_lock = threading.Lock()
@@ -42,21 +47,31 @@ def weight_files(folder: Path) -> list[Path]:
     raise CorruptFile(f"{folder}: no weights: neither {SAFETENSORS} nor {BIN} is there")
 
 
-def tensor_names(files: list[Path]) -> set[str] | None:
-    """The names of all tensors; None for .bin files, which do not tell before they are loaded.
+def tensor_names(files: list[Path]) -> set[str]:
+    """The names of all tensors; of .bin files every string in them, names among them.
 
-    Reads headers only.
+    Reads headers only, runs nothing, and finds nothing in .bin files older than PyTorch 1.6.
 
     Raises:
         CorruptFile: a file is truncated or no safetensors file.
     """
-    if any(file.suffix != ".safetensors" for file in files):
-        return None
     names: set[str] = set()
     for file in files:
-        with _opened(file) as tensors:
-            names |= set(tensors.keys())
+        if file.suffix == ".safetensors":
+            with _opened(file) as tensors:
+                names |= set(tensors.keys())
+        else:
+            names |= _strings(file)
     return names
+
+
+def prefix_of(names: set[str]) -> str:
+    """What stands before the names of a backbone's weights: "", "bert.", "coil_encoder.bert."."""
+    for ending in _EMBEDDINGS:
+        found = [name for name in names if name == ending or name.endswith(f".{ending}")]
+        if found:
+            return min(found, key=len).removesuffix(ending)
+    return ""
 
 
 def read_tensor(folder: Path, name: str) -> Float32s:
@@ -65,12 +80,50 @@ def read_tensor(folder: Path, name: str) -> Float32s:
     Raises:
         CorruptFile: the files cannot be read, or have no such tensor.
     """
+    found = read_tensors(folder, name)
+    if "" not in found:
+        raise CorruptFile(f"{folder}: no tensor {name!r} in its weights")
+    return found[""]
+
+
+def read_tensors(folder: Path, prefix: str) -> dict[str, Float32s]:
+    """The tensors of a folder's weights whose names begin so, float32, by the rest of the name.
+
+    Raises:
+        CorruptFile: a file cannot be read.
+    """
+    tensors: dict[str, Float32s] = {}
     for file in weight_files(folder):
-        read = _from_safetensors if file.suffix == ".safetensors" else _from_bin
-        found = read(file, name)
-        if found is not None:
-            return np.ascontiguousarray(found, dtype=np.float32)
-    raise CorruptFile(f"{folder}: no tensor {name!r} in its weights")
+        read = read_safetensors if file.suffix == ".safetensors" else read_pickled
+        tensors |= read(file, prefix)
+    return tensors
+
+
+def read_safetensors(file: Path, prefix: str = "") -> dict[str, Float32s]:
+    """`read_tensors` of one safetensors file."""
+    with _opened(file) as tensors:
+        found: dict[str, Float32s] = {}
+        for name in tensors.keys():  # noqa: SIM118
+            if name.startswith(prefix):
+                bfloat16 = tensors.get_slice(name).get_dtype() == "BF16"
+                tensor = _bfloat16(file, name) if bfloat16 else tensors.get_tensor(name)
+                found[name.removeprefix(prefix)] = np.ascontiguousarray(tensor, dtype=np.float32)
+        return found
+
+
+def read_pickled(file: Path, prefix: str = "") -> dict[str, Float32s]:
+    """`read_tensors` of one file that torch wrote; no code in it is run."""
+    import torch
+
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+        return {
+            name.removeprefix(prefix): np.ascontiguousarray(tensor.float().numpy())
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
+    except Exception as error:
+        raise CorruptFile(f"{file}: cannot be loaded without pickle: {error}") from None
 
 
 def checksum(file: Path) -> int:
@@ -108,16 +161,23 @@ def _opened(file: Path) -> Any:
         raise CorruptFile(f"{file}: truncated or no safetensors file: {error}") from None
 
 
-def _from_safetensors(file: Path, name: str) -> Any:
-    with _opened(file) as tensors:
-        return tensors.get_tensor(name) if name in tensors.keys() else None  # noqa: SIM118
+def _bfloat16(file: Path, name: str) -> Float32s:
+    """A tensor of a type that NumPy lacks: its bits are the upper half of a float32's."""
+    with file.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(length))[name]
+        start, end = header["data_offsets"]
+        stream.seek(8 + length + start)
+        halves = np.frombuffer(stream.read(end - start), dtype="<u2")
+    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(header["shape"])
 
 
-def _from_bin(file: Path, name: str) -> Any:
-    import torch
-
+def _strings(file: Path) -> set[str]:
+    """Every string in the pickle of a .bin file, without unpickling it."""
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True).get(name)
-    except Exception as error:
-        raise CorruptFile(f"{file}: cannot be loaded without pickle: {error}") from None
-    return None if found is None else found.float().numpy()
+        with zipfile.ZipFile(file) as archive:
+            name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
+            opcodes = pickletools.genops(archive.read(name))
+            return {argument for _, argument, _ in opcodes if isinstance(argument, str)}
+    except (OSError, ValueError, StopIteration, zipfile.BadZipFile):
+        return set()

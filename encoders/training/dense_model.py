@@ -15,8 +15,8 @@ from lexidex.index.vectors import Float32s
 
 from ..base import Texts
 from ..batching import token_batches
-from ..checkpoint import MODULES, TRANSFORMER
 from ..json_file import read_any_json, read_json
+from ..layouts.settings import MODULES, TRANSFORMER
 
 BATCH_TOKENS = 4096
 """Tokens that pass through the model together, padding included."""

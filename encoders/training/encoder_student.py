@@ -48,9 +48,9 @@ class EncoderStudent(nn.Module):
         """
         super().__init__()
         self.encoder = encoder
-        self._documents = encoder.documents.module()
+        self._documents: Any = encoder.documents.module()
         shared = encoder.queries is encoder.documents
-        self._queries = self._documents if shared else encoder.queries.module()
+        self._queries: Any = self._documents if shared else encoder.queries.module()
         self._dropout = dropout
         self.train()
 
@@ -109,7 +109,7 @@ class EncoderStudent(nn.Module):
     def queries(self, batch: Batch) -> Tensor:
         """See `Student`."""
         # A learned table may dip below 0, which no index can hold.
-        found = self._queries(batch["ids"], batch["mask"], batch["terms"], self.dim).relu()
+        found: Tensor = self._queries(batch["ids"], batch["mask"], batch["terms"], self.dim).relu()
         if found.shape[1] < self.dim:
             found = nn.functional.pad(found, (0, self.dim - found.shape[1]))
         return found
@@ -120,13 +120,14 @@ class EncoderStudent(nn.Module):
         module = self._documents
         if isinstance(module, ExpandingModule) and _is_linear(module):
             return expand(module, ids, mask, columns)
-        if columns is None:
-            return module(ids, mask, terms, self.dim)
-        if isinstance(module, ExpandingModule):
-            return module(ids, mask, terms, self.dim)[:, columns]
+        found: Tensor
+        if columns is None or isinstance(module, ExpandingModule):
+            found = module(ids, mask, terms, self.dim)
+            return found if columns is None else found[:, columns]
         places = torch.full((self.dim + 1,), -1, dtype=torch.int64, device=ids.device)
         places[columns] = torch.arange(columns.numel(), device=ids.device)
-        return module(ids, mask, places[terms], columns.numel())
+        found = module(ids, mask, places[terms], columns.numel())
+        return found
 
     def encode(self, side: str, texts: Sequence[str]) -> Vectors:
         """See `Student`."""
@@ -204,7 +205,7 @@ def expand(
     if columns is not None:
         weight, bias, kept = weight[columns], bias[columns], kept[columns]
     scores = nn.functional.linear(states, weight, bias)
-    of_texts = scores.split(counted.sum(1).tolist())
+    of_texts = torch.split(scores, counted.sum(1).tolist())
     pooled = torch.stack([_pooled(text, pooling, weight.shape[0]) for text in of_texts])
     return (pooled if pooling.sums else activate_tensor(pooled, pooling.activation)) * kept
 

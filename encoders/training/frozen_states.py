@@ -1,8 +1,8 @@
 """States of layers that are not trained, computed once a text and kept.
 
-With a frozen backbone a step costs the head alone: on a CPU that is the difference between 20 and 100
-texts a second. States are kept in half precision, about 0.8 kB a token at width 384; dropout has to
-be off, or there would be nothing to keep.
+With a frozen backbone a step costs the head alone: on a CPU that is the difference between 20 and
+100 texts a second. States are kept in half precision, about 0.8 kB a token at width 384; dropout
+has to be off, or there would be nothing to keep.
 """
 
 from __future__ import annotations

@@ -464,7 +464,9 @@ def _names(recipe: TrainingRecipe, regulariser: str) -> bool:
 def _last_checkpoint(folder: Path) -> str | None:
     from transformers.trainer_utils import get_last_checkpoint
 
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    untyped: Any = get_last_checkpoint
+    found: str | None = untyped(str(folder)) if folder.is_dir() else None
+    return found
 
 
 def _shown(values: Mapping[str, float]) -> str:

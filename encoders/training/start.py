@@ -1,9 +1,10 @@
-"""The start of a training: a fresh model of a family, and heads that begin where learning is possible.
+"""The start of a training: a fresh model of a family, with heads that can learn from their start.
 
-A backbone without a trained head (MiniLM and other sentence encoders) scores terms at random: all of
-them are active, or none, and both are hard to leave. So a fresh head of the vocabulary begins as the
-identity with the backbone's own embeddings as its output map, and is shifted and scaled such that a
-given share of terms is active; a fresh scalar head begins by giving every token about the weight 1.
+A backbone without a trained head (MiniLM and other sentence encoders) scores terms at random: all
+of them are active, or none, and both are hard to leave. So a fresh head of the vocabulary begins as
+the identity with the backbone's own embeddings as its output map, and is shifted and scaled such
+that a given share of terms is active; a fresh scalar head begins by giving every token about the
+weight 1.
 """
 
 from __future__ import annotations
@@ -79,10 +80,11 @@ def calibrate(encoder: LearnedEncoder, texts: Sequence[str], active: float) -> N
             _begin_as_identity(network)
             _shift(network, encoder, texts[:CALIBRATED_ON], active)
         if isinstance(network, ScalarNetwork):
-            for layer in network.layers:
+            linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
+            for layer in linear:
                 nn.init.normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)
-            nn.init.ones_(network.layers[-1].bias)
+            nn.init.ones_(linear[-1].bias)
 
 
 def freeze(encoder: LearnedEncoder, n_layers: int) -> None:

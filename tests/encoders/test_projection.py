@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import pad
 
-from lexidex.encoders.activations import LOGARITHMS, activate, activate_in_place, check_activation
+from lexidex.encoders.activations import (
+    LOGARITHMS,
+    activate,
+    activate_in_place,
+    activate_tensor,
+    check_activation,
+)
 from lexidex.encoders.heads import head_of, whole_head
 from lexidex.encoders.projection import (
     POOLINGS,
@@ -24,16 +30,23 @@ from .checkpoints import random_model
 
 WIDTH = 5
 
+FORMULAS = {
+    "relu": lambda z: torch.log1p(z.clamp(min=0)),
+    "log1p_relu": lambda z: torch.log1p(torch.log1p(z.clamp(min=0))),
+    "linear": lambda z: z.clamp(min=0),
+    "softplus": lambda z: torch.log1p(torch.log1p(torch.exp(z))),
+}
+
 
 def full(texts: list[torch.Tensor], weight: torch.Tensor, bias: torch.Tensor, pooling: Pooling):
-    """Weights by the book: all scores, masked, activated, then pooled."""
+    """Weights by the book: all scores, activated, masked, then pooled."""
     longest = max(len(text) for text in texts)
     states = torch.stack([pad(text, (0, 0, 0, longest - len(text))) for text in texts])
     mask = torch.tensor([[i < len(text) for i in range(longest)] for text in texts])
     scores = torch.einsum("blh,vh->blv", states, weight) + bias
-    weights = torch.log1p(torch.relu(scores * mask[..., None]))
-    if pooling.activation == "log1p_relu":
-        weights = torch.log1p(weights)
+    weights = FORMULAS[pooling.activation](scores) * mask[..., None]
+    if pooling.strategy == "cls":
+        return weights[:, 0].numpy()
     return (weights.sum(1) if pooling.strategy == "sum" else weights.amax(1)).numpy()
 
 
@@ -60,9 +73,14 @@ def test_tiles_and_chunks_give_what_the_full_array_gives(
     ]
 
     expected = full(texts, weight, bias, pooling)
+    states = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
+    mask = torch.tensor([[i < length for i in range(max(lengths))] for length in lengths])
+    counted = pooling.counted(torch.zeros_like(mask, dtype=torch.int64), mask)
     for head in heads:
-        pooled = head.pool(torch.cat(texts), lengths, pooling).numpy()
+        pooled = head.pool(states[counted], counted.sum(1).tolist(), pooling).numpy()
         np.testing.assert_allclose(pooling.finish(pooled), expected, rtol=1e-5, atol=1e-5)
+        trained = head.weights(states, counted, pooling).numpy()
+        np.testing.assert_allclose(trained, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta"])
@@ -117,18 +135,19 @@ def test_no_array_of_batch_length_and_vocabulary_is_made(head):
 @pytest.mark.parametrize("activation", sorted(LOGARITHMS))
 def test_both_forms_of_an_activation_agree(activation):
     scores = np.array([-2.0, -0.0, 0.0, 1e-7, 0.5, 30.0], dtype=np.float32)
-    expected = np.maximum(scores, 0)
-    for _ in range(LOGARITHMS[activation]):
-        expected = np.log1p(expected)
+    expected = FORMULAS[activation](torch.tensor(scores))
 
     np.testing.assert_allclose(activate(scores, activation), expected, rtol=1e-6)
-    tensor = activate_in_place(torch.tensor(scores), activation)
-    np.testing.assert_allclose(tensor, expected, rtol=1e-6)
+    for activated in (activate_tensor, activate_in_place):
+        tensor = activated(torch.tensor(scores), activation)
+        np.testing.assert_allclose(tensor, expected, rtol=1e-6)
     assert scores[0] == -2
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ParameterError, match="activation: 'gelu'; known are relu, log1p_relu"):
+    with pytest.raises(
+        ParameterError, match="activation: 'gelu'; known are relu, log1p_relu, linear, softplus"
+    ):
         check_activation("gelu")
-    with pytest.raises(ParameterError, match="pooling: 'mean'; known are max, sum"):
+    with pytest.raises(ParameterError, match="pooling: 'mean'; known are max, sum, cls"):
         check_pooling("mean")

@@ -14,7 +14,7 @@ import pytest
 
 import lexidex.encoders.hub as hub
 from lexidex.encoders import load_encoder
-from lexidex.encoders.language_model import LanguageModel
+from lexidex.encoders.networks.masked_lm import MaskedLMNetwork
 from lexidex.encoders.saved import write_description
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
@@ -282,8 +282,10 @@ def test_fingerprint_changes_with_one_weight(folders, bert):
 
 def test_weights_load_once_and_only_when_needed(folders, monkeypatch):
     loads = []
-    read = LanguageModel._read
-    monkeypatch.setattr(LanguageModel, "_read", lambda self: loads.append(self) or read(self))
+    load = MaskedLMNetwork.load
+    monkeypatch.setattr(
+        MaskedLMNetwork, "load", lambda source: loads.append(source) or load(source)
+    )
     encoder = load_encoder(folders("plain bert"))
     assert encoder.fingerprint
     assert not loads
@@ -330,15 +332,18 @@ def test_loading_an_encoder_imports_neither_torch_nor_transformers(folders):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"activation": "gelu"}, "activation: 'gelu'; known are relu, log1p_relu"),
-        ({"pooling": "mean"}, "pooling: 'mean'; known are max, sum"),
+        (
+            {"activation": "gelu"},
+            "activation: 'gelu'; known are relu, log1p_relu, linear, softplus",
+        ),
+        ({"pooling": "mean"}, "pooling: 'mean'; known are max, sum, cls"),
         ({"max_length": 0}, "max_length: 0; expected a whole number above 0"),
         ({"max_length": 2}, "max_length: 2; expected more than the 2 special tokens"),
         ({"max_length": 65}, f"max_length: 65; the model in .* takes {POSITIONS} tokens"),
         ({"query_max_length": True}, "query_max_length: True; expected a whole number above 0"),
         ({"batch_tokens": 0}, "batch_tokens: 0; expected a whole number above 0"),
         ({"revision": "main"}, "revision: 'main'; .* is a folder and has none"),
-        ({"k1": 1}, "encoder masked-lm: unknown option 'k1'"),
+        ({"k1": 1}, "encoder learned: unknown option 'k1'"),
     ],
 )
 def test_an_option_out_of_its_range_is_refused(folders, options, message):
@@ -353,13 +358,13 @@ def test_texts_that_are_no_strings_are_refused(folders, texts):
 
 
 def test_a_path_has_to_be_given():
-    with pytest.raises(ParameterError, match="masked-lm: the option 'path' has to be given"):
-        load_encoder("masked-lm")
+    with pytest.raises(ParameterError, match="learned: the option 'path' has to be given"):
+        load_encoder("learned")
 
 
 def test_a_folder_that_has_gone_is_not_found(folders, tmp_path):
     gone = str(tmp_path / "gone")
-    for load in (lambda: load_encoder(gone), lambda: load_encoder("masked-lm", path=gone)):
+    for load in (lambda: load_encoder(gone), lambda: load_encoder("learned", path=gone)):
         with pytest.raises(EncoderNotFound, match="gone"):
             load()
     with pytest.raises(EncoderNotFound, match=r"modules\.json or config\.json"):
@@ -491,8 +496,8 @@ def test_a_stored_encoder_cannot_ask_for_code_to_be_run(bert, tmp_path):
     assert "trust_remote_code" not in load_encoder(bert, trust_remote_code=True).options
     stored = {"path": str(bert), "trust_remote_code": True}
     with pytest.raises(ParameterError, match="a stored encoder cannot ask for it"):
-        load_encoder("masked-lm", **stored)
-    write_description(tmp_path / "stored", "masked-lm", stored, {})
+        load_encoder("learned", **stored)
+    write_description(tmp_path / "stored", "learned", stored, {})
     with pytest.raises(ParameterError, match="a stored encoder cannot ask for it"):
         load_encoder(tmp_path / "stored")
 
@@ -547,7 +552,7 @@ def test_bin_files_are_fetched_where_there_are_no_safetensors(folders, tmp_path,
     hub.fetch("org/model")
 
     assert hub.SAFETENSORS in patterns[0]
-    assert patterns[1:] == [[hub.BIN]]
+    assert patterns[1:] == [list(hub.BIN)]
 
 
 def test_a_hub_that_cannot_be_reached_gives_one_clear_line(monkeypatch):

@@ -1,0 +1,155 @@
+"""From what a checkpoint is made of to the two sides that encode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lexidex.errors import CorruptFile, ParameterError
+from lexidex.index.vectors import Float32s
+
+from .language_model import LanguageModel
+from .projection import Pooling
+from .recipe import BINARY, SCALAR, TABLE, Checkpoint, SideSpec
+from .sides import ModelSide, ScalarSide, Side
+from .static import BinaryWordSide, StaticSide, read_table
+from .terms import Terms, TokenTerms, WordTerms
+from .tokenizer import ModelTokenizer
+from .vocabulary import Vocabulary
+
+
+class Assembly:
+    """Makes sides; models and tokenizers that both use are one object."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        delimiter: str | None = None,
+        batch_tokens: int = 1024,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Take a checkpoint.
+
+        Args:
+            checkpoint: with all settings in force.
+            delimiter: what stands between a document's text and its expansion.
+            batch_tokens: tokens that pass through a model together.
+            trust_remote_code: whether code from the model's repository may run.
+
+        Raises:
+            ParameterError: documents have words for terms and queries tokens; or an expansion for
+                a model that makes its own.
+        """
+        self._checkpoint = checkpoint
+        self._delimiter = delimiter
+        self._batch_tokens = batch_tokens
+        self._trust_remote_code = trust_remote_code
+        self._models: dict[tuple[Path, Path | None], LanguageModel] = {}
+        documents, queries = checkpoint.documents.recipe, checkpoint.queries.recipe
+        if documents.terms != queries.terms:
+            raise ParameterError(
+                f"{checkpoint.folder}: documents have {documents.terms} for terms, queries "
+                f"{queries.terms}"
+            )
+        if delimiter is not None and (documents.head != SCALAR or not delimiter):
+            raise ParameterError(
+                f"expansion_delimiter: {delimiter!r}; only models that weigh a text's own terms "
+                "take an expansion, after some text that is not empty"
+            )
+
+    def sides(self, vocabulary: Vocabulary) -> tuple[Side, Side]:
+        """The document and the query side; one object where they do the same.
+
+        Args:
+            vocabulary: of words, where terms are words; grows with documents.
+        """
+        specs = self._checkpoint.documents, self._checkpoint.queries
+        documents = self._side(specs[0], None, vocabulary, is_document=True)
+        if specs[0] == specs[1] and self._delimiter is None and specs[0].recipe.terms == "tokens":
+            return documents, documents
+        queries = self._side(specs[1], documents.dim, vocabulary, is_document=False)
+        if queries.dim != documents.dim:
+            raise CorruptFile(
+                f"{self._checkpoint.folder}: documents have {documents.dim} terms, queries "
+                f"{queries.dim}; they do not belong together"
+            )
+        return documents, queries
+
+    def _side(
+        self, spec: SideSpec, dim: int | None, vocabulary: Vocabulary, *, is_document: bool
+    ) -> Side:
+        recipe, prompt = spec.recipe, spec.prompt
+        words = _tokenizer(spec)
+        masked = words.special_ids(recipe.masked)
+        delimiter = self._delimiter if is_document else None
+        if recipe.terms == "words":
+            by_word = WordTerms(words, vocabulary, grow=is_document, delimiter=delimiter)
+            if recipe.head == BINARY:
+                return BinaryWordSide(by_word, prompt)
+            return self._scalar_side(spec, by_word)
+        if recipe.head == SCALAR:
+            return self._scalar_side(spec, TokenTerms(words, masked, delimiter))
+        table = _table(spec, words, masked)
+        if not recipe.has_model:
+            assert table is not None
+            return StaticSide(words, table, dim, prompt, learned=recipe.head == TABLE)
+        return ModelSide(
+            self._model(spec),
+            words,
+            Pooling(recipe.pooling, recipe.activation, words.special_ids(recipe.skipped)),
+            prompt,
+            self._batch_tokens,
+            masked=() if recipe.own_terms else masked,
+            own_terms=table,
+        )
+
+    def _scalar_side(self, spec: SideSpec, terms: Terms) -> ScalarSide:
+        recipe = spec.recipe
+        return ScalarSide(
+            self._model(spec),
+            terms,
+            recipe.activation,
+            recipe.pooling,
+            spec.prompt,
+            self._batch_tokens,
+        )
+
+    def models(self) -> dict[SideSpec, LanguageModel]:
+        """The models of the sides that have one."""
+        sides = (self._checkpoint.documents, self._checkpoint.queries)
+        return {side: self._model(side) for side in sides if side.recipe.has_model}
+
+    def _model(self, spec: SideSpec) -> LanguageModel:
+        place = spec.folder, spec.adapter
+        if place not in self._models:
+            # Where one side has a head that serves both, the other uses it too.
+            sides = (self._checkpoint.documents, self._checkpoint.queries)
+            heads = [side.recipe.head for side in sides if side.folder == spec.folder]
+            self._models[place] = LanguageModel(
+                spec.folder,
+                self._trust_remote_code,
+                self._checkpoint.licence,
+                head="epic" if "epic" in heads else spec.recipe.head,
+                adapter=spec.adapter,
+            )
+        return self._models[place]
+
+
+def _tokenizer(spec: SideSpec) -> ModelTokenizer:
+    special = spec.recipe.has_model
+    return ModelTokenizer(
+        spec.folder, max_length=spec.max_length, special_tokens=special, lowercase=spec.lowercase
+    )
+
+
+def _table(spec: SideSpec, tokenizer: ModelTokenizer, masked: tuple[int, ...]) -> Float32s | None:
+    """What each token is multiplied by, or weighs; None where every term counts."""
+    if not spec.recipe.own_terms and spec.recipe.has_model:
+        return None
+    if spec.table is None:
+        table = np.ones(len(tokenizer), dtype=np.float32)
+    else:
+        table = read_table(spec.table, tokenizer)
+    table[list(masked)] = 0
+    return table

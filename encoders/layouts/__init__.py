@@ -1,0 +1,1 @@
+"""The layouts that models are published in; one module a layout, each reads settings alone."""

@@ -1,0 +1,296 @@
+"""Learned sparse encoders: published checkpoints, each side put together by its recipe.
+
+`lexidex.encoders.recipe` tells what sides are made of, `lexidex.encoders.presets` which published
+method is which choice. Vectors of SPLADE's family equal those of sentence-transformers'
+SparseEncoder for the same checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, ClassVar
+
+from lexidex.errors import ParameterError
+from lexidex.index.vectors import Vectors
+
+from .activations import check_activation
+from .assembly import Assembly
+from .base import Encoder, Texts, check_texts
+from .checkpoint import read_checkpoint
+from .checkpoint_writer import write_checkpoint
+from .hub import fetch, looks_like_hub_id
+from .layouts.own import read_words, write_words
+from .presets import apply_preset
+from .projection import check_pooling
+from .pruning import as_pruning, prune
+from .recipe import VOCABULARY_HEADS, Checkpoint, SideSpec
+from .sides import BATCH_TOKENS, Side
+from .terms import distinct_words
+from .vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Settings that are used instead of a checkpoint's own; None leaves that."""
+
+    preset: str | None = None
+    activation: str | None = None
+    pooling: str | None = None
+    max_length: int | None = None
+    query_max_length: int | None = None
+    document_pruning: dict[str, Any] | None = None
+    query_pruning: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.activation is not None:
+            check_activation(self.activation)
+        if self.pooling is not None:
+            check_pooling(self.pooling)
+        for name in ("max_length", "query_max_length"):
+            length = getattr(self, name)
+            if length is not None and not _is_count(length):
+                raise ParameterError(f"{name}: {length!r}; expected a whole number above 0")
+
+    def apply(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint with these settings in force.
+
+        Raises:
+            ParameterError: a setting that the model does not allow, or one that is missing.
+        """
+        if self.preset is not None:
+            checkpoint = apply_preset(checkpoint, self.preset)
+        elif checkpoint.undecided is not None and self.activation is None:
+            raise ParameterError(f"{checkpoint.folder}: {checkpoint.undecided}")
+        query_length = self.query_max_length
+        if query_length is None and checkpoint.queries.recipe.has_model:
+            query_length = self.max_length
+        return replace(
+            checkpoint,
+            documents=self._changed(checkpoint.documents, self.max_length, self.document_pruning),
+            queries=self._changed(checkpoint.queries, query_length, self.query_pruning),
+            undecided=None,
+        )
+
+    def _changed(
+        self, side: SideSpec, length: int | None, pruning: dict[str, Any] | None
+    ) -> SideSpec:
+        if length is not None and side.positions is not None and length > side.positions:
+            raise ParameterError(
+                f"max_length: {length!r}; the model in {side.folder} takes {side.positions} tokens"
+            )
+        changes: dict[str, Any] = {}
+        if side.recipe.head in VOCABULARY_HEADS:
+            changes["pooling"] = self.pooling or side.recipe.pooling
+            changes["activation"] = self.activation or side.recipe.activation
+        if pruning is not None:
+            changes["pruning"] = as_pruning(pruning)
+        return replace(side.with_recipe(**changes), max_length=length or side.max_length)
+
+
+class LearnedEncoder(Encoder):
+    """An encoder from a published checkpoint, in a folder or on a model hub."""
+
+    kind: ClassVar[str] = "learned"
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        revision: str | None = None,
+        query_path: str | PathLike[str] | None = None,
+        query_revision: str | None = None,
+        preset: str | None = None,
+        activation: str | None = None,
+        pooling: str | None = None,
+        max_length: int | None = None,
+        query_max_length: int | None = None,
+        document_pruning: Any = None,
+        query_pruning: Any = None,
+        expansion_delimiter: str | None = None,
+        batch_tokens: int = BATCH_TOKENS,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Read settings and tokenizers; the model's weights load when it is first needed.
+
+        What is None is as the checkpoint says.
+
+        Args:
+            path: a folder in any layout of `lexidex.encoders.checkpoint`, or the id of a model on
+                the hub, organisation/model.
+            revision: branch, tag or commit on the hub.
+            query_path: a second checkpoint, whose query side is taken: efficient SPLADE.
+            query_revision: branch, tag or commit of that.
+            preset: the published method, see `lexidex.encoders.presets`, where files do not tell.
+            activation: of heads that score the vocabulary, see `lexidex.encoders.activations`.
+            pooling: of those, "max", "sum" or "cls".
+            max_length: most tokens of a document, special ones included; of a query too where the
+                same model encodes it and `query_max_length` is None.
+            query_max_length: most tokens of a query.
+            document_pruning: which values of documents are kept, see `lexidex.encoders.pruning`:
+                {"top_k": 200} or "top_k=200".
+            query_pruning: which values of queries are kept.
+            expansion_delimiter: what stands in a document between its text and its expansion, for
+                scalar heads; see `lexidex.encoders.terms`.
+            batch_tokens: tokens that pass through the model together; memory grows with it.
+            trust_remote_code: run code that the model's repository brings. Not among `options`,
+                so that no stored collection can ask for it.
+
+        Raises:
+            EncoderNotFound: no such folder and no such model.
+            CorruptFile: a file is missing, truncated or does not belong to the others.
+            ParameterError: an option out of its range or missing, or a model of another kind.
+        """
+        if not _is_count(batch_tokens):
+            raise ParameterError(f"batch_tokens: {batch_tokens!r}; expected a whole number above 0")
+        self._overrides = Overrides(
+            preset,
+            activation,
+            pooling,
+            max_length,
+            query_max_length,
+            _rules(document_pruning, "document_pruning"),
+            _rules(query_pruning, "query_pruning"),
+        )
+        self._delimiter = expansion_delimiter
+        self._batch_tokens = batch_tokens
+        self._place, self._revision, folder = _locate(fspath(path), revision, trust_remote_code)
+        checkpoint = read_checkpoint(folder, lambda name: _locate(name, None, False)[2])
+        self._query_place = self._query_revision = None
+        if query_path is not None:
+            where = _locate(fspath(query_path), query_revision, trust_remote_code)
+            self._query_place, self._query_revision, folder = where
+            checkpoint = replace(checkpoint, queries=read_checkpoint(folder).queries)
+        self._checkpoint = self._overrides.apply(checkpoint)
+        self._assembly = Assembly(
+            self._checkpoint, expansion_delimiter, batch_tokens, trust_remote_code
+        )
+        self.use_vocabulary(Vocabulary(read_words(self._checkpoint.folder)))
+
+    def use_vocabulary(self, vocabulary: Vocabulary) -> None:
+        """Take the vocabulary of a collection, where terms are words."""
+        self._documents, self._queries = self._assembly.sides(vocabulary)
+        if self._checkpoint.documents.recipe.terms == "words":
+            self.vocabulary = vocabulary
+
+    @property
+    def documents(self) -> Side:
+        """The document side; `module` of it is a torch module for training."""
+        return self._documents
+
+    @property
+    def queries(self) -> Side:
+        """The query side; the same object where both do the same."""
+        return self._queries
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """What the encoder is put together from, settings in force included."""
+        return self._checkpoint
+
+    @property
+    def dim(self) -> int:
+        return self._documents.dim
+
+    @property
+    def licence(self) -> str | None:
+        """The licence that the model's card states, or None."""
+        return self._checkpoint.licence
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "path": self._place,
+            "revision": self._revision,
+            "query_path": self._query_place,
+            "query_revision": self._query_revision,
+            **asdict(self._overrides),
+            "expansion_delimiter": self._delimiter,
+            "batch_tokens": self._batch_tokens,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Of settings, tokenizers and every byte of the weights, but not of where they lie."""
+        sides = [self._documents.identity, self._queries.identity]
+        specs = (self._checkpoint.documents, self._checkpoint.queries)
+        kept = [spec.recipe.pruning.options for spec in specs]
+        described = json.dumps([self.kind, *sides, *kept], sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+    def term(self, component: int) -> str:
+        """The token with that id, as the tokenizer writes it: word, ##piece, or Ġword."""
+        if self.vocabulary is not None:
+            return self.vocabulary.terms[component]
+        token = self._documents.tokenizer.token(component)
+        return f"<{component}>" if token is None else token
+
+    def component(self, term: str) -> int | None:
+        if self.vocabulary is not None:
+            return self.vocabulary.find(term)
+        return self._documents.tokenizer.id(term)
+
+    def encode_documents(self, texts: Texts) -> Vectors:
+        """Document vectors, csr_array (len(texts), dim).
+
+        Texts longer than `max_length` tokens are cut off there. The order and the company of the
+        texts change no vector by more than rounding.
+
+        Raises:
+            ParameterError: a text is no string; the model lacks its head.
+            CorruptFile: the weights cannot be loaded.
+        """
+        found = self._documents.encode(check_texts(texts))
+        return prune(found, self._checkpoint.documents.recipe.pruning)
+
+    def encode_queries(self, texts: Texts) -> Vectors:
+        """Query vectors, csr_array (len(texts), dim); see `encode_documents`."""
+        found = self._queries.encode(check_texts(texts))
+        return prune(found, self._checkpoint.queries.recipe.pruning)
+
+    def ignored_terms(self, text: str) -> list[str]:
+        if self.vocabulary is None:
+            return []
+        words = distinct_words(self._queries.tokenizer, text)
+        return [word for word in words if self.vocabulary.find(word) is None]
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a folder that `load_encoder` loads.
+
+        sentence-transformers' SparseEncoder loads it too, if it has a class for what the model
+        does. Weights that were trained since they were loaded are written as they are now, and so
+        are those that an adapter changed.
+        """
+        tables = {
+            route: side.table
+            for route, side in (("document", self._documents), ("query", self._queries))
+            if side.table is not None
+        }
+        write_checkpoint(self._checkpoint, path, self.dim, tables, self._assembly.models())
+        if self.vocabulary is not None:
+            write_words(Path(path), self.vocabulary.terms)
+
+
+def _rules(given: Any, where: str) -> dict[str, Any] | None:
+    return None if given is None else as_pruning(given, where).options
+
+
+def _locate(
+    name: str, revision: str | None, trust_remote_code: bool
+) -> tuple[str, str | None, Path]:
+    """Where a model is, the commit that was taken of a hub's, and the folder that holds it."""
+    folder = Path(os.path.abspath(name))
+    if folder.is_dir() or not looks_like_hub_id(name):
+        if revision is not None:
+            raise ParameterError(f"revision: {revision!r}; {name!r} is a folder and has none")
+        return str(folder), None, folder
+    folder = fetch(name, revision, code=trust_remote_code)
+    return name, folder.name, folder
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number > 0
