@@ -41,17 +41,18 @@ class DenseModel:
             CorruptFile: the folder cannot be loaded.
             ParameterError: a pooling other than the mean or the first token.
         """
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
+
+        from ..backbones import Source, load_backbone
 
         self.folder = folder
         self._first_token, self._normalize = _pooling(folder)
         self._device = device or "cpu"
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            model = AutoModel.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
-            raise CorruptFile(f"{folder}: the model cannot be loaded: {error}") from None
-        self._model = model.to(self._device).eval()
+            raise CorruptFile(f"{folder}: its tokenizer cannot be loaded: {error}") from None
+        self._model = load_backbone(Source(folder)).to(self._device)
         said = read_json(folder / TRANSFORMER, missing={}).get("max_seq_length")
         limit = self._tokenizer.model_max_length  # a huge number where there is none
         self.max_length: int = max_length or said or min(limit, _DEFAULT_LENGTH)

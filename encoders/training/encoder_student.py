@@ -22,8 +22,9 @@ from ..batching import token_batches
 from ..language_model import padded
 from ..learned import LearnedEncoder
 from ..networks.base import VocabularyNetwork
+from ..networks.epic import EpicNetwork
 from ..networks.side import ExpandingModule, StaticModule
-from ..projection import Pooling, TiledHead
+from ..projection import TiledHead
 from .student import Batch
 
 _ROWS = 64
@@ -197,27 +198,49 @@ def expand(
     Returns:
         float32 (texts, columns), with gradients.
     """
-    head, pooling = module.network.head, module.pooling
+    network, pooling = module.network, module.pooling
+    weight, bias, kept = _output_map(module, columns)
+    head = network.head
     assert isinstance(head, TiledHead)
-    counted = pooling.counted(ids, mask)
-    states = head.transform(module.network.states(ids, mask)[counted])
-    weight, bias, kept = head.weight, head.bias, module.kept
-    if columns is not None:
-        weight, bias, kept = weight[columns], bias[columns], kept[columns]
-    scores = nn.functional.linear(states, weight, bias)
-    of_texts = torch.split(scores, counted.sum(1).tolist())
-    pooled = torch.stack([_pooled(text, pooling, weight.shape[0]) for text in of_texts])
-    return (pooled if pooling.sums else activate_tensor(pooled, pooling.activation)) * kept
+    whole, counted = network.states(ids, mask), pooling.counted(ids, mask)
+    states = whole[counted]
+    scores = nn.functional.linear(head.transform(states), weight, bias)
+    lengths = counted.sum(1).tolist()
+    if isinstance(network, EpicNetwork):
+        # Importance differs from position to position, so that weights have to be made of scores
+        # before they are pooled.
+        weights = activate_tensor(scores, pooling.activation)
+        weights = weights * network.importance_of(states, pooling)
+        return _pooled(weights, lengths, "max", 0.0) * network.quality_of(whole) * kept
+    if pooling.sums:
+        return _pooled(activate_tensor(scores, pooling.activation), lengths, "sum", 0.0) * kept
+    highest = _pooled(scores, lengths, "max", pooling.empty)
+    return activate_tensor(highest, pooling.activation) * kept
+
+
+def _output_map(module: ExpandingModule, columns: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight, bias and mask of the columns."""
+    head = module.network.head
+    assert isinstance(head, TiledHead)
+    everything = head.weight, head.bias, module.kept
+    if columns is None:
+        return everything
+    weight, bias, kept = (tensor[columns] for tensor in everything)
+    return weight, bias, kept
+
+
+def _pooled(scores: Tensor, lengths: list[int], how: str, empty: float) -> Tensor:
+    """Scores of positions, text after text, (positions, terms), as (texts, terms)."""
+    rows = []
+    for text in torch.split(scores, lengths):
+        if not len(text):
+            rows.append(scores.new_full((scores.shape[1],), empty))
+        else:
+            rows.append(text.sum(0) if how == "sum" else text.amax(0))
+    return torch.stack(rows)
 
 
 def _is_linear(module: ExpandingModule) -> bool:
-    """Whether `expand` is what the module computes: nothing but states, head and pooling."""
-    plain = type(module.network).expand is VocabularyNetwork.expand
+    """Whether `expand` is what the module computes: states, a head it can cut, and pooling."""
+    plain = type(module.network).expand in (VocabularyNetwork.expand, EpicNetwork.expand)
     return plain and module.own is None and isinstance(module.network.head, TiledHead)
-
-
-def _pooled(scores: Tensor, pooling: Pooling, n_terms: int) -> Tensor:
-    """Scores of a text's positions, (positions, terms), as one row."""
-    if not len(scores):
-        return scores.new_full((n_terms,), pooling.empty)
-    return activate_tensor(scores, pooling.activation).sum(0) if pooling.sums else scores.amax(0)

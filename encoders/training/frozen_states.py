@@ -23,8 +23,33 @@ LIMIT = 8 << 30
 States = Callable[[Tensor, Tensor], Tensor]
 
 
-def cache_states(encoder: LearnedEncoder, limit: int = LIMIT) -> None:
+class Kept:
+    """States by the ids of their texts; encoders with one backbone may share them."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        """Keep at most so many bytes."""
+        self._limit = limit
+        self._states: dict[bytes, Tensor] = {}
+        self._bytes = 0
+
+    def find(self, key: bytes) -> Tensor | None:
+        """The states of a text, float16 (positions, width), or None."""
+        return self._states.get(key)
+
+    def add(self, key: bytes, states: Tensor) -> None:
+        """Keep the states of a text, if there is room."""
+        size = states.numel() * states.element_size() + len(key)
+        if key not in self._states and self._bytes + size <= self._limit:
+            self._states[key] = states
+            self._bytes += size
+
+
+def cache_states(encoder: LearnedEncoder, kept: Kept | None = None) -> None:
     """Keep the states of the encoder's backbones from now on.
+
+    Args:
+        encoder: whose networks are changed.
+        kept: where; None for a place of its own.
 
     Raises:
         ParameterError: a backbone still has something to train.
@@ -42,38 +67,31 @@ def cache_states(encoder: LearnedEncoder, limit: int = LIMIT) -> None:
                 f"cached_states: {training[0]} is still trained; freeze all layers that are kept"
             )
         # An attribute of the module stands before the method of its class.
-        network.states = StateCache(network.states, limit)
+        network.states = StateCache(network.states, kept or Kept())
 
 
 class StateCache:
     """`Network.states`, but each text passes through the backbone once."""
 
-    def __init__(self, compute: States, limit: int) -> None:
-        """Take what computes states, float (texts, longest, width)."""
+    def __init__(self, compute: States, kept: Kept) -> None:
+        """Take what computes states, float (texts, longest, width), and where they are kept."""
         self._compute = compute
-        self._limit = limit
-        self._kept: dict[bytes, Tensor] = {}
-        self._bytes = 0
+        self._kept = kept
 
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """States of ids int64 and mask bool, (texts, longest): float32 (texts, longest, width)."""
         texts = [row[there].cpu() for row, there in zip(ids, mask, strict=True)]
         keys = [text.numpy().tobytes() for text in texts]
-        found = {key: self._kept[key] for key in keys if key in self._kept}
+        known = {key: self._kept.find(key) for key in keys}
+        found = {key: states for key, states in known.items() if states is not None}
         missing = [row for row, key in enumerate(keys) if key not in found]
         if missing:
             with torch.no_grad():
                 states = self._compute(ids[missing], mask[missing])
             for row, of_text in zip(missing, states, strict=True):
                 found[keys[row]] = of_text[mask[row]].half().cpu()
-                self._keep(keys[row], found[keys[row]])
+                self._kept.add(keys[row], found[keys[row]])
         width = next(iter(found.values())).shape[1]
         joined = torch.zeros((*ids.shape, width), device=ids.device)
         joined[mask] = torch.cat([found[key] for key in keys]).to(ids.device).float()
         return joined
-
-    def _keep(self, key: bytes, states: Tensor) -> None:
-        size = states.numel() * states.element_size() + len(key)
-        if self._bytes + size <= self._limit:
-            self._kept[key] = states
-            self._bytes += size

@@ -26,6 +26,9 @@ Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[int, Field(ge=0)]
 
+BACKBONE = "backbone"
+"""As a teacher's path: the model that the student starts from."""
+
 _SUFFIX = ".toml"
 
 
@@ -204,6 +207,17 @@ class TrainingRecipe(Section):
         margins = any("margin" in objective.name for objective in self.objective)
         if margins and not self.training.negatives:
             raise ValueError("training.negatives: 0; margins need negatives")
+        return self
+
+    @model_validator(mode="after")
+    def _backbone_teaches(self) -> TrainingRecipe:
+        if self.model.backbone is None:
+            return self
+        taught = tuple(
+            each.model_copy(update={"path": self.model.backbone}) if each.path == BACKBONE else each
+            for each in self.teacher
+        )
+        object.__setattr__(self, "teacher", taught)
         return self
 
     def changed(self, settings: Mapping[str, Any]) -> TrainingRecipe:

@@ -18,6 +18,7 @@ from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from .batches import Collator
 from .gathering import gathered, n_processes, rank
@@ -84,6 +85,7 @@ class SparseTrainer(Trainer):
             eval_dataset=None if held_out is None else plan,
             data_collator=Collator(trained.student, pairs),
         )
+        self.remove_callback(PrinterCallback)  # stdout is for data
         # Without a launcher the Trainer would split each batch over all GPUs by nn.DataParallel,
         # which no in-batch loss survives.
         self.args._n_gpu = min(self.args.n_gpu, 1)

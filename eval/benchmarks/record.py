@@ -61,22 +61,33 @@ def facts(
     workload: Workload, variants: Iterable[Variant], n_threads: int, command: str = ""
 ) -> dict[str, Any]:
     """Command, date, machine, versions, commit when known, collection, seed and threads."""
-    versions = {"numpy": numpy.__version__, "numba": numba.__version__}
-    versions |= {variant.package: variant.version for variant in variants}
+    machine = machine_facts(command)
+    machine["versions"] |= {variant.package: variant.version for variant in variants}
     return {
-        "command": command,
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "collection": workload.collection,
         "documents": workload.n_documents,
         "queries": workload.n_queries,
         "seed": workload.seed,
         "threads": n_threads,
+        **machine,
+    }
+
+
+def machine_facts(command: str = "") -> dict[str, Any]:
+    """Command, date, machine, versions, and commit when known."""
+    return {
+        "command": command,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {**versions, "lexidex": __version__},
+        "versions": {
+            "numpy": numpy.__version__,
+            "numba": numba.__version__,
+            "lexidex": __version__,
+        },
         "commit": _commit(Path(__file__).resolve().parents[2]),
     }
 

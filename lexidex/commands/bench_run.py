@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lexidex.eval.benchmarks.build import Indexes
     from lexidex.eval.benchmarks.engines import Variant
     from lexidex.eval.benchmarks.record import Line, Record
+    from lexidex.eval.benchmarks.tables import Table
     from lexidex.eval.benchmarks.workload import Workload
 
 Peers: TypeAlias = Literal["approximate", "exact", "none"]
@@ -108,7 +109,7 @@ def benchmark(
         def command(ctx: typer.Context, **options: Any) -> None:
             chosen: Any = {option.name: options.pop(option.name) for option in own}
             as_json, options["real"] = options.pop("as_json"), real
-            with _prepared(peers, _command_line(ctx), **options) as run:
+            with _prepared(peers, command_line(ctx), **options) as run:
                 function(run, **chosen)
             show(run.record.read(), as_json)
 
@@ -137,9 +138,14 @@ def show(lines: list[Line], as_json: bool) -> None:
     if as_json:
         for line in lines:
             print_json(line)
-        return
+    else:
+        show_tables(tables_of(lines))
+
+
+def show_tables(tables: Sequence[Table]) -> None:
+    """Tables for people, on stdout."""
     wide = Console(width=max(out.width, _WIDTH), emoji=False)
-    for table in tables_of(lines):
+    for table in tables:
         shown = RichTable(*table.columns, title=table.title, box=None, pad_edge=False)
         for row in table.rows:
             shown.add_row(*row)
@@ -208,14 +214,16 @@ def _variants(
     return usable([v for v in wanted if any(name in v.name for name in names)], say)
 
 
-def _command_line(ctx: typer.Context) -> str:
+def command_line(ctx: typer.Context) -> str:
     """The command with every option that differs from its default and changes the figures."""
     words = ["lexidex", "bench", ctx.info_name or ""]
     for option in ctx.command.params:
         value = ctx.params.get(option.name or "")
         if option.name in _NOT_SHOWN or value == option.default or value is None:
             continue
-        if isinstance(value, bool):
+        if isinstance(value, list | tuple):
+            words += [word for each in value for word in (option.opts[0], shlex.quote(str(each)))]
+        elif isinstance(value, bool):
             words.append(option.opts[0] if value else option.secondary_opts[0])
         else:
             words += [option.opts[0], shlex.quote(str(value))]
