@@ -138,6 +138,12 @@ class Head(Protocol):
             pooling: maximum or sum, and of what.
         """
 
+    def scores(self, states: torch.Tensor) -> torch.Tensor:
+        """Scores of states (texts, longest, width), (texts, longest, vocabulary), with gradients.
+
+        Makes the whole array.
+        """
+
     def weights(
         self, states: torch.Tensor, counted: torch.Tensor, pooling: Pooling
     ) -> torch.Tensor:

@@ -21,9 +21,11 @@ from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.index import index
+from lexidex.commands.mine import mine
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
+from lexidex.commands.train import train
 from lexidex.commands.tune import tune
 from lexidex.errors import LexidexError
 
@@ -42,6 +44,8 @@ app.command("eval")(evaluate)
 app.command()(check)
 app.command()(compact)
 app.command()(tune)
+app.command()(train)
+app.command()(mine)
 app.command()(serve)
 app.command()(demo)
 app.add_typer(bench, name="bench")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from .gathering import n_processes
 from .guards import CollapseGuard
 from .held_out import HeldOut
 from .loss import Loss
+from .middle_training import MaskedModel, MaskedTrainer, MaskingCollator
 from .named_models import dense, located
 from .pairs import Pairs
 from .plan import Plan, cluster
@@ -28,7 +30,7 @@ from .recipe import TrainingRecipe
 from .start import calibrate, freeze, make_start
 from .teachers import Ensemble
 from .trained import Trained
-from .trainer import SparseTrainer
+from .trainer import PlannedTrainer, SparseTrainer
 
 
 def student_of(
@@ -76,43 +78,63 @@ def trainer_of(
     held_out: HeldOut | None,
     folder: Path,
     teacher: Ensemble | None = None,
-) -> SparseTrainer:
+) -> PlannedTrainer:
     """The loop of a recipe; its checkpoints go into `folder`."""
-    training = recipe.training
+    shared: dict[str, Any] = {
+        "held_out": held_out,
+        "learning_rate_of": partial(learning_rate, recipe),
+        "guard": CollapseGuard(student.dim, recipe.training.patience)
+        if student.can_be_empty
+        else None,
+    }
+    arguments = arguments_of(recipe, folder, measures=held_out is not None)
+    plan = plan_of(recipe, pairs, candidates)
+    if recipe.task == "masked-language-model":
+        return MaskedTrainer(
+            MaskedModel(student),
+            arguments,
+            plan,
+            MaskingCollator(student, pairs, recipe.masked.rate, recipe.training.seed),
+            regularisers=recipe.regulariser,
+            activated_weight=recipe.masked.activated_weight,
+            **shared,
+        )
     weighted = any(each.name == "idf-flops" for each in recipe.regulariser)
     idf = student.idf(pairs.documents) if weighted else None
     loss = Loss(recipe.objective, recipe.regulariser, idf)
     trained = Trained(
         student,
         columns=sampled_columns(recipe, student, pairs),
-        scale=training.score_scale,
-        learned_scale=training.learned_scale,
+        scale=recipe.training.score_scale,
+        learned_scale=recipe.training.learned_scale,
         count_documents=loss.needs_document_frequency,
-    )
-    n_examples = training.steps * training.batch * training.accumulate * n_processes()
-    clusters = None
-    if training.block > 1:
-        clusters = query_clusters(recipe, pairs)[candidates.queries]
-    plan = Plan(
-        candidates,
-        len(pairs.documents),
-        n_examples,
-        negatives=training.negatives,
-        seed=training.seed,
-        clusters=clusters,
-        block=training.block,
     )
     return SparseTrainer(
         trained,
-        arguments_of(recipe, folder, measures=held_out is not None),
+        arguments,
         plan,
         pairs,
         loss,
         teacher=teacher,
-        held_out=held_out,
-        chunk=training.chunk,
-        learning_rate_of=partial(learning_rate, recipe),
-        guard=CollapseGuard(student.dim, training.patience) if student.can_be_empty else None,
+        chunk=recipe.training.chunk,
+        **shared,
+    )
+
+
+def plan_of(recipe: TrainingRecipe, pairs: Pairs, candidates: Candidates) -> Plan:
+    """The examples of all steps, of all processes."""
+    training = recipe.training
+    clusters = None
+    if training.block > 1:
+        clusters = query_clusters(recipe, pairs)[candidates.queries]
+    return Plan(
+        candidates,
+        len(pairs.documents),
+        training.steps * training.batch * training.accumulate * n_processes(),
+        negatives=training.negatives,
+        seed=training.seed,
+        clusters=clusters,
+        block=training.block,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lexidex.errors import ParameterError
 from lexidex.index.vectors import Int64s, Vectors, build_vectors
 
 from ..activations import activate_tensor
@@ -64,6 +65,20 @@ class EncoderStudent(nn.Module):
         """Let a vocabulary of words know the words of these documents, before any batch is made."""
         if self.encoder.vocabulary is not None:
             self.encoder.documents.tokens(texts)
+
+    @property
+    def expanding(self) -> ExpandingModule:
+        """The document side, if its head scores the vocabulary.
+
+        Raises:
+            ParameterError: it weighs a text's own tokens.
+        """
+        if not isinstance(self._documents, ExpandingModule):
+            raise ParameterError(
+                "task: 'masked-language-model' needs a head that scores the vocabulary, as that of "
+                "splade-max"
+            )
+        return self._documents
 
     def freeze_table(self) -> None:
         """Leave the table of query weights as it is."""

@@ -241,12 +241,13 @@ class Loss:
         """
         import torch
 
+        idf = None if self.idf is None else self.idf.to(scores.student.device)
         sides = {
-            "queries": Texts(vectors.queries, None, self.idf, document_frequency),
+            "queries": Texts(vectors.queries, None, idf, document_frequency),
             "documents": Texts(
                 vectors.documents,
                 vectors.stands_for,
-                *(_of(values, vectors.columns) for values in (self.idf, document_frequency)),
+                *(_of(values, vectors.columns) for values in (idf, document_frequency)),
             ),
         }
         total = scores.student.new_zeros(())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,14 @@ def ensemble(
     lists = np.stack([documents[:width] for documents in candidates.documents[:_RESCALED_ON]])
     queries = candidates.queries[:_RESCALED_ON]
     return combined.rescaled(teachers[settings.rescaled_to], queries, lists)
+
+
+def combined(sections: Sequence[TeacherSection], pairs: Pairs) -> Ensemble:
+    """Teachers levelled and averaged, as they filter mined negatives; one alone as it is."""
+    teachers = [teacher_of(section, pairs) for section in sections]
+    if len(teachers) == 1:
+        return Ensemble(teachers, [1.0])
+    return Ensemble(teachers, [1 / len(teachers)] * len(teachers), "min-max")
 
 
 def teacher_of(

@@ -22,10 +22,15 @@ _ORDER, _NEGATIVES = 0, 1
 
 @dataclass(frozen=True)
 class Example:
-    """A query and its candidates by row, the positive first; int64 (1 + negatives,)."""
+    """A query and its candidates by row, the positive first; int64 (1 + negatives,).
+
+    Attributes:
+        place: in the plan, for what else is drawn for this example.
+    """
 
     query: int
     documents: Int64s
+    place: int = 0
 
 
 class Plan:
@@ -92,7 +97,7 @@ class Plan:
         elif negatives.size < self._negatives:
             negatives = self._filled(documents, rng)
         query = int(self._candidates.queries[listed])
-        return Example(query, np.concatenate([documents[:1], negatives]))
+        return Example(query, np.concatenate([documents[:1], negatives]), place)
 
     def _filled(self, documents: Int64s, rng: np.random.Generator) -> Int64s:
         """All negatives of a list, and random documents up to the number wanted."""

@@ -34,7 +34,7 @@ from .negatives import Mining, Retriever, SparseRetriever, mine
 from .pairs import Pairs, draw, hold_out, join, read_pairs
 from .recipe import TeacherSection, TrainingRecipe
 from .teachers import Teacher
-from .trainer import Progress, SparseTrainer
+from .trainer import PlannedTrainer, Progress
 
 STUDENT = "student"
 """As a retriever: the encoder that the round before has trained."""
@@ -196,7 +196,7 @@ class Run:
         (place / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
         return log
 
-    def _report(self, trainer: SparseTrainer) -> None:
+    def _report(self, trainer: PlannedTrainer) -> None:
         steps = self.recipe.training.steps
 
         def on_log(step: int, logs: Mapping[str, float]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class Trained(nn.Module):
             )
         if columns is not None and count_documents:
             raise ParameterError("df-flops counts all terms: it needs training without columns")
-        self.student = module_of(student)
+        self.student: Any = module_of(student)
         self._columns = columns
         self._scale = scale
         self.log_scale = nn.Parameter(torch.zeros(())) if learned_scale else None

@@ -28,15 +28,128 @@ from .held_out import HeldOut
 from .loss import Loss, Scores
 from .pairs import Pairs
 from .plan import Plan
-from .student import Vectors
+from .student import Student, Vectors
 from .teachers import Ensemble
 from .trained import Trained
 
 WEIGHTS = "model.safetensors"
 
 
-class SparseTrainer(Trainer):
-    """Trains a student by a plan."""
+class PlannedTrainer(Trainer):
+    """A Trainer of a student by a plan; subclasses say what a step is."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        student: Student,
+        arguments: TrainingArguments,
+        plan: Plan,
+        collator: Callable[[Any], dict[str, Any]],
+        *,
+        held_out: HeldOut | None = None,
+        learning_rate_of: Callable[[str], float | None] = lambda name: None,
+        guard: CollapseGuard | None = None,
+    ) -> None:
+        """Put a training together; `train()` runs it.
+
+        Args:
+            model: what is optimised, the student in it.
+            student: what is measured.
+            arguments: of the Trainer.
+            plan: examples, as many as steps, batch and processes take.
+            collator: makes batches of them.
+            held_out: what `evaluate` measures on.
+            learning_rate_of: another learning rate for a parameter, by its name; None for the
+                usual one.
+            guard: what stops a training that has collapsed.
+        """
+        self._student = student
+        self._plan = plan
+        self._held_out = held_out
+        self._learning_rate_of = learning_rate_of
+        self._guard = guard
+        self._sums: dict[str, float] = {}
+        self._n_summed = 0
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=plan,
+            eval_dataset=None if held_out is None else plan,
+            data_collator=collator,
+        )
+        self.remove_callback(PrinterCallback)  # stdout is for data
+        # Without a launcher the Trainer would split each batch over all GPUs by nn.DataParallel,
+        # which no in-batch loss survives.
+        self.args._n_gpu = min(self.args.n_gpu, 1)
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """Measure on what is held out; every process measures the same."""
+        if self._held_out is None:
+            return {}
+        measured = self._held_out.measure(self._student)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, and with a step's loss its parts, averaged over the steps since they were logged."""
+        if "loss" in logs and self._n_summed:
+            logs |= {name: total / self._n_summed for name, total in self._sums.items()}
+            self._sums, self._n_summed = {}, 0
+        super().log(logs, start_time)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW with the learning rates that parameters have of their own."""
+        if self.optimizer is None:
+            self.optimizer = torch.optim.AdamW(
+                self._groups(), lr=self.args.learning_rate, betas=(0.9, 0.999), eps=1e-8
+            )
+        return self.optimizer
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters by learning rate and decay; vectors and scalars do not decay."""
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self._whole.named_parameters():
+            if parameter.requires_grad:
+                rate = self._learning_rate_of(name) or self.args.learning_rate
+                decay = self.args.weight_decay if parameter.ndim > 1 else 0.0
+                groups.setdefault((rate, decay), []).append(parameter)
+        return [
+            {"params": parameters, "lr": rate, "weight_decay": decay}
+            for (rate, decay), parameters in groups.items()
+        ]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return SequentialSampler(self._plan)  # it has the order
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the weights of a checkpoint; unlike the Trainer's own, tied ones once."""
+        folder = Path(output_dir or self.args.output_dir or "")
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self._whole, str(folder / WEIGHTS))
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """Tied weights are in a checkpoint once, and so seem to be missing."""
+
+    @property
+    def _whole(self) -> nn.Module:
+        assert isinstance(self.model, nn.Module)
+        return self.model
+
+    def _count(self, step: int, loss: float, parts: Mapping[str, float]) -> None:
+        """Take down the parts of a step's loss, for the log and for the guard."""
+        for name, value in parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._n_summed += 1
+        if self._guard is not None:
+            self._guard.check(step, loss, parts)
+
+
+class SparseTrainer(PlannedTrainer):
+    """Trains for retrieval: queries, documents, scores, penalties."""
 
     def __init__(
         self,
@@ -47,48 +160,28 @@ class SparseTrainer(Trainer):
         loss: Loss,
         *,
         teacher: Ensemble | None = None,
-        held_out: HeldOut | None = None,
         chunk: int | None = None,
-        learning_rate_of: Callable[[str], float | None] = lambda name: None,
-        guard: CollapseGuard | None = None,
+        **others: Any,
     ) -> None:
-        """Put a training together; `train()` runs it.
+        """Put a training together.
 
         Args:
             trained: the student and what is learned beside it.
             arguments: of the Trainer.
-            plan: examples, as many as steps, batch and processes take.
+            plan: examples.
             pairs: the texts of the plan's rows.
             loss: of a step.
             teacher: whom the loss compares with.
-            held_out: what `evaluate` measures on.
             chunk: queries that pass through the model together; None for the whole batch.
-            learning_rate_of: another learning rate for a parameter, by its name; None for the
-                usual one.
-            guard: what stops a training that has collapsed.
+            others: see `PlannedTrainer`.
         """
         self._trained = trained
-        self._plan = plan
         self._loss = loss
         self._teacher = teacher
-        self._held_out = held_out
         self._chunk = chunk
-        self._learning_rate_of = learning_rate_of
-        self._guard = guard
         self._positives = [set(map(int, rows)) for rows in pairs.positives]
-        self._sums: dict[str, float] = {}
-        self._n_summed = 0
-        super().__init__(
-            model=trained,
-            args=arguments,
-            train_dataset=plan,
-            eval_dataset=None if held_out is None else plan,
-            data_collator=Collator(trained.student, pairs),
-        )
-        self.remove_callback(PrinterCallback)  # stdout is for data
-        # Without a launcher the Trainer would split each batch over all GPUs by nn.DataParallel,
-        # which no in-batch loss survives.
-        self.args._n_gpu = min(self.args.n_gpu, 1)
+        collator = Collator(trained.student, pairs)
+        super().__init__(trained, trained.student, arguments, plan, collator, **others)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -115,61 +208,8 @@ class SparseTrainer(Trainer):
                 n_chunks=math.ceil(len(batch["query_rows"]) / self._chunk),
                 without_sync=lambda: self.accelerator.no_sync(model),
             )
-        if self._guard is not None:
-            self._guard.check(step, float(loss.detach()), self._loss.parts)
+        self._count(step, float(loss.detach()), self._loss.parts)
         return loss.detach()
-
-    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
-        """Measure on what is held out; every process measures the same."""
-        if self._held_out is None:
-            return {}
-        measured = self._held_out.measure(self._trained.student)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, metrics
-        )
-        return metrics
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, and with a step's loss its parts, averaged over the steps since they were logged."""
-        if "loss" in logs and self._n_summed:
-            logs |= {name: total / self._n_summed for name, total in self._sums.items()}
-            self._sums, self._n_summed = {}, 0
-        super().log(logs, start_time)
-
-    def create_optimizer(self, model: Any = None) -> Any:
-        """AdamW with the learning rates that parameters have of their own."""
-        if self.optimizer is None:
-            self.optimizer = torch.optim.AdamW(
-                self._groups(), lr=self.args.learning_rate, betas=(0.9, 0.999), eps=1e-8
-            )
-        return self.optimizer
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Parameters by learning rate and decay; vectors and scalars do not decay."""
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self._trained.named_parameters():
-            if parameter.requires_grad:
-                rate = self._learning_rate_of(name) or self.args.learning_rate
-                decay = self.args.weight_decay if parameter.ndim > 1 else 0.0
-                groups.setdefault((rate, decay), []).append(parameter)
-        return [
-            {"params": parameters, "lr": rate, "weight_decay": decay}
-            for (rate, decay), parameters in groups.items()
-        ]
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(self._plan)  # it has the order
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Write the weights of a checkpoint; unlike the Trainer's own, tied ones once."""
-        folder = Path(output_dir or self.args.output_dir or "")
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(self._trained, str(folder / WEIGHTS))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Tied weights are in a checkpoint once, and so seem to be missing."""
 
     def _total(self, vectors: Vectors, inputs: Mapping[str, Any], step: int) -> Tensor:
         """The loss of a batch: this process's queries against the documents of all of them."""
@@ -188,11 +228,7 @@ class SparseTrainer(Trainer):
         penalised = Vectors(
             gathered(vectors.queries), everything.documents, vectors.columns, vectors.stands_for
         )
-        total = self._loss.total(penalised, scores, step, self._trained.frequencies)
-        for name, value in self._loss.parts.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._n_summed += 1
-        return total
+        return self._loss.total(penalised, scores, step, self._trained.frequencies)
 
     def _candidates(self, n_queries: int, n_documents: int) -> Tensor:
         """Columns of each query's candidates, int64 (queries, candidates)."""

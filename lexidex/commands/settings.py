@@ -13,9 +13,7 @@ from lexidex.errors import ParameterError
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Another value of a setting, such as training.steps=100.",
+        "--set", metavar="NAME=VALUE", help="Another value of a setting: training.steps=100."
     ),
 ]
 
