@@ -12,7 +12,7 @@ Snowball. Unlike Lucene, emoji are no terms and words over 255 characters stay w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import regex
@@ -99,6 +99,20 @@ def words(text: str) -> list[str]:
         return _ASCII_WORD.findall(lowered)
     found: list[str] = _UNICODE_WORD.findall(lowered)
     return found
+
+
+def word_spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """The words of a text, lower-cased, with where they stand: start and end in code points."""
+    lowered = text.lower()
+    origins: Sequence[int] = range(len(text))
+    if len(lowered) != len(text):
+        # Some letters, such as \u0130, become two in lower case; both stand for the one.
+        origins = [place for place, letter in enumerate(text) for _ in letter.lower()]
+    end = 0
+    for word in words(text):
+        start = lowered.index(word, end)
+        end = start + len(word)
+        yield origins[start], origins[end - 1] + 1, word
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Vectors
 
+from .splitting import Spans, as_spans
 from .vocabulary import Vocabulary
 
 DEFAULT_ENCODER = "bm25"
@@ -33,6 +34,7 @@ DEFAULT_ENCODER = "bm25"
 Texts: TypeAlias = Sequence[str]
 
 _WORD = re.compile(r"\w+")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class Statistics(Protocol):
@@ -58,10 +60,21 @@ class Encoder(ABC):
     needs_statistics: ClassVar[bool] = False
     """Whether documents are weighed by their segment's average length, queries by `bind`."""
 
+    has_licence: ClassVar[bool] = False
+    """Whether there is a model that somebody has published under a licence."""
+
+    takes_weights: ClassVar[bool] = False
+    """Whether documents may bring drafts, {word: weight}, though they are finished later."""
+
     @property
     @abstractmethod
     def dim(self) -> int:
         """Number of components known at present; every vector's components lie below it."""
+
+    @property
+    def licence(self) -> str | None:
+        """The licence that the model's card states, or None."""
+        return None
 
     @property
     @abstractmethod
@@ -71,8 +84,7 @@ class Encoder(ABC):
     @property
     def fingerprint(self) -> str:
         """Equal for two encoders exactly when their vectors may stand in one collection."""
-        described = json.dumps([self.kind, self.options], sort_keys=True)
-        return hashlib.sha256(described.encode()).hexdigest()[:32]
+        return fingerprint_of(self.kind, self.options)
 
     @abstractmethod
     def encode_documents(self, texts: Texts) -> Vectors:
@@ -89,6 +101,10 @@ class Encoder(ABC):
     @abstractmethod
     def component(self, term: str) -> int | None:
         """The component that stands for a word, or None when there is none."""
+
+    def weights_of_words(self, weights: Mapping[str, float]) -> Mapping[str, float]:
+        """A vector that a document brings by words, as weights of terms; here they are the same."""
+        return weights
 
     def fit(self, texts: Iterable[str]) -> Self:
         """Learn the statistics of `texts`; encoders that need none do nothing."""
@@ -123,6 +139,18 @@ class Encoder(ABC):
         found = ((word, self.component(word.group().lower())) for word in _WORD.finditer(text))
         return [(*word.span(), place) for word, place in found if place is not None]
 
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens of a document that its vector is made of, the rest being cut off; None for all."""
+        return None
+
+    def token_spans(self, text: str) -> Spans:
+        """Where the tokens of a text stand, however many; int64 (n, 2), see `Spans`.
+
+        Here they are words, and marks that are none.
+        """
+        return as_spans(found.span() for found in _TOKEN.finditer(text))
+
     def use_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Take the vocabulary of a collection as this encoder's own, if it has a growing one."""
         return
@@ -134,6 +162,11 @@ class Encoder(ABC):
     @abstractmethod
     def save(self, path: str | PathLike[str]) -> None:
         """Write what `load_encoder(path)` reads back."""
+
+
+def fingerprint_of(*what: Any) -> str:
+    """A fingerprint of JSON values."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def check_texts(texts: object) -> Texts:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Vectors, csr, stack
 
-from .analysis import Analyzer, words
+from .analysis import Analyzer, word_spans, words
 from .base import Encoder, Statistics, Texts, check_texts
 from .saved import write_description
+from .splitting import Spans, as_spans
 from .vocabulary import Vocabulary
 
 _BATCH = 1024
@@ -184,19 +185,15 @@ class BM25Encoder(Encoder):
         return [term for term in terms if self.vocabulary.find(term) is None]
 
     def spans(self, text: str) -> list[tuple[int, int, int]]:
-        lowered = text.lower()
-        origins: Sequence[int] = range(len(text))
-        if len(lowered) != len(text):
-            # Some letters, such as \u0130, become two in lower case; both stand for the one.
-            origins = [place for place, letter in enumerate(text) for _ in letter.lower()]
-        found, end = [], 0
-        for word in words(text):
-            start = lowered.index(word, end)
-            end = start + len(word)
-            component = self.vocabulary.find(self.analyzer.term(word) or "")
-            if component is not None:
-                found.append((origins[start], origins[end - 1] + 1, component))
-        return found
+        found = (
+            (start, end, self.vocabulary.find(self.analyzer.term(word) or ""))
+            for start, end, word in word_spans(text)
+        )
+        return [(start, end, place) for start, end, place in found if place is not None]
+
+    def token_spans(self, text: str) -> Spans:
+        """Where its words stand, those that become no term included; see `Encoder`."""
+        return as_spans((start, end) for start, end, _ in word_spans(text))
 
     def bind(self, statistics: Statistics) -> Self:
         """A copy that shares the vocabulary and takes IDF from `statistics`."""

@@ -57,9 +57,12 @@ def write_checkpoint(
     as_modules = all(sentence_transformers_writer.can_express(side.recipe) for side in sides)
     moved = []
     for route, side in zip(_ROUTES, sides, strict=True):
+        beside_model = any(one.recipe.has_model and one.folder == side.folder for one in sides)
         side = _moved_model(side, checkpoint, folder, route, models.get(side))
         if route in tables and (side.recipe.head == TABLE or as_modules):
-            side = _with_table(side, folder, route, tables[route])
+            number = 2 if side.recipe.has_model else 0
+            place = folder / f"{route}_{number}_SparseStaticEmbedding"
+            side = _with_table(side, place if beside_model else side.folder, tables[route])
         moved.append(side)
     written = replace(checkpoint, folder=folder, documents=moved[0], queries=moved[1])
     if as_modules:
@@ -83,7 +86,7 @@ def _moved_model(
         _copy(side.folder, place, without={file.name for file in held})
         model.network().write(place)
     else:
-        _copy(side.folder, place)
+        _copy(side.folder, place, only=() if side.recipe.has_model else FILES)
     pooling = side.pooling_folder
     if pooling is not None and pooling.is_relative_to(checkpoint.folder):
         pooling = folder / pooling.relative_to(checkpoint.folder)
@@ -99,17 +102,13 @@ def _place(side: SideSpec, checkpoint: Checkpoint, route: str) -> str:
     return "." if side.folder == checkpoint.documents.folder else route
 
 
-def _with_table(side: SideSpec, folder: Path, route: str, table: Float32s) -> SideSpec:
-    """The side with its weights of tokens in a module of their own, tokens without weight as 0."""
-    alone = not side.recipe.has_model
-    if alone and side.table is not None and side.folder != folder and not side.recipe.masked:
-        return replace(side, table=_moved_table(side))
-    place = folder / f"{route}_{0 if alone else 2}_SparseStaticEmbedding"
+def _with_table(side: SideSpec, place: Path, table: Float32s) -> SideSpec:
+    """The side with its weights of tokens in `place`, those of masked tokens 0."""
     write_table(place, side.folder, table)
-    if alone:
-        recipe = Recipe(TABLE, pruning=side.recipe.pruning)
-        return replace(side, folder=place, recipe=recipe, table=place)
-    return replace(side.with_recipe(masked=()), table=place)
+    if side.recipe.has_model:
+        return replace(side.with_recipe(masked=()), table=place)
+    recipe = Recipe(TABLE, pruning=side.recipe.pruning)
+    return replace(side, folder=place, recipe=recipe, table=place)
 
 
 def write_table(folder: Path, tokenizer: Path, table: Float32s) -> Path:
@@ -120,12 +119,6 @@ def write_table(folder: Path, tokenizer: Path, table: Float32s) -> Path:
     save_file({"weight": np.ascontiguousarray(table)}, folder / "model.safetensors")
     write_json(folder / CONFIG, {"frozen": True})
     return folder
-
-
-def _moved_table(side: SideSpec) -> Path:
-    table = side.table
-    assert table is not None
-    return side.folder / table.name if table.suffix else side.folder
 
 
 def _copy(

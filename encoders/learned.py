@@ -7,8 +7,6 @@ SparseEncoder for the same checkpoint.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
@@ -20,7 +18,7 @@ from lexidex.index.vectors import Vectors
 
 from .activations import check_activation
 from .assembly import Assembly
-from .base import Encoder, Texts, check_texts
+from .base import Encoder, Texts, check_texts, fingerprint_of
 from .checkpoint import read_checkpoint
 from .checkpoint_writer import write_checkpoint
 from .hub import fetch, looks_like_hub_id
@@ -30,6 +28,7 @@ from .projection import check_pooling
 from .pruning import as_pruning, prune
 from .recipe import VOCABULARY_HEADS, Checkpoint, SideSpec
 from .sides import BATCH_TOKENS, Side
+from .splitting import Spans
 from .terms import distinct_words
 from .vocabulary import Vocabulary
 
@@ -96,6 +95,7 @@ class LearnedEncoder(Encoder):
     """An encoder from a published checkpoint, in a folder or on a model hub."""
 
     kind: ClassVar[str] = "learned"
+    has_licence: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -219,8 +219,7 @@ class LearnedEncoder(Encoder):
         sides = [self._documents.identity, self._queries.identity]
         specs = (self._checkpoint.documents, self._checkpoint.queries)
         kept = [spec.recipe.pruning.options for spec in specs]
-        described = json.dumps([self.kind, *sides, *kept], sort_keys=True)
-        return hashlib.sha256(described.encode()).hexdigest()[:32]
+        return fingerprint_of(self.kind, *sides, *kept)
 
     def term(self, component: int) -> str:
         """The token with that id, as the tokenizer writes it: word, ##piece, or Ġword."""
@@ -233,6 +232,13 @@ class LearnedEncoder(Encoder):
         if self.vocabulary is not None:
             return self.vocabulary.find(term)
         return self._documents.tokenizer.id(term)
+
+    @property
+    def max_tokens(self) -> int | None:
+        return self._documents.tokenizer.room(self._checkpoint.documents.prompt)
+
+    def token_spans(self, text: str) -> Spans:
+        return self._documents.tokenizer.spans(text)
 
     def encode_documents(self, texts: Texts) -> Vectors:
         """Document vectors, csr_array (len(texts), dim).

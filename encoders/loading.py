@@ -17,6 +17,7 @@ from .saved import DESCRIPTION, read_description
 
 KINDS = {
     "bm25": ("lexidex.encoders.bm25", "BM25Encoder"),
+    "deepct": ("lexidex.encoders.deepct", "DeepCTEncoder"),
     "learned": ("lexidex.encoders.learned", "LearnedEncoder"),
     "vectors": ("lexidex.encoders.ready_made", "ReadyMadeEncoder"),
 }

@@ -68,6 +68,7 @@ PRESETS = {
     "tilde-v2": Preset(_TOKENS, _BINARY, "arXiv 2108.08513"),
     "deep-impact": Preset(_WORDS, Recipe(BINARY, terms="words"), "arXiv 2104.12016"),
     "deeper-impact": Preset(_WORDS, Recipe(BINARY, terms="words"), "arXiv 2405.17093"),
+    "deepct": Preset(_WORDS, Recipe(BINARY, terms="words"), "arXiv 1910.10687"),
     "epic": Preset(
         _EPIC,
         Recipe(SCALAR, "softplus", "sum", masked=(SPECIAL,)),

@@ -7,6 +7,7 @@ from tokenizer_config.json.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lexidex.errors import CorruptFile, ParameterError
 
 from .json_file import read_json
 from .recipe import SPECIAL
+from .splitting import Spans, as_spans
 from .weights import checksum
 
 TOKENIZER = "tokenizer.json"
@@ -72,8 +74,8 @@ class ModelTokenizer:
         return [encoding.ids for encoding in found]
 
     def pieces(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text without special tokens, cut off at no less than `max_length`."""
-        found = self._tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
+        """The ids of each text, however many, without special tokens."""
+        found = self._unlimited.encode_batch_fast(_valid(texts), add_special_tokens=False)
         return [encoding.ids for encoding in found]
 
     def words(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[str, int]]]]:
@@ -115,6 +117,20 @@ class ModelTokenizer:
             return [str(says["content"] if isinstance(says, dict) else says)]
         return [f"[{role.upper()}]", {"cls": "<s>", "sep": "</s>"}.get(role, f"<{role}>")]
 
+    def room(self, prompt: str = "") -> int | None:
+        """Most tokens of a text beside special ones and the prompt's, at least 1; None for all."""
+        if self.max_length is None:
+            return None
+        return max(self.max_length - self._n_added() - len(self.spans(prompt)), 1)
+
+    def spans(self, text: str) -> Spans:
+        """Where the tokens of a text stand, however many; special ones stand nowhere."""
+        try:
+            found = self._unlimited.encode(text, add_special_tokens=False)
+        except TypeError:  # half a surrogate pair
+            found = self._unlimited.encode(text.encode("utf-8", "replace").decode(), False)
+        return as_spans(found.offsets)
+
     def token(self, component: int) -> str | None:
         """The token with that id, or None."""
         found: str | None = self._tokenizer.id_to_token(component)
@@ -129,6 +145,17 @@ class ModelTokenizer:
     def identity(self) -> list[Any]:
         """Equal for tokenizers that give equal ids."""
         return [checksum(self._file), self._casing(), self.lowercase, self.max_length]
+
+    @cached_property
+    def _unlimited(self) -> Tokenizer:
+        """The tokenizer without a limit; a copy, for limits are a setting and not an argument."""
+        copied = Tokenizer.from_str(self._tokenizer.to_str())
+        copied.no_truncation()
+        return copied
+
+    def _n_added(self) -> int:
+        """Special tokens that each text gets."""
+        return int(self._tokenizer.num_special_tokens_to_add(False)) if self.special_tokens else 0
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         return self._tokenizer.encode_batch_fast(texts, add_special_tokens=self.special_tokens)
@@ -171,7 +198,7 @@ class ModelTokenizer:
         if self.max_length is None:
             self._tokenizer.no_truncation()
             return
-        added = self._tokenizer.num_special_tokens_to_add(False) if self.special_tokens else 0
+        added = self._n_added()
         if self.max_length <= added:
             raise ParameterError(
                 f"max_length: {self.max_length!r}; expected more than the {added} special tokens "

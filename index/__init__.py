@@ -1,6 +1,7 @@
 """Vectors -> top k: exact and approximate indexes. Knows nothing of text models."""
 
 from .allowed import Allowed
+from .dense import DenseIndex, DenseParams, DenseSearchParams
 from .exact import ExactIndex
 from .seismic import BuildParams, SearchParams, SeismicBuilder, SeismicIndex
 from .topk import Counters, TopK
@@ -9,6 +10,9 @@ __all__ = [
     "Allowed",
     "BuildParams",
     "Counters",
+    "DenseIndex",
+    "DenseParams",
+    "DenseSearchParams",
     "ExactIndex",
     "SearchParams",
     "SeismicBuilder",

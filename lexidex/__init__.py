@@ -10,10 +10,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from lexidex.collection import Collection
     from lexidex.errors import LexidexError
+    from lexidex.passages import PassageParams
 
-__all__ = ["Collection", "LexidexError", "__version__"]
+__all__ = ["Collection", "LexidexError", "PassageParams", "__version__"]
 
-_HOMES = {"Collection": "lexidex.collection", "LexidexError": "lexidex.errors"}
+_HOMES = {
+    "Collection": "lexidex.collection",
+    "LexidexError": "lexidex.errors",
+    "PassageParams": "lexidex.passages",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,10 @@ from lexidex.index.filters import Expression, parse_filter
 from lexidex.index.seismic.frontier import check_accuracy
 
 ALL_FIELDS = ("title", "text", "metadata")
-"""What can be fetched of a document."""
+"""What is fetched of a document, unless told otherwise."""
+
+KNOWN_FIELDS = (*ALL_FIELDS, "passage")
+"""What can be: "passage" is the text of the passage alone, which "text" includes."""
 
 Filter: TypeAlias = Mapping[str, Any]
 """Conditions on metadata, such as {"year": {"gte": 2000}}; docs/FILTERS.md has the language."""
@@ -34,10 +37,10 @@ def check_ids(ids: Iterable[str]) -> list[str]:
 
 
 def check_fields(fields: Sequence[str]) -> None:
-    """Raise ParameterError unless all are among ALL_FIELDS."""
+    """Raise ParameterError unless all are among KNOWN_FIELDS."""
     for name in fields:
-        if name not in ALL_FIELDS:
-            raise ParameterError(f"fields: {name!r}; choose among {', '.join(ALL_FIELDS)}")
+        if name not in KNOWN_FIELDS:
+            raise ParameterError(f"fields: {name!r}; choose among {', '.join(KNOWN_FIELDS)}")
 
 
 def check_facets(fields: Sequence[str]) -> Sequence[str]:

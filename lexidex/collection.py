@@ -26,11 +26,8 @@ from lexidex.arguments import (
 )
 from lexidex.documents import Document, SparseInput, check_sparse
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lexidex.errors import (
-    DocumentNotFound,
-    InputError,
-    ParameterError,
-)
+from lexidex.errors import DocumentNotFound, InputError, ParameterError
+from lexidex.explaining import best_row, contributions
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression, FacetCount, parse_filter
@@ -41,11 +38,12 @@ from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.vectors import Vectors, build_vectors, stack
 from lexidex.opening import Newest, create_empty
+from lexidex.passages import PassageParams, passages_for
 from lexidex.results import (
     Explanation,
     Hit,
+    Passage,
     SearchResult,
-    TermContribution,
     Timings,
     WriteResult,
 )
@@ -77,6 +75,8 @@ class Collection:
         path: str | PathLike[str] | Storage,
         encoder: str | Encoder | None = None,
         merge: Merging = "background",
+        *,
+        passages: PassageParams | str | None = None,
     ) -> Self:
         """Make an empty collection.
 
@@ -85,14 +85,18 @@ class Collection:
             encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
                 that bring their own; None takes DEFAULT_ENCODER.
             merge: see `open`.
+            passages: what becomes of long documents: PassageParams, or a text such as
+                "split,tokens=200". None splits those that the encoder would cut off, and leaves
+                whole what an encoder without a limit reads, such as bm25.
 
         Raises:
             CollectionExists: the folder holds a collection, or other files.
             EncoderNotFound: no such encoder.
+            ParameterError: passages are wrong, or do not fit the encoder.
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
-        create_empty(storage, chosen)
+        create_empty(storage, chosen, passages_for(passages, chosen))
         return cls(storage, merge=merge)
 
     @classmethod
@@ -137,6 +141,11 @@ class Collection:
         return self._snapshot.encoder
 
     @property
+    def passages(self) -> PassageParams:
+        """What becomes of long documents."""
+        return self._snapshot.passage_params
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
@@ -167,8 +176,10 @@ class Collection:
 
         Args:
             documents: mappings with "id" and "text", and perhaps "title", "metadata" and
-                "vector" ({term: weight} or {"components": [...], "values": [...]}). Taken one
-                by one, so an iterator over more than memory holds is welcome.
+                "vector" ({term: weight} or {"components": [...], "values": [...]}). Instead of one
+                vector, "passages" may have several, as objects of "start", "end" (places in the
+                text, in code points; all of it when left out) and "vector" (encoded when left
+                out). Taken one by one, so an iterator over more than memory holds is welcome.
             progress: called now and then with the number of documents taken in.
             building: within how much memory, here and when segments are merged from then on, and
                 who is told how far the index is.
@@ -236,16 +247,23 @@ class Collection:
         encoder: str | Encoder | None = None,
         progress: Progress | None = None,
         building: Building | None = None,
+        *,
+        passages: PassageParams | str | None = None,
     ) -> WriteResult:
         """Put `documents` in the place of everything, in one step, perhaps by another encoder.
 
         Until it is done, and if it fails or the process dies, the old content stays.
+
+        Args:
+            passages: see `create`; None goes on as before, where the encoder stays the same.
         """
         known = self.encoder
         fresh = (
             _encoder(encoder) if encoder is not None else load_encoder(known.kind, **known.options)
         )
-        return self._writer.replace(documents, fresh, progress, building)
+        same = passages is None and fresh.fingerprint == known.fingerprint
+        params = self.passages if same else passages_for(passages, fresh)
+        return self._writer.replace(documents, fresh, params, progress, building)
 
     def search(
         self,
@@ -274,7 +292,8 @@ class Collection:
             accuracy: instead of params and exact: above 0, at most 1, the share of the k best
                 passages that approximate search is to find. Segments for which tuning knows of
                 nothing that reaches it for this k are searched exactly; 1 is that everywhere.
-            fields: what to fetch of each hit, among title, text and metadata.
+            fields: what to fetch of each hit, among title, text, metadata, and passage: the text of
+                the passage alone, for which "text" need not be fetched.
             filter: conditions on metadata that documents must meet, such as
                 {"year": {"gte": 2000}}.
             facets: metadata fields whose most frequent values to count, over all documents that
@@ -361,11 +380,16 @@ class Collection:
             self._writer.keep_tuning(found)
         return TuningReport(k, accuracy, self.generation, tuple(found))
 
-    def explain(self, query: str | SparseInput, doc_id: str) -> Explanation:
+    def explain(
+        self, query: str | SparseInput, doc_id: str, passage: int | None = None
+    ) -> Explanation:
         """Which terms give a document its score for a query: the best passage's inner product.
 
+        Args:
+            passage: the number of the passage to explain, as a hit names it; None for the best.
+
         Raises:
-            DocumentNotFound: there is no document with that id.
+            DocumentNotFound: there is no document with that id, or no such passage of it.
         """
         snapshot = self._snapshot
         vectors, ignored = self._query_vectors(snapshot, query)
@@ -373,14 +397,15 @@ class Collection:
         if place is None:
             raise self._unknown(doc_id)
         passages = snapshot.passage_vectors(*place)
-        weights = dict(zip(vectors.indices.tolist(), vectors.data.tolist(), strict=True))
-        best, best_terms = 0, _contributions(passages[[0]], weights, snapshot.encoder)
-        for number in range(1, passages.shape[0]):
-            terms = _contributions(passages[[number]], weights, snapshot.encoder)
-            if sum(t.product for t in terms) > sum(t.product for t in best_terms):
-                best, best_terms = number, terms
-        score = sum(term.product for term in best_terms)
-        return Explanation(doc_id, score, best_terms, best, ignored)
+        if passage is not None and not 0 <= passage < passages.shape[0]:
+            raise DocumentNotFound(
+                f"{self._storage.location}: document {doc_id!r} has {passages.shape[0]} passages, "
+                f"and no passage {passage}"
+            )
+        number = best_row(passages, vectors) if passage is None else passage
+        terms = contributions(passages[[number]], vectors, snapshot.encoder)
+        score = sum(term.product for term in terms)
+        return Explanation(doc_id, score, terms, number, ignored)
 
     def get(self, doc_id: str) -> Document:
         """The stored document with that id.
@@ -487,18 +512,13 @@ def _encoder(given: str | Encoder | None) -> Encoder:
 
 
 def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:
-    documents = snapshot.segments[located.segment].documents
-    found = documents.fetch(located.document, ("id", *fields))
-    return Hit(found.pop("id"), located.score, passage=located.passage, **found)
-
-
-def _contributions(
-    passage: Vectors, weights: Mapping[int, float], encoder: Encoder
-) -> list[TermContribution]:
-    """What each shared term adds, largest first."""
-    shared = [
-        TermContribution(encoder.term(c), weights[c], value, weights[c] * value)
-        for c, value in zip(passage.indices.tolist(), passage.data.tolist(), strict=True)
-        if c in weights
-    ]
-    return sorted(shared, key=lambda term: (-term.product, term.term))
+    segment = snapshot.segments[located.segment]
+    stored = [name if name != "passage" else "text" for name in fields]
+    found = segment.documents.fetch(located.document, ("id", *stored))
+    first = int(segment.passages.starts[located.document])
+    start, end = segment.passages.spans[first + located.passage].tolist()
+    shown = found["text"][start:end] if "text" in stored else None
+    if "text" not in fields:
+        found.pop("text", None)
+    passage = Passage(located.passage, start, end, shown)
+    return Hit(found.pop("id"), located.score, passage=passage, **found)

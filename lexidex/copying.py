@@ -36,15 +36,15 @@ def copy_live(
         length += segment.entry.total_length * share
         for first, documents in segment.documents.batches():
             last = first + len(documents)
-            counts = np.diff(segment.passage_starts[first : last + 1])
             if segment.deleted is None or not segment.deleted[first:last].any():
-                rows = segment.passage_starts[[first, last]].tolist()
-                writer.add(documents, _slice(segment.vectors, *rows), counts.tolist())
+                rows = segment.passages.starts[[first, last]].tolist()
+                passages = segment.passages.between(first, last)
+                writer.add(documents, _slice(segment.vectors, *rows), passages)
             else:
                 kept = np.flatnonzero(~segment.deleted[first:last])
-                passages = segment.passages_of(first + kept)
                 chosen = [documents[place] for place in kept.tolist()]
-                writer.add(chosen, segment.vectors[passages], counts[kept].tolist())
+                vectors = segment.vectors[segment.passages.of(first + kept)]
+                writer.add(chosen, vectors, segment.passages.take(first + kept))
             if done:
                 done(writer.n_documents)
     return length

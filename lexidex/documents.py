@@ -15,17 +15,28 @@ from lexidex.index.vectors import as_vector
 SparseInput: TypeAlias = Mapping[str, Any]
 """{term: weight}, or {"components": [int], "values": [float]}."""
 
-FIELDS = ("id", "title", "text", "metadata", "vector")
+FIELDS = ("id", "title", "text", "metadata", "vector", "passages")
+_PASSAGE_FIELDS = ("start", "end", "vector")
 _ID_LIMIT = 1024
 _WEIGHT_LIMIT = float(np.finfo(np.float32).max)
 _NUMBERS = (int, float, np.integer, np.floating)
 
 
 @dataclass(frozen=True, slots=True)
+class GivenPassage:
+    """A passage that a document brings: text[start:end] of its text, and perhaps its vector."""
+
+    start: int
+    end: int
+    vector: SparseInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One document; `vector` is given when the document brings its own.
 
-    `text` may be empty for documents that bring a vector.
+    `passages` are given when it brings several vectors, or says itself where it is to be split.
+    `text` may be empty for documents that bring vectors.
     """
 
     id: str
@@ -33,15 +44,20 @@ class Document:
     title: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     vector: SparseInput | None = None
+    passages: tuple[GivenPassage, ...] = ()
 
     @property
     def full_text(self) -> str:
         """What encoders read: title and text."""
-        return f"{self.title} {self.text}".strip() if self.title else self.text
+        return self.read(self.text)
+
+    def read(self, passage: str) -> str:
+        """What they read of a passage: the title, and it."""
+        return f"{self.title} {passage}".strip() if self.title else passage
 
 
 def check_document(given: object, *, others_to_metadata: bool = False) -> Document:
-    """A document from a mapping with the keys id, text, title, metadata, vector.
+    """A document from a mapping with the keys id, text, title, metadata, vector, passages.
 
     Args:
         others_to_metadata: keep unknown keys in the metadata, as readers of files do; else they
@@ -68,9 +84,44 @@ def check_document(given: object, *, others_to_metadata: bool = False) -> Docume
     if vector is not None:
         vector = check_sparse(vector)
     text = _string(given, "text")
-    if text is None and vector is None:
+    passages = _passages(given.get("passages"), text or "")
+    if vector is not None and passages:
+        raise InputError("field 'passages' has the vectors; leave out 'vector'")
+    vectors = [one.vector for one in passages] or [vector]
+    if text is None and None in vectors:
         raise InputError("field 'text' is missing")
-    return Document(_identifier(given), text or "", _string(given, "title"), metadata, vector)
+    return Document(
+        _identifier(given), text or "", _string(given, "title"), metadata, vector, passages
+    )
+
+
+def _passages(given: object, text: str) -> tuple[GivenPassage, ...]:
+    """The passages that a document brings; none where it brings none."""
+    if given is None:
+        return ()
+    if not isinstance(given, list | tuple) or not given:
+        raise InputError(f"field 'passages': {_shown(given)}; expected a list of one or more")
+    return tuple(_passage(one, place, text) for place, one in enumerate(given))
+
+
+def _passage(given: object, place: int, text: str) -> GivenPassage:
+    where = f"passages[{place}]"
+    if not isinstance(given, Mapping) or not given.keys() <= set(_PASSAGE_FIELDS):
+        raise InputError(
+            f"{where}: {_shown(given)}; expected an object of {', '.join(_PASSAGE_FIELDS)}"
+        )
+    start, end, vector = given.get("start", 0), given.get("end", len(text)), given.get("vector")
+    if any(isinstance(n, bool) or not isinstance(n, int) for n in (start, end)) or not (
+        0 <= start <= end <= len(text)
+    ):
+        raise InputError(
+            f"{where}: start {_shown(start)}, end {_shown(end)}; expected places in the text, "
+            f"which has {len(text)} characters, start first"
+        )
+    try:
+        return GivenPassage(start, end, None if vector is None else check_sparse(vector))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def check_sparse(given: object) -> SparseInput:

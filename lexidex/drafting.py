@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 
-from lexidex.documents import Document, SparseInput, check_document, is_numbered
+from lexidex.documents import Document, GivenPassage, SparseInput, check_document, is_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import InputError
-from lexidex.index.vectors import Vectors, build_vectors
+from lexidex.index.storage.passages import Passages
+from lexidex.index.vectors import Vectors, build_vectors, stack
 from lexidex.sparse_input import adopt
 
+from .passages import PassageParams, Piece, Splitter, Vector, row_maxima
+
 ENCODE_BATCH = 512
-"""Documents encoded together."""
+"""Documents taken in together, and passages encoded together."""
 
 Given = Document | Mapping[str, object]
 
 
-class Drafter:
-    """Checks and encodes documents; what cannot be stored is left out, with the reason."""
+@dataclass(frozen=True)
+class Drafted:
+    """Documents that can be stored, the passages they own, and the drafts of these; see `Encoder`.
 
-    def __init__(self, encoder: Encoder, by_words: bool | None) -> None:
+    Attributes:
+        vectors: csr_array (passages, dim), in order of the documents.
+    """
+
+    documents: list[Document]
+    vectors: Vectors
+    passages: Passages
+
+
+class Drafter:
+    """Checks, splits and encodes documents; what cannot be stored is left out, with the reason."""
+
+    def __init__(self, encoder: Encoder, params: PassageParams, by_words: bool | None) -> None:
         """Encode by `encoder`.
 
         Args:
+            params: what becomes of long documents.
             by_words: whether the collection's documents name components by words; None while
                 nothing tells, then the first vector does.
         """
         self._encoder = encoder
+        self._mode = params.mode
+        self._splitter = Splitter(params, encoder)
         self.by_words = by_words
         self.failed: list[tuple[str, str]] = []
 
-    def draft(self, documents: Iterable[Given]) -> Iterable[tuple[list[Document], Vectors]]:
-        """Documents batch by batch, with their vectors, one passage each; drafts, see `Encoder`."""
+    def draft(self, documents: Iterable[Given]) -> Iterator[Drafted]:
+        """Documents batch by batch, with their passages and vectors."""
         numbered = enumerate(documents)
         while batch := list(islice(numbered, ENCODE_BATCH)):
             yield self._encoded([kept for kept in map(self._checked, batch) if kept is not None])
@@ -47,18 +67,30 @@ class Drafter:
 
     def _check(self, given: Given) -> Document:
         document = check_document(given)
-        if document.vector is None:
-            if self._encoder.kind == "vectors":
-                raise InputError("field 'vector' is missing; this collection has no text encoder")
-            return document
-        if self._encoder.needs_statistics:
+        vectors = [one.vector for one in document.passages] or [document.vector]
+        if self._encoder.kind == "vectors" and None in vectors:
+            missing = "field 'vector' is missing"
+            if document.passages:
+                missing = f"passages[{vectors.index(None)}]: {missing}"
+            raise InputError(f"{missing}; this collection has no text encoder")
+        if len(document.passages) > 1 and self._mode == "truncate":
+            raise InputError(
+                f"passages: {len(document.passages)}; this collection's documents are one passage "
+                'each; create it with passages "split" or "max"'
+            )
+        for vector in vectors:
+            if vector is not None:
+                self._check_vector(vector)
+        return document
+
+    def _check_vector(self, vector: SparseInput) -> None:
+        if self._encoder.needs_statistics and not self._encoder.takes_weights:
             raise InputError(
                 f"vector: a collection with encoder {self._encoder.kind} makes its own; leave it "
                 'out, or create the collection with encoder "vectors"'
             )
         if self._encoder.vocabulary is not None:
-            self._check_form(document.vector)
-        return document
+            self._check_form(vector)
 
     def _check_form(self, vector: SparseInput) -> None:
         """Hold every vector to the form of the first; an empty one has both."""
@@ -74,28 +106,60 @@ class Drafter:
                 f"this one is {forms[not words]}; keep to one form"
             )
 
-    def _encoded(self, batch: list[Document]) -> tuple[list[Document], Vectors]:
-        """The documents that have a vector now, and their vectors."""
-        texts = [document.full_text for document in batch if document.vector is None]
-        drafts = self._encoder.draft_documents(texts) if texts else None
-        if drafts is not None and len(texts) == len(batch):
-            return batch, drafts
-        kept, rows, encoded = [], [], 0
+    def _encoded(self, batch: list[Document]) -> Drafted:
+        """The documents that have vectors now."""
+        kept, pieces = [], []
         for document in batch:
-            if document.vector is None and drafts is not None:
-                row = drafts[encoded]
-                rows.append((row.indices, row.data))
-                encoded += 1
-            elif document.vector is not None:
-                try:
-                    rows.append(adopt(document.vector, self._encoder))
-                except InputError as error:
-                    self.failed.append((document.id, str(error)))
-                    continue
-            kept.append(document)
+            try:
+                pieces.append(self._pieces(document))
+                kept.append(document)
+            except InputError as error:
+                self.failed.append((document.id, str(error)))
+        passages = Passages.of_each(
+            [len(own) for own in pieces],
+            [(piece.start, piece.end) for own in pieces for piece in own],
+        )
+        drafts = self._drafts([piece.content for own in pieces for piece in own])
+        if self._mode == "max":
+            drafts = row_maxima(drafts, passages.starts)
+            passages = Passages.whole([document.text for document in kept])
+        return Drafted(kept, drafts, passages)
+
+    def _pieces(self, document: Document) -> list[Piece]:
+        """The passages of a document: its own, or those that it is split into."""
+        own = document.passages
+        if document.vector is not None:
+            own = (GivenPassage(0, len(document.text), document.vector),)
+        if not own:
+            return list(self._splitter.split(document))
+        return [Piece(one.start, one.end, self._content(document, one)) for one in own]
+
+    def _content(self, document: Document, passage: GivenPassage) -> str | Vector:
+        if passage.vector is not None:
+            return adopt(passage.vector, self._encoder)
+        return document.read(document.text[passage.start : passage.end])
+
+    def _drafts(self, contents: list[str | Vector]) -> Vectors:
+        """One row for each content: encoded, or the vector that it is."""
+        texts = [content for content in contents if isinstance(content, str)]
+        batches = [
+            self._encoder.draft_documents(texts[first : first + ENCODE_BATCH])
+            for first in range(0, len(texts), ENCODE_BATCH)
+        ]
         # No wider than needed: SciPy doubles the indices of batches that are 2**31 wide.
+        encoded = stack(batches, max((batch.shape[1] for batch in batches), default=1))
+        if len(texts) == len(contents):
+            return encoded
+        rows, place = [], 0
+        for content in contents:
+            if isinstance(content, str):
+                row = encoded[[place]]
+                rows.append((row.indices, row.data))
+                place += 1
+            else:
+                rows.append(content)
         dim = 1 + max((int(ids[-1]) for ids, _ in rows if ids.size), default=0)
-        return kept, build_vectors(rows, dim)
+        return build_vectors(rows, dim)
 
 
 def text_length(given: Given) -> int:

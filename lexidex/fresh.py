@@ -39,6 +39,6 @@ def merge(segments: Sequence[Segment], change: Change | None = None) -> Segment:
     writer = SegmentWriter(storage, f"f{next(_numbers):06d}")
     length = copy_live(segments, writer)
     if change is not None:
-        writer.add(change.documents, change.vectors, change.passage_counts.tolist())
+        writer.add(change.documents, change.vectors, change.passages)
         length += change.total_length
     return Segment(storage, finished(writer, length), verify=False)

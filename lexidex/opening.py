@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pyarrow as pa
 
@@ -24,11 +24,12 @@ from lexidex.index.storage.manifest import (
     write_manifest,
 )
 from lexidex.index.storage.segment import Segment
+from lexidex.passages import PassageParams
 from lexidex.snapshot import Snapshot, with_terms
 from lexidex.write import describe
 
 
-def create_empty(storage: Storage, encoder: Encoder) -> None:
+def create_empty(storage: Storage, encoder: Encoder, passages: PassageParams) -> None:
     """Make a collection without documents.
 
     Raises:
@@ -45,7 +46,8 @@ def create_empty(storage: Storage, encoder: Encoder) -> None:
         )
     with storage.lock():
         create_log(storage, generation=1)
-        write_manifest(storage, Manifest(number=1, generation=1, encoder=describe(encoder)))
+        empty = Manifest(1, 1, describe(encoder), passages=asdict(passages))
+        write_manifest(storage, empty)
 
 
 class Newest:

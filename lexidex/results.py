@@ -11,15 +11,31 @@ from lexidex.index.filters import FacetCount
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A passage of a document found.
+
+    Attributes:
+        number: among the document's passages, from 0.
+        start, end: where it stands in the document's text, in code points.
+        text: text[start:end], if text or passage was asked for; else None.
+    """
+
+    number: int = 0
+    start: int = 0
+    end: int = 0
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A document found. `passage` is the number of its best passage, from 0."""
+    """A document found. `passage` is its best: the one that has its score."""
 
     doc_id: str
     score: float
     title: str | None = None
     text: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    passage: int = 0
+    passage: Passage = Passage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +91,10 @@ class TermContribution:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a document has its score: `terms`, largest first, add up to `score`."""
+    """Why a document has its score: `terms`, largest first, add up to `score`.
+
+    `passage` is the number of the passage that is explained, from 0.
+    """
 
     doc_id: str
     score: float

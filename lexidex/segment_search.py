@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal, Protocol, TypeAlias
 
 from lexidex.index import Allowed, Counters, SearchParams, TopK
+from lexidex.index.batch import K_LIMIT
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors
@@ -16,6 +17,13 @@ Method: TypeAlias = Literal["exact", "seismic", "skipped"]
 Plan: TypeAlias = tuple[Method, ...]
 """How each segment was searched, oldest first; those of which filter and deletions leave nothing
 are not."""
+
+
+FIRST_DEPTH = 2
+"""Passages that are fetched for each document wanted, where documents have several."""
+
+DEEPER = 4
+"""How many times as many are fetched where that was not enough."""
 
 
 class Searcher(Protocol):
@@ -46,24 +54,33 @@ def search_segment(
     allowed: Allowed | None,
     *,
     n_threads: int,
-) -> tuple[list[list[Located]], Counters]:
+) -> tuple[list[list[Located]], list[Method], Counters]:
     """The k best documents of a segment for each query, scored by their best passage.
 
     Args:
         number: the segment's, for what is found.
         methods: how to search for each query.
+
+    Returns:
+        Documents of each query; how it was searched in the end; the work done.
     """
     located: list[list[Located]] = [[] for _ in methods]
-    counters = Counters()
-    for method in dict.fromkeys(methods):
-        rows = [row for row, one in enumerate(methods) if one == method]
-        some = queries if len(rows) == len(methods) else queries[rows]
+    used, counters = list(methods), Counters()
+    several = segment.entry.n_passages > segment.entry.n_documents
+    for method in ("seismic", "exact"):
+        rows = [row for row, one in enumerate(used) if one == method]
+        if not rows:
+            continue
+        some = queries if len(rows) == len(used) else queries[rows]
         search = _searcher(segment, method, params)
         found, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
         counters += work
         for row, hits in zip(rows, found, strict=True):
             located[row] = hits
-    return located, counters
+            if method == "seismic" and several and len(hits) < k:
+                # Few documents may fill all that an approximate index keeps of a term.
+                used[row] = "exact"
+    return located, used, counters
 
 
 def chosen_params(
@@ -109,28 +126,39 @@ def _search_deep(
     n_threads: int,
     allowed: Allowed | None,
 ) -> tuple[list[list[Located]], Counters]:
-    """Fetch passages until each query has k documents of the segment, or all that match."""
-    depth, work = k, Counters()
+    """Fetch passages until each query has k documents of the segment, or all that match.
+
+    Passages come best first, so the first k documents among them are the best k, however many
+    passages each has.
+    """
+    entry = segment.entry
+    most = min(entry.n_passages, K_LIMIT)
+    depth = k if entry.n_passages == entry.n_documents else min(FIRST_DEPTH * k, most)
+    found: list[list[Located]] = [[] for _ in range(queries.shape[0])]
+    rows, work = list(range(queries.shape[0])), Counters()
     while True:
-        top = search(queries, depth, n_threads=n_threads, allowed=allowed)
+        some = queries if len(rows) == queries.shape[0] else queries[rows]
+        top = search(some, depth, n_threads=n_threads, allowed=allowed)
         work += top.counters
-        found = [_documents(number, segment, top, row, k) for row in range(queries.shape[0])]
-        short = any(len(hits) < k and top.ordinals[row, -1] >= 0 for row, hits in enumerate(found))
-        if not short or depth >= segment.entry.n_passages:
+        for place, row in enumerate(rows):
+            found[row] = _documents(number, segment, top, place, k)
+        more = top.ordinals[:, -1] >= 0
+        rows = [row for place, row in enumerate(rows) if more[place] and len(found[row]) < k]
+        if not rows or depth >= most:
             return found, work
-        depth = min(2 * depth, segment.entry.n_passages)
+        depth = min(DEEPER * depth, most)
 
 
 def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> list[Located]:
     """The first k distinct documents among a query's passages, best passage first."""
     passages = top.ordinals[row][top.ordinals[row] >= 0]
-    documents = segment.documents_of(passages)
+    documents = segment.passages.documents_of(passages)
     hits: dict[int, Located] = {}
     for score, passage, document in zip(
         top.scores[row].tolist(), passages.tolist(), documents.tolist(), strict=False
     ):
         if document not in hits:
-            first = int(segment.passage_starts[document])
+            first = int(segment.passages.starts[document])
             hits[document] = Located(score, number, document, passage - first)
             if len(hits) == k:
                 break

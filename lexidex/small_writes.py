@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lexidex.documents import Document, check_document
+from lexidex.documents import check_document
 from lexidex.encoders import Encoder
 from lexidex.errors import InputError
 from lexidex.index.storage.change import Change, combine, keep, last_of_each
 from lexidex.index.storage.documents import StoredDocument
+from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import stack
 from lexidex.results import WriteResult
 
@@ -66,19 +67,17 @@ class Upsert:
 
     def _draft(self, snapshot: Snapshot, by_words: bool | None) -> None:
         self._encoder = encoder = snapshot.encoder
-        drafter = Drafter(encoder, by_words)
-        documents: list[Document] = []
-        batches = []
-        for kept, vectors in drafter.draft(self._given):
-            documents += kept
-            batches.append(vectors)
-        drafts = stack(batches, max((batch.shape[1] for batch in batches), default=0))
+        drafter = Drafter(encoder, snapshot.passage_params, by_words)
+        batches = list(drafter.draft(self._given))
+        documents = [document for batch in batches for document in batch.documents]
+        dim = max((batch.vectors.shape[1] for batch in batches), default=0)
+        drafts = stack([batch.vectors for batch in batches], dim)
         length = float(drafts.data.sum(dtype=np.float64))
-        average = average_length(snapshot, length, len(documents))
+        average = average_length(snapshot, length, drafts.shape[0])
         everything = Change(
             documents=documents,
             vectors=encoder.finish_documents(drafts, average) if documents else drafts,
-            passage_counts=np.ones(len(documents), dtype=np.int64),
+            passages=Passages.join([batch.passages for batch in batches]),
             total_length=length,
         )
         self._change = keep(everything, last_of_each([document.id for document in documents]))
@@ -137,13 +136,13 @@ def _updated(snapshot: Snapshot, given: Mapping[str, Any]) -> Change:
     place = snapshot.find(wanted.id)
     if place is None:
         raise InputError("no document with that id")
-    segment = snapshot.segments[place[0]]
-    stored = segment.documents.fetch(place[1], ("title", "text"))
+    segment, document = snapshot.segments[place[0]], place[1]
+    stored = segment.documents.fetch(document, ("title", "text"))
     vectors = snapshot.passage_vectors(*place)
     entry = segment.entry
     return Change(
         documents=[StoredDocument(wanted.id, stored["title"], stored["text"], wanted.metadata)],
         vectors=vectors,
-        passage_counts=np.array([vectors.shape[0]], dtype=np.int64),
+        passages=segment.passages.between(document, document + 1),
         total_length=entry.total_length / max(entry.n_passages, 1) * vectors.shape[0],
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Vectors, build_vectors
 
 from .fresh import with_change
+from .passages import PassageParams
 from .segment_search import Located, Method, Plan, chosen_params, methods_for, search_segment
 
 EVERYTHING = And(())
@@ -57,7 +59,8 @@ class Snapshot:
         self.n_terms = n_terms
         self._live = [segment.live for segment in self.segments]
         self._selections: MaskCache = former._selections if former else MaskCache()
-        self.encoder = encoder.bind(self) if encoder.needs_statistics else encoder
+        statistics = PassageStatistics(self)
+        self.encoder = encoder.bind(statistics) if encoder.needs_statistics else encoder
 
     @property
     def generation(self) -> int:
@@ -103,9 +106,19 @@ class Snapshot:
         }
 
     @property
+    def passage_params(self) -> PassageParams:
+        """What becomes of long documents that are written."""
+        return PassageParams(**self.manifest.passages)
+
+    @property
     def n_documents(self) -> int:
         """Documents that are not deleted."""
         return sum(segment.n_live for segment in self.segments)
+
+    @property
+    def n_passages(self) -> int:
+        """Passages of those."""
+        return sum(segment.n_live_passages for segment in self.segments)
 
     def document_frequencies(self, components: NDArray[np.int32]) -> NDArray[np.int64]:
         """For each component, how many live passages have it; int64, same shape."""
@@ -150,7 +163,7 @@ class Snapshot:
                 continue
             chosen = None if exact else chosen_params(segment, k, params, accuracy)
             methods = methods_for(segment, queries, k, chosen, allowed)
-            found, work = search_segment(
+            found, methods, work = search_segment(
                 number, segment, queries, k, methods, chosen, allowed, n_threads=n_threads
             )
             counters += work
@@ -212,8 +225,9 @@ class Snapshot:
 
     def passage_vectors(self, segment: int, document: int) -> Vectors:
         """The vectors of one document's passages, csr_array (n_passages, dim)."""
-        starts = self.segments[segment].passage_starts
-        return self.segments[segment].vectors[int(starts[document]) : int(starts[document + 1])]
+        chosen = self.segments[segment]
+        starts = chosen.passages.starts
+        return chosen.vectors[int(starts[document]) : int(starts[document + 1])]
 
     def _allowed(self, number: int, expression: Expression | None) -> Allowed | None:
         """The passages of a segment that a search may find; None for all.
@@ -226,6 +240,22 @@ class Snapshot:
         if selection.n_documents == self.segments[number].n_live:
             return self._live[number]
         return selection.passages
+
+
+@dataclass(frozen=True)
+class PassageStatistics:
+    """What encoders weigh by: passages are their documents."""
+
+    snapshot: Snapshot
+
+    @property
+    def n_documents(self) -> int:
+        """Number of live passages."""
+        return self.snapshot.n_passages
+
+    def document_frequencies(self, components: NDArray[np.int32]) -> NDArray[np.int64]:
+        """For each component, how many of them have it."""
+        return self.snapshot.document_frequencies(components)
 
 
 def with_terms(encoder: Encoder, first: int, terms: Sequence[str]) -> Encoder:

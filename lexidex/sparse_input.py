@@ -36,7 +36,7 @@ def adopt(given: SparseInput, encoder: Encoder) -> tuple[Components, Float32s]:
         InputError: a term that the encoder's fixed vocabulary lacks.
     """
     if not is_numbered(given) and encoder.vocabulary is not None:
-        vocabulary = encoder.vocabulary
+        vocabulary, given = encoder.vocabulary, encoder.weights_of_words(given)
         terms = [term for term, weight in given.items() if weight > 0]
         ids = np.array([vocabulary.add(term) for term in terms], dtype=np.int32)
         return as_vector(ids, [given[term] for term in terms])

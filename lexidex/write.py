@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +33,7 @@ from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
 from .drafting import Drafter, Given
+from .passages import PassageParams
 from .snapshot import Snapshot
 
 Progress = Callable[[int], None]
@@ -49,6 +51,7 @@ class Write:
         building: Building,
         *,
         keep: bool = True,
+        passages: PassageParams | None = None,
     ) -> None:
         """Start from `base`; the caller holds the write lock until the end.
 
@@ -56,6 +59,7 @@ class Write:
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
+            passages: what becomes of long documents from now on; None for what did.
         """
         self._storage = storage
         self._base = base
@@ -66,6 +70,7 @@ class Write:
         self._segments: list[SegmentEntry] = []
         self._current: SegmentWriter | None = None
         self._kept = keep
+        self._passages = passages or base.passage_params
         self.upserted = 0
         self.deleted = 0
         self.failed: list[tuple[str, str]] = []
@@ -89,13 +94,14 @@ class Write:
 
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> None:
         """Encode documents and append them; one with a known id replaces that document."""
-        drafter = Drafter(self._encoder, named_by_words(self._base) if self._kept else None)
+        by_words = named_by_words(self._base) if self._kept else None
+        drafter = Drafter(self._encoder, self._passages, by_words)
         self.failed = drafter.failed
-        for kept, vectors in drafter.draft(documents):
-            if kept:
+        for batch in drafter.draft(documents):
+            if batch.documents:
                 self._current = self._current or self._new_segment()
-                self._current.add(kept, vectors)
-                self.upserted += len(kept)
+                self._current.add(batch.documents, batch.vectors, batch.passages)
+                self.upserted += len(batch.documents)
                 if self._current.is_full:
                     self._complete_segment()
             if progress:
@@ -118,6 +124,7 @@ class Write:
             vocabulary=vocabulary,
             n_terms=n_terms,
             next_segment=self._next_segment,
+            passages=asdict(self._passages),
         )
         place = create_log(self._storage, generation)
         write_manifest(self._storage, manifest)
@@ -143,7 +150,7 @@ class Write:
         writer = self._current
         older = self._segments
         length = writer.total_length + sum(segment.total_length for segment in older)
-        passages = writer.n_documents + sum(segment.n_passages for segment in older)
+        passages = writer.n_passages + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
         entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
         self._current = None

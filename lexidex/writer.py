@@ -32,6 +32,7 @@ from .drafting import Given, text_length
 from .group_commit import GroupCommit
 from .merging import Merge, choose, neighbours
 from .opening import Newest
+from .passages import PassageParams
 from .small_writes import Delete, GroupState, SmallWrite, Update, Upsert, combined
 from .snapshot import Snapshot
 from .tuning import Tuned, commit_tuning
@@ -131,12 +132,13 @@ class Writer:
         self,
         documents: Iterable[Given],
         encoder: Encoder,
+        passages: PassageParams,
         progress: Progress | None = None,
         building: Building | None = None,
     ) -> WriteResult:
         """Put documents in the place of everything."""
         self._keep_within(building)
-        return self._write_segments(documents, progress, building, encoder)
+        return self._write_segments(documents, progress, building, encoder, passages)
 
     def keep_tuning(self, found: Sequence[Tuned]) -> None:
         """Commit what tuning has found."""
@@ -239,12 +241,14 @@ class Writer:
         progress: Progress | None,
         building: Building | None,
         encoder: Encoder | None = None,
+        passages: PassageParams | None = None,
     ) -> WriteResult:
-        """A large write; `encoder` is given when it replaces everything."""
+        """A large write; encoder and passages are given when it replaces everything."""
         building = building or self._building
         with self._exclusive() as snapshot:
             chosen = encoder or snapshot.encoder
-            write = Write(self._storage, snapshot, chosen, building, keep=encoder is None)
+            keep = encoder is None
+            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
             generation = snapshot.generation + 1
             self._finish(write, chosen, generation, lambda: write.upsert(documents, progress))
         self._tidy()

@@ -15,6 +15,7 @@ from lexidex.collection import Collection
 from lexidex.documents import Document
 from lexidex.index import Counters
 from lexidex.index.filters import FacetCount
+from lexidex.passages import PassageParams
 from lexidex.results import Explanation, Hit, SearchResult, TermContribution, WriteResult
 
 from .backend import Encoded, Found
@@ -22,12 +23,13 @@ from .highlights import Highlight
 
 
 class CollectionSummary(TypedDict):
-    """A collection, as it stands."""
+    """A collection, as it stands; `passages`: what becomes of long documents."""
 
     name: str
     documents: int
     generation: int
     encoder: str
+    passages: PassageParams
 
 
 class CollectionAnswer(CollectionSummary):
@@ -53,11 +55,25 @@ class DocumentAnswer(TypedDict):
     request_id: str
 
 
+class PassageAnswer(TypedDict):
+    """The passage of a document that has its score; `start` and `end` count code points.
+
+    `number`: among the document's passages, from 0.
+    `text`: if the request's `fields` name `passage`.
+    """
+
+    number: int
+    start: int
+    end: int
+    text: NotRequired[str | None]
+
+
 class HitAnswer(TypedDict):
     """A document found; title, text and metadata if the request's `fields` name them."""
 
     id: str
     score: float
+    passage: PassageAnswer
     title: NotRequired[str | None]
     text: NotRequired[str | None]
     metadata: NotRequired[Mapping[str, Any]]
@@ -162,6 +178,7 @@ def summary(name: str, collection: Collection) -> CollectionSummary:
         "documents": len(collection),
         "generation": collection.generation,
         "encoder": collection.encoder.kind,
+        "passages": collection.passages,
     }
 
 
@@ -258,7 +275,14 @@ def encode_answer(encoded: Encoded, request_id: str) -> EncodeAnswer:
 
 
 def _hit(hit: Hit, fields: Sequence[str]) -> HitAnswer:
-    answer: HitAnswer = {"id": hit.doc_id, "score": hit.score}
+    passage: PassageAnswer = {
+        "number": hit.passage.number,
+        "start": hit.passage.start,
+        "end": hit.passage.end,
+    }
+    if "passage" in fields:
+        passage["text"] = hit.passage.text
+    answer: HitAnswer = {"id": hit.doc_id, "score": hit.score, "passage": passage}
     if "title" in fields:
         answer["title"] = hit.title
     if "text" in fields:

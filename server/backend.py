@@ -183,9 +183,9 @@ def _explained(collection: Collection, request: SearchRequest, result: SearchRes
     started = time.perf_counter()
     encoder = collection.encoder
     asked = _as_vector(encoder, request)
-    explanations = [collection.explain(asked, hit.doc_id) for hit in result]
+    explanations = [collection.explain(asked, hit.doc_id, hit.passage.number) for hit in result]
     shown = [
-        highlights(encoder, explanation, {"title": hit.title, "text": hit.text})
+        highlights(encoder, explanation, hit)
         for hit, explanation in zip(result, explanations, strict=True)
         if request.highlight
     ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lexidex.encoders import Encoder
-from lexidex.results import Explanation
+from lexidex.results import Explanation, Hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +19,18 @@ class Highlight:
     product: float
 
 
-def highlights(
-    encoder: Encoder, explanation: Explanation, fields: Mapping[str, str | None]
-) -> list[Highlight]:
-    """Every place in `fields` that shows a term of the explanation, in order.
+def highlights(encoder: Encoder, explanation: Explanation, hit: Hit) -> list[Highlight]:
+    """Every place in title and passage that shows a term of the explanation, in order.
 
-    Terms that no place shows matched by expansion: the encoder gave them to the document although
-    its text does not have them.
+    Those of the passage are told as places in the document's text. Terms that no place shows
+    matched by expansion: the encoder gave them to the document although its text does not have
+    them.
     """
     products = {encoder.component(term.term): term for term in explanation.terms}
+    shown = (("title", 0, hit.title), ("text", hit.passage.start, hit.passage.text))
     return [
-        Highlight(name, start, end, products[component].term, products[component].product)
-        for name, text in fields.items()
-        for start, end, component in encoder.spans(text or "")
-        if component in products
+        Highlight(name, first + start, first + end, products[place].term, products[place].product)
+        for name, first, text in shown
+        for start, end, place in encoder.spans(text or "")
+        if place in products
     ]

@@ -47,7 +47,7 @@ Text = Annotated[str, Field(max_length=QUERY_CHARACTERS)]
 Term = Annotated[str, Field(max_length=TERM_CHARACTERS)]
 Weight = Annotated[float, Field(ge=0, le=WEIGHT_LIMIT, allow_inf_nan=False)]
 Component = Annotated[int, Field(ge=0, lt=DIM_LIMIT)]
-FieldName = Literal["title", "text", "metadata"]
+FieldName = Literal["title", "text", "metadata", "passage"]
 Count = Annotated[int, Field(ge=1, le=K_LIMIT, description="Hits at most.")]
 Exact = Annotated[bool, Field(description="Approximate nothing.")]
 Accuracy = Annotated[
@@ -149,8 +149,8 @@ class SearchRequest(Asked):
     )
     fields: Sequence[FieldName] = Field(
         ("title", "text", "metadata"),
-        max_length=3,
-        description="What to give of each document.",
+        max_length=4,
+        description="What to give of each document; `passage` is the text of the passage alone.",
     )
     filter: Conditions | None = None
     facets: Sequence[Term] = Field(
@@ -169,7 +169,7 @@ class BatchRequest(Body):
     exact: Exact = False
     accuracy: Accuracy = None
     fields: Sequence[FieldName] = Field(
-        (), max_length=3, description="What to give of each document, if anything."
+        (), max_length=4, description="What to give of each document, if anything."
     )
     filter: Conditions | None = None
 

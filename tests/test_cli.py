@@ -416,7 +416,7 @@ def test_search_as_json(run, animals):
         "title": "Foxes",
         "text": "The red fox jumps.",
         "metadata": {"legs": 4},
-        "passage": 0,
+        "passage": {"number": 0, "start": 0, "end": 18},
     }
     assert {name: hit[name] for name in expected} == expected
     assert answer["ignored_terms"] == ["zebra"]

@@ -140,7 +140,7 @@ def test_a_bad_document_is_left_out_and_named(collection):
         ("#2", "field 'id' is missing"),
         (
             "y",
-            "unknown field 'txt'; a document has id, title, text, metadata, vector "
+            "unknown field 'txt'; a document has id, title, text, metadata, vector, passages "
             "(your own fields go under metadata)",
         ),
     ]

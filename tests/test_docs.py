@@ -13,6 +13,7 @@ DOCUMENTS = [
     "CONTRIBUTING.md",
     "docs/FORMAT.md",
     "docs/FILTERS.md",
+    "docs/FUSION.md",
     "docs/SCALE.md",
 ]
 
@@ -36,7 +37,7 @@ def test_paths_that_documents_name_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
-    folders += [ROOT / "index" / "filters", ROOT / "docs"]
+    folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "docs"]
     folders.append(ROOT / "eval" / "benchmarks")
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
@@ -56,6 +57,13 @@ def test_filters_are_described_with_their_operators_and_limits():
     assert len(examples) == 13
     for example in examples:
         parse_filter(json.loads(example))
+
+
+def test_every_method_of_fusion_is_described():
+    from lexidex.index.fusion import METHODS
+
+    text = (ROOT / "docs" / "FUSION.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([\w-]+)`", text, re.M) == list(METHODS)
 
 
 def test_every_command_is_in_the_readme():

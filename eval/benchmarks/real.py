@@ -25,6 +25,7 @@ from .workload import COMPLETE, Workload, save_workload
 COLLECTION = "NFCorpus by SPLADE-v3"
 DOCUMENTS = "nfcorpus.splade-v3.docs.jsonl.gz"
 QUERIES = "topics.beir-v1.0.0-nfcorpus.test.splade-v3.tsv.gz"
+QRELS = "nfcorpus-qrels/test.tsv"
 OTHER_QUERIES = {
     "MS MARCO queries by SPLADE-v3": "topics.msmarco-passage.dev-subset.splade-v3.tsv.gz",
     "MS MARCO queries by SPLADE-distil": (
@@ -80,6 +81,18 @@ def read_queries(path: Path) -> list[Weights]:
     """The queries' weights by token."""
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [Counter(line.rstrip("\n").partition("\t")[2].split()) for line in lines]
+
+
+def document_ids(folder: Path) -> list[str]:
+    """The names of the collection's documents, in order."""
+    with gzip.open(folder / DOCUMENTS, "rt", encoding="utf-8") as lines:
+        return [json.loads(line)["id"] for line in lines]
+
+
+def query_ids(path: Path) -> list[str]:
+    """The names of queries, in order."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [line.partition("\t")[0] for line in lines]
 
 
 def vocabulary(vectors: Sequence[Weights]) -> dict[str, int]:

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from . import ablation, build, churn, exact, filters, opening, rank_safe, search, statistics
+from . import (
+    ablation,
+    build,
+    churn,
+    exact,
+    filters,
+    opening,
+    pruning,
+    rank_safe,
+    search,
+    statistics,
+)
 from .engines import ACCURATE, DEFAULT
 from .peers import BASELINE
 from .plot import draw, frontiers
@@ -40,6 +51,7 @@ SECTIONS = (
     Section(ablation.KIND, "What each technique gives", ablation.ABOUT, ablation.tables),
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
 

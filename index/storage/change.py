@@ -15,6 +15,7 @@ from lexidex.errors import CorruptFile
 from ..vectors import Vectors, build_vectors, csr, stack
 from .arrays import read_arrays, write_arrays
 from .documents import SCHEMA, StorableDocument, as_batch, stored_documents
+from .passages import Passages
 
 _KIND = "change"
 _TERMS = pa.schema([pa.field("term", pa.large_string(), nullable=False)])
@@ -27,7 +28,7 @@ class Change:
     Attributes:
         documents: they replace those of the same ids; ids do not repeat.
         vectors: csr_array, one row a passage, in order of the documents; ready to be searched.
-        passage_counts: int64 (documents,), passages of each.
+        passages: which of them the documents own.
         total_length: sum of the documents' lengths in terms, 0 where the encoder counts none.
         deleted: ids to take away, before the documents are put.
         terms: what the encoder's vocabulary has grown by, from component `first_term` on.
@@ -35,7 +36,7 @@ class Change:
 
     documents: Sequence[StorableDocument] = ()
     vectors: Vectors = field(default_factory=lambda: build_vectors([], 0))
-    passage_counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    passages: Passages = field(default_factory=Passages)
     total_length: float = 0.0
     deleted: tuple[str, ...] = ()
     first_term: int = 0
@@ -51,7 +52,7 @@ def encode_change(change: Change) -> bytes:
     """A change as bytes: an array file, see docs/FORMAT.md."""
     arrays = {
         "documents": _arrow(as_batch(change.documents)),
-        "passage_counts": change.passage_counts,
+        **change.passages.arrays(),
         "indptr": change.vectors.indptr.astype(np.int64),
         "components": change.vectors.indices.astype(np.int32, copy=False),
         "values": change.vectors.data,
@@ -87,7 +88,7 @@ def decode_change(payload: bytes, where: str) -> Change:
     return Change(
         documents=stored_documents(batch),
         vectors=csr(arrays["values"], arrays["components"], arrays["indptr"], meta["dim"]),
-        passage_counts=arrays["passage_counts"],
+        passages=Passages.from_arrays(arrays),
         total_length=meta["total_length"],
         deleted=tuple(deleted.to_pylist()),
         first_term=meta["first_term"],
@@ -116,7 +117,7 @@ def combine(changes: Sequence[Change]) -> Change:
     return Change(
         documents=[document for change in kept for document in change.documents],
         vectors=stack([change.vectors for change in kept], dim),
-        passage_counts=np.concatenate([change.passage_counts for change in kept]),
+        passages=Passages.join([change.passages for change in kept]),
         total_length=sum(change.total_length for change in kept),
         deleted=tuple(deleted),
         first_term=changes[0].first_term,
@@ -128,14 +129,13 @@ def keep(change: Change, wanted: Sequence[bool]) -> Change:
     """The documents at the places marked True, nothing deleted; lengths by their share."""
     if all(wanted):
         return change
-    mask = np.array(wanted, dtype=np.bool_)
-    rows = np.flatnonzero(np.repeat(mask, change.passage_counts))
-    counts = change.passage_counts[mask]
-    share = counts.sum() / max(change.passage_counts.sum(), 1)
+    chosen = np.flatnonzero(wanted)
+    passages = change.passages.take(chosen)
+    share = passages.n_passages / max(change.passages.n_passages, 1)
     return Change(
         documents=[d for d, stays in zip(change.documents, wanted, strict=True) if stays],
-        vectors=change.vectors[rows],
-        passage_counts=counts,
+        vectors=change.vectors[change.passages.of(chosen)],
+        passages=passages,
         total_length=float(change.total_length * share),
     )
 

@@ -18,6 +18,7 @@ from . import layout
 from .arrays import read_arrays
 from .files import Storage
 from .manifest import CountedFile, SegmentEntry
+from .passages import Passages
 
 SCHEMA = pa.schema(
     [
@@ -28,7 +29,7 @@ SCHEMA = pa.schema(
     ]
 )
 MAP_KIND = "document-map"
-"""Kind of the file beside the documents: the order of their ids, batches, first passages."""
+"""Kind of the file beside the documents: the order of their ids, batches, passages."""
 
 _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 1 << 24
@@ -164,16 +165,14 @@ class DocumentReader:
         return self._batches[number]
 
 
-def read_documents(
-    storage: Storage, entry: SegmentEntry
-) -> tuple[DocumentReader, NDArray[np.int64]]:
-    """A segment's documents, and int64 (n_documents + 1,), the first passage of each."""
+def read_documents(storage: Storage, entry: SegmentEntry) -> tuple[DocumentReader, Passages]:
+    """A segment's documents, and the passages that they own."""
     name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
     mapped, _ = read_arrays(storage.view(name), MAP_KIND, f"{storage.location}/{name}")
     path = layout.segment_file(entry.name, layout.DOCUMENTS)
     where = f"{storage.location}/{path}"
     reader = DocumentReader(storage.view(path), mapped["batch_starts"], mapped["id_order"], where)
-    return reader, mapped["passage_starts"]
+    return reader, Passages.from_arrays(mapped)
 
 
 def as_batch(documents: Sequence[StorableDocument]) -> pa.RecordBatch:

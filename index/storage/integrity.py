@@ -121,7 +121,8 @@ def _compare_counts(segment: Segment) -> Iterator[str]:
         "passages": (segment.vectors.shape[0], entry.n_passages),
         "postings": (int(segment.vectors.nnz), entry.n_postings),
         "postings by component": (segment.exact.n_postings, entry.n_postings),
-        "passage starts": (int(segment.passage_starts[-1]), entry.n_passages),
+        "passages of documents": (segment.passages.n_passages, entry.n_passages),
+        "places of passages": (segment.passages.spans.shape[0], entry.n_passages),
     }
     for what, (found, expected) in counts.items():
         if found != expected:

@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
 from lexidex.errors import CollectionNotFound, CorruptFile, Locked, UnsupportedVersion
@@ -64,6 +64,7 @@ class Manifest:
         generation: number of the last commit that the segments hold; those since are in the log.
             Merging segments makes a new manifest of the same generation.
         n_terms: terms in the vocabulary; those since are in the log.
+        passages: how long documents become passages.
     """
 
     number: int
@@ -73,6 +74,7 @@ class Manifest:
     vocabulary: FileEntry | None = None
     n_terms: int = 0
     next_segment: int = 0
+    passages: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> str:

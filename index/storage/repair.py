@@ -132,15 +132,14 @@ def _rebuild(
         sources.append(entry.deletions)
     if _damaged(storage, sources) or len(sources) < len(_SOURCES):
         return None
-    documents, starts = read_documents(storage, entry)
+    documents, passages = read_documents(storage, entry)
     vectors = read_vectors(storage, entry.name)
-    counts = np.diff(starts)
     name = layout.merged_segment(manifest.next_segment + number)
     writer = SegmentWriter(storage, name)
     for first, batch in documents.batches():
         last = first + len(batch)
-        rows = vectors[int(starts[first]) : int(starts[last])]
-        writer.add(batch, rows, counts[first:last].tolist())
+        rows = vectors[int(passages.starts[first]) : int(passages.starts[last])]
+        writer.add(batch, rows, passages.between(first, last))
     # The writer's own deletions are those of repeated ids; the entry's include them.
     made = replace(writer.finish(lambda drafts: drafts), total_length=entry.total_length)
     deleted = read_deletions(storage, entry)

@@ -72,7 +72,7 @@ class Segment:
             check_file(storage, file, storage.view(file.name) if small else None)
         self.entry = entry
         self._storage = storage
-        self.documents, self.passage_starts = read_documents(storage, entry)
+        self.documents, self.passages = read_documents(storage, entry)
         self.vectors = read_vectors(storage, entry.name)
         self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
         self.seismic: SeismicIndex | None = None
@@ -91,17 +91,16 @@ class Segment:
         """Documents that are not deleted."""
         return self.entry.n_documents - self.entry.n_deleted
 
-    def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The documents that passages belong to, int64, same shape."""
-        if self.entry.n_passages == self.entry.n_documents:
-            return passages
-        return np.searchsorted(self.passage_starts, passages, side="right") - 1
+    @property
+    def n_live_passages(self) -> int:
+        """Passages of documents that are not deleted."""
+        return self.entry.n_passages if self.live is None else self.live.count
 
     @property
     def live(self) -> Allowed | None:
         """The passages of documents that are not deleted; None when all are."""
         if self._live is None and self.deleted is not None:
-            self._live = self._passages(~self.deleted)
+            self._live = self._allowed(~self.deleted)
         return self._live
 
     @property
@@ -110,7 +109,7 @@ class Segment:
         if self._dead_terms is None:
             terms = DeadTerms()
             if self.deleted is not None:
-                dead = self.passages_of(np.flatnonzero(self.deleted))
+                dead = self.passages.of(np.flatnonzero(self.deleted))
                 terms = terms.add(self.vectors[dead])
             self._dead_terms = terms
         return self._dead_terms
@@ -124,7 +123,7 @@ class Segment:
         other.entry = replace(self.entry, n_deleted=self.entry.n_deleted + documents.size)
         other.version, other._live = next(_versions), None
         if self._dead_terms is not None:
-            other._dead_terms = self._dead_terms.add(self.vectors[self.passages_of(documents)])
+            other._dead_terms = self._dead_terms.add(self.vectors[self.passages.of(documents)])
         return other
 
     def as_of(self, entry: SegmentEntry) -> Self:
@@ -172,16 +171,7 @@ class Segment:
         if self.deleted is not None:
             documents &= ~self.deleted
         n_documents = int(np.count_nonzero(documents))
-        return Selection(documents, self._passages(documents), n_documents)
-
-    def passages_of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The passages of documents, int64, in order."""
-        if self.entry.n_passages == self.entry.n_documents:
-            return documents
-        starts, ends = self.passage_starts[documents], self.passage_starts[documents + 1]
-        before = np.cumsum(ends - starts) - (ends - starts)
-        places: NDArray[np.int64] = np.repeat(starts - before, ends - starts)
-        return places + np.arange(places.size)
+        return Selection(documents, self._allowed(documents), n_documents)
 
     def locate(self, ids: Sequence[str]) -> NDArray[np.int64]:
         """The ordinals of live documents whose id is among `ids`, int64, each once."""
@@ -203,11 +193,9 @@ class Segment:
             return None
         return ordinal
 
-    def _passages(self, documents: NDArray[np.bool_]) -> Allowed:
+    def _allowed(self, documents: NDArray[np.bool_]) -> Allowed:
         """The passages of the documents that a mask marks."""
-        passages = documents
-        if self.entry.n_passages != self.entry.n_documents:
-            passages = np.repeat(documents, np.diff(self.passage_starts))
+        passages = self.passages.marked(documents)
         return Allowed(passages, passages.size)
 
     def _view(self, file: str, memory: Memory) -> tuple[memoryview, str]:

@@ -24,6 +24,7 @@ from .deletions import mark_deleted
 from .documents import MAP_KIND, DocumentWriter, StorableDocument, repeated_ids, sort_ids
 from .files import FileStorage, Storage
 from .manifest import FileEntry, SegmentEntry, counted
+from .passages import Passages
 from .segment import VECTORS_KIND, read_vectors
 
 METADATA_LIMIT = 1 << 28
@@ -43,7 +44,7 @@ class SegmentWriter:
         self._file = self._open.enter_context(counted(storage, self._path(layout.DOCUMENTS)))
         self._documents = DocumentWriter(self._file)
         self._metadata = ColumnsWriter()
-        self._passage_counts: list[int] = []
+        self._passages: list[Passages] = []
         self._ids: list[str] = []
         self._drafts: list[Vectors] = []
         self.n_postings = 0
@@ -52,6 +53,11 @@ class SegmentWriter:
     def n_documents(self) -> int:
         """Documents added so far."""
         return len(self._ids)
+
+    @property
+    def n_passages(self) -> int:
+        """Passages of those."""
+        return sum(draft.shape[0] for draft in self._drafts)
 
     @property
     def is_full(self) -> bool:
@@ -68,19 +74,19 @@ class SegmentWriter:
         self,
         documents: Sequence[StorableDocument],
         vectors: Vectors,
-        passage_counts: Sequence[int] | None = None,
+        passages: Passages | None = None,
     ) -> None:
         """Append documents.
 
         Args:
             vectors: csr_array, one row a passage, in order of the documents.
-            passage_counts: passages of each document; one each when None.
+            passages: which of them each document owns; one, its whole text, when None.
         """
         for document in documents:
             self._documents.add(document)
             self._metadata.add(document.metadata)
             self._ids.append(document.id)
-        self._passage_counts += passage_counts or [1] * len(documents)
+        self._passages.append(passages or Passages.whole([d.text for d in documents]))
         self._drafts.append(vectors)
         self.n_postings += int(vectors.nnz)
 
@@ -95,17 +101,12 @@ class SegmentWriter:
         files = [self._file.entry(self._path(layout.DOCUMENTS)), self._write_metadata()]
         ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
         id_order = sort_ids(ids)
-        passage_starts = np.zeros(len(self._ids) + 1, dtype=np.int64)
-        np.cumsum(self._passage_counts, out=passage_starts[1:])
+        passages = Passages.join(self._passages)
         files.append(
             self._write(
                 layout.DOCUMENT_MAP,
                 MAP_KIND,
-                {
-                    "batch_starts": batch_starts,
-                    "id_order": id_order,
-                    "passage_starts": passage_starts,
-                },
+                {"batch_starts": batch_starts, "id_order": id_order, **passages.arrays()},
             )
         )
         drafts, self._drafts = self._drafts, []
@@ -122,7 +123,7 @@ class SegmentWriter:
         entry = SegmentEntry(
             name=self._name,
             n_documents=len(self._ids),
-            n_passages=int(passage_starts[-1]),
+            n_passages=passages.n_passages,
             n_postings=self.n_postings,
             n_deleted=0,
             total_length=total_length,

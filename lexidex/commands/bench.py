@@ -176,6 +176,15 @@ def real(run: Run) -> None:
 
 
 @bench.command()
+@benchmark(real=True)
+def pruning(run: Run) -> None:
+    """What pruned vectors save and cost, by rule and side, on real vectors from LEXIDEX_DATA."""
+    from lexidex.eval.benchmarks.pruning import run_pruning
+
+    run_pruning(run.workload, run.record, run.say)
+
+
+@bench.command()
 @benchmark()
 def statistics(run: Run) -> None:
     """Statistics of synthetic vectors, and of real ones where LEXIDEX_DATA names them."""

@@ -68,7 +68,9 @@ def _show_searches(collection: Collection) -> None:
     for query in QUERIES:
         out.print(f"[bold]lexidex search[/] {query!r}", highlight=False)
         result = collection.search(query, _HITS)
-        show_hits(result, [collection.explain(query, hit.doc_id) for hit in result])
+        show_hits(
+            result, [collection.explain(query, hit.doc_id, hit.passage.number) for hit in result]
+        )
         out.print()
 
 

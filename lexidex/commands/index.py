@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
@@ -36,10 +37,16 @@ def index(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder of the collection.")],
-    encoder: Annotated[
+    encoder: EncoderName = None,
+    encoder_options: EncoderOptions = None,
+    prune: Prune = None,
+    prune_queries: PruneQueries = None,
+    passages: Annotated[
         str | None,
         typer.Option(
-            help="bm25, vectors (documents bring their own), or a saved encoder's folder."
+            help="What becomes of long documents: split (several passages), max (one vector of "
+            "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
+            "split what the encoder would cut off."
         ),
     ] = None,
     replace: Annotated[
@@ -68,20 +75,20 @@ def index(
     is 4. Nothing becomes visible before everything is on disk.
     """
     from lexidex.collection import Collection, exists
-    from lexidex.encoders import load_encoder
-    from lexidex.errors import EncoderMismatch
+    from lexidex.errors import EncoderMismatch, ParameterError
     from lexidex.index.storage.building import Building
+    from lexidex.passages import passages_for
     from lexidex.sources import Reader, find_files
 
     Building(memory)
     find_files(sources)
     if errors:
         write_file(errors, "")
-    chosen = load_encoder(encoder) if encoder else None
+    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     collection = (
         Collection.open(to, merge="inline")
         if exists(to)
-        else Collection.create(to, chosen, merge="inline")
+        else Collection.create(to, chosen, merge="inline", passages=passages)
     )
     replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
@@ -89,12 +96,19 @@ def index(
             f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}, not "
             f"{chosen.kind} {chosen.options}; leave --encoder out, or use --replace"
         )
+    if passages and not replace:
+        wanted = passages_for(passages, collection.encoder)
+        if wanted != collection.passages:
+            raise ParameterError(
+                f"{to}: made with passages {collection.passages}, not {wanted}; leave --passages "
+                "out, or use --replace"
+            )
     reader = Reader(sources, on_duplicate.value)
     started = time.perf_counter()
     with progress("Indexing", quiet=quiet) as count:
         building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
         if replace:
-            result = collection.replace(reader, chosen, count, building)
+            result = collection.replace(reader, chosen, count, building, passages=passages)
         else:
             result = collection.upsert(reader, count, building)
     seconds = time.perf_counter() - started

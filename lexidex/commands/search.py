@@ -64,7 +64,9 @@ def search(
     )
     asked = query if vector is None else vector
     explained = (
-        [collection.explain(asked or "", hit.doc_id) for hit in result] if with_terms else []
+        [collection.explain(asked or "", hit.doc_id, hit.passage.number) for hit in result]
+        if with_terms
+        else []
     )
     if as_json:
         print_json(_as_json(result, explained))
@@ -106,13 +108,14 @@ def parse_json(option: str, text: str) -> Any:
 
 
 def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
-    """Print hits for people: rank, score, id, title, the beginning of the text, and terms."""
+    """Print hits for people: rank, score, id, title, the beginning of the passage, and terms."""
     for rank, hit in enumerate(result, start=1):
         score = Text(f"{hit.score:8.4f}", "green")
         out.print(Text(f"{rank:>2}", "bold"), score, _text(hit.doc_id, "bold"), _text(_title(hit)))
-        snippet = " ".join((hit.text or "").split())[:_SNIPPET]
+        snippet = " ".join((hit.passage.text or "").split())[:_SNIPPET]
         if snippet:
-            out.print(_text(f"            {snippet}", "dim"))
+            cut = "... " if hit.passage.start else ""
+            out.print(_text(f"            {cut}{snippet}", "dim"))
         if explained:
             terms = explained[rank - 1].terms[:_SHOWN_TERMS]
             shown = "  ".join(f"{t.term} {t.product:.3f}" for t in terms)
@@ -162,6 +165,7 @@ def _as_json(result: SearchResult, explained: list[Explanation]) -> dict[str, An
     for place, hit in enumerate(result):
         described = asdict(hit)
         described["id"] = described.pop("doc_id")
+        del described["passage"]["text"]  # which "text" has
         if explained:
             described["terms"] = _explanation_as_json(explained[place])["terms"]
         hits.append(described)

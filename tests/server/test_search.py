@@ -29,6 +29,8 @@ def test_collections_are_listed_and_described(client):
     one = client.get("/v1/collections/animals").json()
     assert one.pop("request_id")
     assert one == listed[0]
+    passages = one.pop("passages")
+    assert passages == {"mode": "truncate", "tokens": None, "overlap": 32}
     assert one == {"name": "animals", "documents": len(ANIMALS), "generation": 2, "encoder": "bm25"}
 
 
@@ -46,7 +48,7 @@ def test_search_finds_what_the_library_finds(client, collection):
 @pytest.mark.parametrize("fields", [[], ["title"], ["metadata", "text"], ["title", "text"]])
 def test_fields_choose_what_a_hit_holds(client, fields):
     for hit in post(client, "search", {"query": "sea", "fields": fields})["hits"]:
-        assert set(hit) == {"id", "score", *fields}
+        assert set(hit) == {"id", "score", "passage", *fields}
 
 
 def test_metadata_comes_back_as_it_went_in(client):

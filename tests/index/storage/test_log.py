@@ -10,6 +10,7 @@ from lexidex.index.storage import log
 from lexidex.index.storage.change import Change, combine, decode_change, encode_change
 from lexidex.index.storage.documents import StoredDocument
 from lexidex.index.storage.files import FileStorage, MemoryStorage
+from lexidex.index.storage.passages import Passages
 
 from ...faults import full_disk
 from ..collections import random_batch
@@ -120,11 +121,12 @@ ids = st.sampled_from("abcdef")
 @st.composite
 def changes(draw):
     put = draw(st.lists(ids, max_size=4, unique=True))
-    counts = np.array([draw(st.integers(1, 2)) for _ in put], dtype=np.int64)
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    vectors = random_batch(rng, int(counts.sum()), 5, 0.6)
+    counts = [draw(st.integers(1, 2)) for _ in put]
+    passages = Passages.of_each(counts, rng.integers(0, 9, (sum(counts), 2)))
+    vectors = random_batch(rng, sum(counts), 5, 0.6)
     documents = [StoredDocument(i, None, f"{i} {rng.integers(99)}", {}) for i in put]
-    return Change(documents, vectors, counts, 1.0, tuple(draw(st.lists(ids, max_size=3))))
+    return Change(documents, vectors, passages, 1.0, tuple(draw(st.lists(ids, max_size=3))))
 
 
 def applied(all_changes):
@@ -133,11 +135,13 @@ def applied(all_changes):
     for change in all_changes:
         for doc_id in change.deleted:
             content.pop(doc_id, None)
-        rows = np.split(change.vectors.toarray(), np.cumsum(change.passage_counts)[:-1])
-        for document, passages in zip(change.documents, rows, strict=False):
+        ends = change.passages.starts[1:-1]
+        rows = np.split(change.vectors.toarray(), ends)
+        places = np.split(change.passages.spans, ends)
+        for document, vectors, spans in zip(change.documents, rows, places, strict=False):
             content.pop(document.id, None)
-            padded = np.pad(passages, ((0, 0), (0, 5 - passages.shape[1])))
-            content[document.id] = (document.text, padded.tolist())
+            padded = np.pad(vectors, ((0, 0), (0, 5 - vectors.shape[1])))
+            content[document.id] = (document.text, padded.tolist(), spans.tolist())
     return list(content.items())
 
 

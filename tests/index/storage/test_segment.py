@@ -11,6 +11,7 @@ from lexidex.index.filters import parse_filter
 from lexidex.index.storage import layout
 from lexidex.index.storage.deletions import mark_deleted
 from lexidex.index.storage.files import MemoryStorage
+from lexidex.index.storage.passages import Passages
 from lexidex.index.storage.segment import Segment
 from lexidex.index.storage.segment_writer import SegmentWriter
 
@@ -30,9 +31,15 @@ def segment_of(ids, vectors, counts=None, storage=None):
     writer = SegmentWriter(storage, "s000000")
     half = len(ids) // 2
     rows = sum(counts[:half]) if counts else half
-    writer.add([Doc(i) for i in ids[:half]], vectors[:rows], counts and counts[:half])
-    writer.add([Doc(i) for i in ids[half:]], vectors[rows:], counts and counts[half:])
+    writer.add([Doc(i) for i in ids[:half]], vectors[:rows], counts and owned(counts[:half]))
+    writer.add([Doc(i) for i in ids[half:]], vectors[rows:], counts and owned(counts[half:]))
     return storage, writer.finish(lambda drafts: drafts)
+
+
+def owned(counts):
+    """Passages of documents, each a character of the text behind the one before."""
+    places = [place for count in counts for place in range(count)]
+    return Passages.of_each(counts, [(place, place + 1) for place in places])
 
 
 def test_vectors_and_index_hold_what_was_added():
@@ -51,8 +58,9 @@ def test_a_document_owns_its_passages():
     vectors = random_batch(np.random.default_rng(1), 6, 5)
     storage, entry = segment_of(["a", "b", "c"], vectors, counts=[2, 1, 3])
     segment = Segment(storage, entry)
-    assert segment.passage_starts.tolist() == [0, 2, 3, 6]
-    assert segment.documents_of(np.arange(6)).tolist() == [0, 0, 1, 2, 2, 2]
+    assert segment.passages.starts.tolist() == [0, 2, 3, 6]
+    assert segment.passages.spans[:, 0].tolist() == [0, 1, 0, 0, 1, 2]
+    assert segment.passages.documents_of(np.arange(6)).tolist() == [0, 0, 1, 2, 2, 2]
 
 
 def test_of_documents_with_one_id_the_last_lives():
@@ -81,7 +89,7 @@ def test_a_selection_is_of_live_documents_and_all_their_passages():
     storage = MemoryStorage()
     writer = SegmentWriter(storage, "s000000")
     documents = [Doc(name, metadata={"n": n}) for n, name in enumerate("abca")]
-    writer.add(documents, vectors, [2, 1, 2, 1])
+    writer.add(documents, vectors, owned([2, 1, 2, 1]))
     segment = Segment(storage, writer.finish(lambda drafts: drafts))
     found = segment.select(parse_filter({"n": {"lte": 2}}))  # the first "a" is replaced
     assert found.documents.tolist() == [False, True, True, False]

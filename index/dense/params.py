@@ -1,0 +1,65 @@
+"""What a dense index is built with and searched with: two frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lexidex.errors import ParameterError
+
+from .vectors import METRICS, Metric
+
+FLAT = "Flat"
+
+
+@dataclass(frozen=True, slots=True)
+class DenseParams:
+    """How a dense index is built.
+
+    Attributes:
+        metric: "cosine" or "inner-product".
+        factory: what FAISS makes of the vectors, as its index_factory names it, such as "SQ8",
+            "HNSW32_SQ8" or "IVF1024,PQ48x4fs"; "Flat" compares with every vector; "auto" chooses
+            by their number.
+    """
+
+    metric: Metric = "cosine"
+    factory: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ParameterError(f"metric: {self.metric!r}; expected one of {METRICS}")
+        if not isinstance(self.factory, str) or not self.factory:
+            raise ParameterError(f"factory: {self.factory!r}; expected a name such as 'Flat'")
+
+    def factory_for(self, n_vectors: int) -> str:
+        """The index to make for that many vectors."""
+        if self.factory != "auto":
+            return self.factory
+        return FLAT if n_vectors < HNSW_FROM else "HNSW32_SQ8"
+
+
+HNSW_FROM = 100_000
+"""Vectors from which "auto" makes an index: fewer are compared one after another in some 10 ms."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSearchParams:
+    """How a dense index is searched; what does not concern it is passed over.
+
+    Attributes:
+        exact: compare with every vector.
+        ef_search: of HNSW: how many nodes are kept while it is searched.
+        n_probe: of IVF: how many lists are looked at.
+        refine: candidates that are scored exactly, as a multiple of k.
+    """
+
+    exact: bool = False
+    ef_search: int = 128
+    n_probe: int = 32
+    refine: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("ef_search", "n_probe", "refine"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ParameterError(f"{name}: {value!r}; expected an integer of at least 1")

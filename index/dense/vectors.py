@@ -1,0 +1,61 @@
+"""Dense vectors: the checks at the border of dense search, as `vectors` has them for sparse ones.
+
+A batch is a C-contiguous float32 array (n, d), all values finite; for cosines, of unit length.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lexidex.errors import ParameterError
+
+from ..vectors import Float32s
+
+Metric: TypeAlias = Literal["cosine", "inner-product"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+DENSE_DIM_LIMIT = 1 << 16
+"""Most dimensions of a dense vector."""
+
+
+def as_dense(
+    vectors: ArrayLike, metric: Metric, dim: int | None = None, *, name: str = "vectors"
+) -> Float32s:
+    """A batch that dense search can trust; of unit length where the metric is the cosine.
+
+    Args:
+        vectors: numbers (n, d).
+        dim: the d that is expected; None takes any.
+
+    Raises:
+        ParameterError: another shape, a value that is NaN or infinite, or, for cosines, a vector
+            of zeros, which has no direction. The message names row and value.
+    """
+    try:
+        batch = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (ValueError, TypeError):
+        raise ParameterError(f"{name}: expected numbers of shape (n, dimensions)") from None
+    if batch.ndim != 2 or not 0 < batch.shape[1] <= DENSE_DIM_LIMIT:
+        raise ParameterError(f"{name}: shape {batch.shape}; expected (n, dimensions)")
+    if dim is not None and batch.shape[1] != dim:
+        raise ParameterError(f"{name}: {batch.shape[1]} dimensions; the index has {dim}")
+    finite = np.isfinite(batch).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        value = batch[row][~np.isfinite(batch[row])][0]
+        raise ParameterError(f"{name}: value {value} in row {row}; values must be finite")
+    return _of_unit_length(batch, name) if metric == "cosine" else batch
+
+
+def _of_unit_length(batch: Float32s, name: str) -> Float32s:
+    # Over the largest value first: squares of single-precision numbers over- and underflow.
+    largest = np.abs(batch).max(axis=1, initial=0.0)[:, None]
+    if not largest.all():
+        row = int(np.argmin(largest))
+        raise ParameterError(f"{name}: row {row} is all zeros, so it has no cosine with anything")
+    scaled = batch / largest
+    unit: Float32s = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
+    return np.ascontiguousarray(unit, dtype=np.float32)

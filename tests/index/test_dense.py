@@ -1,0 +1,166 @@
+"""Dense search against comparing with every vector in NumPy, in double precision."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lexidex.errors import CorruptFile, ParameterError
+from lexidex.index import Allowed
+from lexidex.index.dense import DenseIndex, DenseParams, DenseSearchParams
+
+FACTORIES = (
+    "Flat",
+    "SQ8",
+    "HNSW16",
+    "HNSW16_SQ8",
+    "IVF8,Flat",
+    "IVF8,PQ4x4fs",
+    "OPQ4,IVF8,PQ4x4fs",
+)
+THOROUGH = DenseSearchParams(ef_search=600, n_probe=8, refine=600)
+
+
+def gaussian(n, d=16, seed=0):
+    return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
+
+
+def brute_force(vectors, query, k, metric, owners=None, mask=None):
+    """(passage, score) pairs, best first, equal scores by lower passage."""
+    vectors, query = vectors.astype(np.float64), query.astype(np.float64)
+    if metric == "cosine":
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        query = query / np.linalg.norm(query)
+    best: dict[int, float] = {}
+    for place, score in enumerate((vectors @ query).tolist()):
+        owner = place if owners is None else int(owners[place])
+        if mask is None or mask[owner]:
+            best[owner] = max(score, best.get(owner, -np.inf))
+    return sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+
+
+def check(top, row, expected, k):
+    n = len(expected)
+    assert top.ordinals[row, :n].tolist() == [owner for owner, _ in expected]
+    np.testing.assert_allclose(top.scores[row, :n], [s for _, s in expected], rtol=1e-5, atol=1e-5)
+    assert (top.ordinals[row, n:] == -1).all()
+    assert (top.scores[row, n:] == -np.inf).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 40),
+    st.integers(1, 12),
+    st.sampled_from(["cosine", "inner-product"]),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+def test_flat_search_is_brute_force(n, k, metric, several, filtered, seed):
+    random = np.random.default_rng(seed)
+    # Small integers: equal scores are common and sums are exact.
+    vectors = random.integers(-3, 4, (n, 5)).astype(np.float32)
+    vectors[~vectors.any(axis=1)] = 1
+    if metric == "cosine":  # of unit length up to rounding, so that equal scores are rare
+        vectors = random.standard_normal((n, 5)).astype(np.float32)
+    owners = np.sort(random.integers(0, 15, n)) if several else None
+    n_passages = 15 if several else n
+    mask = random.random(n_passages) < 0.5 if filtered else None
+    index = DenseIndex.build(vectors, DenseParams(metric), owners=owners, n_passages=n_passages)
+    queries = random.integers(-3, 4, (2, 5)).astype(np.float32) + np.float32(0.5)
+    top = index.search(queries, k, allowed=mask)
+    for row in range(2):
+        check(top, row, brute_force(vectors, queries[row], k, metric, owners, mask), k)
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize("several", [False, True])
+def test_every_kind_of_index_finds_the_best_when_searched_thoroughly(factory, several, tmp_path):
+    vectors = gaussian(600)
+    owners = np.repeat(np.arange(300), 2) if several else None
+    index = DenseIndex.build(vectors, DenseParams(factory=factory), owners=owners)
+    index.save(tmp_path / "dense")
+    queries = gaussian(5, seed=1)
+    mask = np.random.default_rng(2).random(index.n_passages) < 0.5
+    for one in (index, DenseIndex.open(tmp_path / "dense")):
+        for allowed in (None, mask, Allowed(mask, mask.size)):
+            top = one.search(queries, 7, THOROUGH, allowed=allowed, n_threads=2)
+            for row in range(5):
+                expected = brute_force(
+                    vectors, queries[row], 7, "cosine", owners, None if allowed is None else mask
+                )
+                check(top, row, expected, 7)
+
+
+def test_filters_go_through_the_index_where_much_is_allowed(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.dense_index.FEW_ALLOWED", 10)
+    vectors, mask = gaussian(600), np.random.default_rng(2).random(600) < 0.5
+    index = DenseIndex.build(vectors, DenseParams(factory="HNSW16"))
+    top = index.search(gaussian(3, seed=1), 5, THOROUGH, allowed=mask)
+    for row, query in enumerate(gaussian(3, seed=1)):
+        check(top, row, brute_force(vectors, query, 5, "cosine", mask=mask), 5)
+    exact = index.search(gaussian(3, seed=1), 5, DenseSearchParams(exact=True))
+    assert exact.counters.documents_scored == 3 * 600
+    assert top.counters.documents_scored < 3 * 600 + 1
+
+
+def test_scores_of_chosen_passages_are_those_of_the_search():
+    vectors, owners = gaussian(200), np.sort(np.random.default_rng(3).integers(0, 60, 200))
+    index = DenseIndex.build(vectors, owners=owners, n_passages=70)
+    query = gaussian(1, seed=4)
+    top = index.search(query, 70)
+    found = top.ordinals[0] >= 0
+    scores = index.score(query[0], np.arange(70))
+    assert np.isnan(scores[~np.isin(np.arange(70), owners)]).all()
+    assert scores[top.ordinals[0][found]].tolist() == top.scores[0][found].tolist()
+    alone = [index.score(query[0], np.array([passage]))[0] for passage in (3, 11)]
+    np.testing.assert_array_equal(alone, scores[[3, 11]])
+
+
+def test_a_few_are_flat_and_many_have_an_index():
+    assert DenseParams().factory_for(99_999) == "Flat"
+    assert DenseParams().factory_for(100_000) == "HNSW32_SQ8"
+    assert DenseParams(factory="SQ8").factory_for(10) == "SQ8"
+
+
+def test_nothing_is_found_where_nothing_is():
+    index = DenseIndex.build(np.empty((0, 4)), n_passages=3)
+    top = index.search(np.ones((1, 4)), 2)
+    assert top.ordinals.tolist() == [[-1, -1]]
+    assert np.isnan(index.score(np.ones(4), np.arange(3))).all()
+
+
+@pytest.mark.parametrize(
+    ("vectors", "message"),
+    [
+        (np.ones(3), r"vectors: shape \(3,\); expected \(n, dimensions\)"),
+        ([["a"]], "vectors: expected numbers of shape"),
+        ([[1.0, np.nan]], "value nan in row 0; values must be finite"),
+        ([[1.0, 0], [0, 0]], "row 1 is all zeros"),
+    ],
+)
+def test_vectors_that_cannot_be_compared_are_refused(vectors, message):
+    with pytest.raises(ParameterError, match=message):
+        DenseIndex.build(vectors)
+
+
+def test_queries_of_another_width_and_unknown_factories_are_refused():
+    index = DenseIndex.build(gaussian(10))
+    with pytest.raises(ParameterError, match="queries: 3 dimensions; the index has 16"):
+        index.search(np.ones((1, 3)))
+    with pytest.raises(ParameterError, match="factory: 'Tree' for 10 vectors of 16 dimensions"):
+        DenseIndex.build(gaussian(10), DenseParams(factory="Tree"))
+    with pytest.raises(ParameterError, match="factory: 'IVF64,Flat' for 10 vectors"):
+        DenseIndex.build(gaussian(10), DenseParams(factory="IVF64,Flat"))
+    with pytest.raises(ParameterError, match="metric: 'l2'"):
+        DenseParams("l2")
+    with pytest.raises(ParameterError, match="owners: passage 7 of 5"):
+        DenseIndex.build(gaussian(2), owners=[0, 7], n_passages=5)
+
+
+def test_an_index_that_faiss_cannot_read_is_named(tmp_path):
+    index = DenseIndex.build(gaussian(600), DenseParams(factory="SQ8"))
+    index._arrays["faiss"] = index._arrays["faiss"][:50].copy()
+    index.save(tmp_path / "dense")
+    with pytest.raises(CorruptFile, match="dense: FAISS cannot read its index"):
+        DenseIndex.open(tmp_path / "dense").search(gaussian(1))
