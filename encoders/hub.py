@@ -13,7 +13,7 @@ from lexidex.errors import EncoderNotFound
 SETTINGS = ("*.json", "*vocab.txt", "*query_token_weights.txt", "README.md")
 """Files that say what a checkpoint is; `*` also stands for folders."""
 
-HEADS = ("*scalar_head.safetensors", "*sparse_linear.pt")
+HEADS = ("*scalar_head.safetensors", "*residual_head.safetensors", "*sparse_linear.pt")
 """Files of heads beside a backbone."""
 
 SAFETENSORS = "*model*.safetensors"

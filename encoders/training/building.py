@@ -52,6 +52,7 @@ def student_of(
             folder,
             pairs.documents,
             layers=model.layers,
+            residual=model.residual,
             max_length=model.max_length,
         )
     encoder = LearnedEncoder(

@@ -21,10 +21,14 @@ from torch import nn
 
 from lexidex.errors import ParameterError
 
+from ..backbones import Source, read_config
 from ..creation import create
 from ..json_file import read_json
+from ..layouts import own
+from ..layouts.settings import MODULES
 from ..learned import LearnedEncoder
 from ..networks.base import VocabularyNetwork
+from ..networks.residual import residual_network, write_residual
 from ..networks.scalar import ScalarNetwork
 from ..projection import TiledHead
 
@@ -45,6 +49,7 @@ def make_start(
     texts: Sequence[str],
     *,
     layers: int | None = None,
+    residual: int = 0,
     max_length: int | None = None,
 ) -> LearnedEncoder:
     """An untrained encoder of a family, written into `folder`; see `lexidex.encoders.creation`.
@@ -55,6 +60,7 @@ def make_start(
         folder: written; made if it is not there.
         texts: for a table of inverse document frequencies, where the family has one.
         layers: keep only so many, the lowest.
+        residual: width of a residual network in a masked language model's head; 0 for none.
         max_length: most tokens of a text.
 
     Raises:
@@ -63,7 +69,8 @@ def make_start(
     source = backbone if layers is None else _shortened(backbone, folder / "backbone", layers)
     create(preset, source, folder, texts=texts, max_length=max_length)
     shutil.rmtree(folder / "backbone", ignore_errors=True)
-    return LearnedEncoder(folder)
+    encoder = LearnedEncoder(folder)
+    return _with_residual(encoder, folder, residual) if residual else encoder
 
 
 def calibrate(encoder: LearnedEncoder, texts: Sequence[str], active: float) -> None:
@@ -140,6 +147,27 @@ def _shortened(backbone: Path, folder: Path, layers: int) -> Path:
     text = json.dumps(settings | {name: layers})
     (folder / "config.json").write_text(text, encoding="utf-8")
     return folder
+
+
+def _with_residual(encoder: LearnedEncoder, folder: Path, inner: int) -> LearnedEncoder:
+    """The encoder in `folder` with a residual network in its head, on the sides that have one.
+
+    Raises:
+        ParameterError: neither side has a masked language model's head.
+    """
+    checkpoint = encoder.checkpoint
+    sides = [checkpoint.documents, checkpoint.queries]
+    if all(side.recipe.head != "mlm" for side in sides):
+        raise ParameterError("residual: only a masked language model's head takes one")
+    changed = [
+        side.with_recipe(head="residual") if side.recipe.head == "mlm" else side for side in sides
+    ]
+    width = read_config(Source(folder)).hidden_size
+    for place in {side.folder for side in changed if side.recipe.head == "residual"}:
+        write_residual(place, residual_network(width, inner))
+    (folder / MODULES).unlink(missing_ok=True)
+    own.write_description(folder, *changed)
+    return LearnedEncoder(folder)
 
 
 def _begin_as_identity(network: VocabularyNetwork) -> None:

@@ -104,6 +104,23 @@ def test_a_fresh_scalar_head_starts_with_all_terms_alike(start, preset):
     np.testing.assert_allclose(found.data, 1, atol=0.5)
 
 
+def test_a_residual_head_begins_as_the_plain_one_and_is_saved(start, tmp_path):
+    plain = start("inference-free-v2").encode_documents(PAIRS.documents).toarray()
+    encoder = start("inference-free-v2", residual=24)
+    np.testing.assert_array_equal(encoder.encode_documents(PAIRS.documents).toarray(), plain)
+    student = EncoderStudent(encoder)
+    residual = encoder.documents.module().network.residual
+    torch.nn.init.normal_(residual[2].weight)
+    changed = student.encode("documents", PAIRS.documents).toarray()
+    assert not np.allclose(changed, plain, atol=0.1)
+    np.testing.assert_allclose(dense(student, "documents", PAIRS.documents), changed, atol=1e-5)
+    student.save(tmp_path / "saved")
+    found = load_encoder(tmp_path / "saved").encode_documents(PAIRS.documents).toarray()
+    np.testing.assert_allclose(found, changed, atol=1e-5)
+    with pytest.raises(ParameterError, match="residual: only a masked language model's head"):
+        start("unicoil", residual=24)
+
+
 def test_layers_can_be_left_out_and_frozen(start):
     encoder = start("splade-max", layers=1)
     network = encoder.documents.module().network
