@@ -12,8 +12,9 @@ Snowball. Unlike Lucene, emoji are no terms and words over 255 characters stay w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import regex
 import Stemmer
@@ -95,24 +96,23 @@ _UNICODE_WORD = regex.compile(
 def words(text: str) -> list[str]:
     """The words of a text, lower-cased, in order."""
     lowered = text.lower()
-    if lowered.isascii():
-        return _ASCII_WORD.findall(lowered)
-    found: list[str] = _UNICODE_WORD.findall(lowered)
+    found: list[str] = _pattern(lowered).findall(lowered)
     return found
 
 
-def word_spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """The words of a text, lower-cased, with where they stand: start and end in code points."""
+def word_places(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand, in order: start and end in code points."""
     lowered = text.lower()
-    origins: Sequence[int] = range(len(text))
-    if len(lowered) != len(text):
-        # Some letters, such as \u0130, become two in lower case; both stand for the one.
-        origins = [place for place, letter in enumerate(text) for _ in letter.lower()]
-    end = 0
-    for word in words(text):
-        start = lowered.index(word, end)
-        end = start + len(word)
-        yield origins[start], origins[end - 1] + 1, word
+    places = [found.span() for found in _pattern(lowered).finditer(lowered)]
+    if len(lowered) == len(text):
+        return places
+    # Some letters, such as \u0130, become two in lower case; both stand for the one.
+    origins = [place for place, letter in enumerate(text) for _ in letter.lower()]
+    return [(origins[start], origins[end - 1] + 1) for start, end in places]
+
+
+def _pattern(lowered: str) -> Any:
+    return _ASCII_WORD if lowered.isascii() else _UNICODE_WORD
 
 
 @dataclass(frozen=True)

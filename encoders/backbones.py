@@ -7,7 +7,7 @@ a model is needed.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,15 +65,10 @@ def load_backbone(source: Source) -> Any:
     with _telling(source.folder), quiet_transformers():
         tensors = read_tensors(source.folder, prefix)
         weights = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
-        nowhere: Any = None
-        model, report = AutoModel.from_pretrained(
-            nowhere,
-            config=config,
-            state_dict=weights,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    _check_complete(report, source, "pooler.")
+        untyped: Any = AutoModel
+        model = untyped.from_config(config, dtype=torch.float32)
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    _check_complete(missing, source, "pooler.")
     model.name_or_path = str(source.folder)
     return _merged(model, source)
 
@@ -100,7 +95,7 @@ def _loaded(auto: Any, source: Source, may_lack: str | None = None) -> Any:
             output_loading_info=True,
         )
     if not source.untrained:
-        _check_complete(report, source, may_lack)
+        _check_complete(report["missing_keys"], source, may_lack)
     return _merged(model, source)
 
 
@@ -110,12 +105,12 @@ def _merged(model: Any, source: Source) -> Any:
     return model.eval()
 
 
-def _check_complete(report: Any, source: Source, may_lack: str | None) -> None:
-    missing = sorted(report["missing_keys"])
+def _check_complete(missing: Iterable[str], source: Source, may_lack: str | None) -> None:
+    names = sorted(missing)
     if may_lack is not None:
-        missing = [name for name in missing if not name.startswith(may_lack)]
-    if missing:
-        raise headless(source.folder, missing)
+        names = [name for name in names if not name.startswith(may_lack)]
+    if names:
+        raise headless(source.folder, names)
 
 
 @contextmanager

@@ -60,6 +60,10 @@ class Encoder(ABC):
     needs_statistics: ClassVar[bool] = False
     """Whether documents are weighed by their segment's average length, queries by `bind`."""
 
+    costly: ClassVar[bool] = True
+    """Whether encoding a text takes longer than storing its vector, and depends on the text alone.
+    A long write then keeps what it has encoded, and goes on from there when it is killed."""
+
     has_licence: ClassVar[bool] = False
     """Whether there is a model that somebody has published under a licence."""
 
@@ -121,6 +125,17 @@ class Encoder(ABC):
     def bind(self, statistics: Statistics) -> Self:
         """This encoder with query weights taken from `statistics`; itself if it needs none."""
         return self
+
+    def devices(self) -> list[str]:
+        """Where it can compute on this machine, all of the best kind: "cpu", or each GPU."""
+        return ["cpu"]
+
+    def use_device(self, device: str) -> None:
+        """Compute there from now on; ParameterError where it cannot."""
+        if device not in self.devices():
+            raise ParameterError(
+                f"device: {device!r}; encoder {self.kind} computes on {', '.join(self.devices())}"
+            )
 
     def warm_up(self) -> None:
         """Do now what would make a first query slow: load the model that encodes it."""

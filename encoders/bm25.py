@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Vectors, csr, stack
 
-from .analysis import Analyzer, word_spans, words
+from .analysis import Analyzer, word_places, words
 from .base import Encoder, Statistics, Texts, check_texts
 from .saved import write_description
 from .splitting import Spans, as_spans
@@ -52,6 +52,7 @@ class BM25Encoder(Encoder):
 
     kind: ClassVar[str] = "bm25"
     needs_statistics: ClassVar[bool] = True
+    costly: ClassVar[bool] = False
     vocabulary: Vocabulary
 
     def __init__(
@@ -185,15 +186,16 @@ class BM25Encoder(Encoder):
         return [term for term in terms if self.vocabulary.find(term) is None]
 
     def spans(self, text: str) -> list[tuple[int, int, int]]:
-        found = (
-            (start, end, self.vocabulary.find(self.analyzer.term(word) or ""))
-            for start, end, word in word_spans(text)
-        )
-        return [(start, end, place) for start, end, place in found if place is not None]
+        found = [self.vocabulary.find(self.analyzer.term(word) or "") for word in words(text)]
+        return [
+            (start, end, component)
+            for (start, end), component in zip(word_places(text), found, strict=True)
+            if component is not None
+        ]
 
     def token_spans(self, text: str) -> Spans:
         """Where its words stand, those that become no term included; see `Encoder`."""
-        return as_spans((start, end) for start, end, _ in word_spans(text))
+        return as_spans(word_places(text))
 
     def bind(self, statistics: Statistics) -> Self:
         """A copy that shares the vocabulary and takes IDF from `statistics`."""

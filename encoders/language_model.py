@@ -74,12 +74,10 @@ class LanguageModel:
     @property
     def identity(self) -> list[Any]:
         """Equal for models with equal settings and weights; reads every byte the first time."""
-        settings = {k: v for k, v in self._config.items() if k not in _INCIDENTAL}
-        files = [*self._files, *head_files(self.folder)]
+        files = head_files(self.folder)
         if self._adapter is not None:
-            files += [adapter_file(self._adapter), self._adapter / "adapter_config.json"]
-        weights = [[file.name, file.stat().st_size, checksum(file)] for file in files]
-        return [settings, weights]
+            files = [*files, adapter_file(self._adapter), self._adapter / "adapter_config.json"]
+        return model_identity(self.folder, files)
 
     def vectors(
         self, texts: Sequence[Sequence[int]], pooling: Pooling
@@ -146,6 +144,14 @@ class LanguageModel:
         known = any(name.endswith(".weight") for name in names)
         if known and wanted is not None and wanted not in names:
             raise headless(self.folder, [wanted])
+
+
+def model_identity(folder: Path, more: Sequence[Path] = ()) -> list[Any]:
+    """Settings and checksums of a folder's weights, and of more files, as JSON can hold them."""
+    config = read_json(folder / "config.json")
+    settings = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+    files = [*weight_files(folder), *more]
+    return [settings, [[file.name, file.stat().st_size, checksum(file)] for file in files]]
 
 
 def padded(

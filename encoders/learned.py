@@ -7,7 +7,6 @@ SparseEncoder for the same checkpoint.
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
@@ -21,8 +20,8 @@ from .assembly import Assembly
 from .base import Encoder, Texts, check_texts, fingerprint_of
 from .checkpoint import read_checkpoint
 from .checkpoint_writer import write_checkpoint
-from .hub import fetch, looks_like_hub_id
 from .layouts.own import read_words, write_words
+from .locating import locate
 from .presets import apply_preset
 from .projection import check_pooling
 from .pruning import as_pruning, prune
@@ -158,11 +157,11 @@ class LearnedEncoder(Encoder):
         )
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
-        self._place, self._revision, folder = _locate(fspath(path), revision, trust_remote_code)
-        checkpoint = read_checkpoint(folder, lambda name: _locate(name, None, False)[2])
+        self._place, self._revision, folder = locate(fspath(path), revision, trust_remote_code)
+        checkpoint = read_checkpoint(folder, lambda name: locate(name, None, False)[2])
         self._query_place = self._query_revision = None
         if query_path is not None:
-            where = _locate(fspath(query_path), query_revision, trust_remote_code)
+            where = locate(fspath(query_path), query_revision, trust_remote_code)
             self._query_place, self._query_revision, folder = where
             checkpoint = replace(checkpoint, queries=read_checkpoint(folder).queries)
         self._checkpoint = self._overrides.apply(checkpoint)
@@ -283,19 +282,6 @@ class LearnedEncoder(Encoder):
 
 def _rules(given: Any, where: str) -> dict[str, Any] | None:
     return None if given is None else as_pruning(given, where).options
-
-
-def _locate(
-    name: str, revision: str | None, trust_remote_code: bool
-) -> tuple[str, str | None, Path]:
-    """Where a model is, the commit that was taken of a hub's, and the folder that holds it."""
-    folder = Path(os.path.abspath(name))
-    if folder.is_dir() or not looks_like_hub_id(name):
-        if revision is not None:
-            raise ParameterError(f"revision: {revision!r}; {name!r} is a folder and has none")
-        return str(folder), None, folder
-    folder = fetch(name, revision, code=trust_remote_code)
-    return name, folder.name, folder
 
 
 def _is_count(number: object) -> bool:

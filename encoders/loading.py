@@ -1,4 +1,4 @@
-"""`load_encoder`: from a name, a folder or a hub id to an encoder."""
+"""`load_encoder`, `load_dense_encoder`: from a name, a folder or a hub id to an encoder."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import inspect
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
 from .base import Encoder
 from .checkpoint import is_checkpoint
+from .dense import DenseEncoder
 from .hub import looks_like_hub_id
 from .saved import DESCRIPTION, read_description
+
+T = TypeVar("T")
 
 KINDS = {
     "bm25": ("lexidex.encoders.bm25", "BM25Encoder"),
@@ -58,6 +61,25 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
     )
 
 
+def load_dense_encoder(name: str | PathLike[str], **options: Any) -> DenseEncoder:
+    """The dense encoder in that folder, or with that id on the model hub.
+
+    Args:
+        name: a folder in sentence-transformers' or transformers' layout, organisation/model on the
+            hub, or the kind of a dense encoder together with its options.
+        options: such as `pooling` and `max_length`.
+
+    Raises:
+        EncoderNotFound, ParameterError, CorruptFile: as `load_encoder`.
+    """
+    from .dense_model import DenseModelEncoder
+
+    name = fspath(name)
+    if name != DenseModelEncoder.kind:
+        options = {"path": name} | options
+    return _built(DenseModelEncoder, "dense encoder", _harmless(options))
+
+
 def _harmless(stored: dict[str, Any]) -> dict[str, Any]:
     """Options that may come from a file, which must not be able to have code run."""
     if stored.get("trust_remote_code"):
@@ -73,14 +95,19 @@ def _make(kind: str, options: dict[str, Any]) -> Encoder:
         raise EncoderNotFound(f"encoder kind {kind!r}: known are {', '.join(sorted(KINDS))}")
     module, class_name = KINDS[kind]
     family: type[Encoder] = getattr(import_module(module), class_name)
+    return _built(family, f"encoder {kind}", options)
+
+
+def _built(family: type[T], what: str, options: dict[str, Any]) -> T:
+    """An encoder of a family, once its options are known to be its own."""
     parameters = inspect.signature(family.__init__).parameters
     known = [name for name in parameters if name != "self"]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise ParameterError(
-            f"encoder {kind}: unknown option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
+            f"{what}: unknown option {unknown[0]!r}; it has {', '.join(known) or 'none'}"
         )
     for name in known:
         if parameters[name].default is inspect.Parameter.empty and name not in options:
-            raise ParameterError(f"encoder {kind}: the option {name!r} has to be given")
+            raise ParameterError(f"{what}: the option {name!r} has to be given")
     return family(**options)

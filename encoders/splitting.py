@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ _WORD_BOUNDARY = regex.compile(r"\b", regex.WORD | regex.VERSION1)
 
 def as_spans(given: Iterable[tuple[int, int]]) -> Spans:
     """(start, end) pairs as an array."""
-    return np.array(list(given), dtype=np.int64).reshape(-1, 2)
+    return np.fromiter(chain.from_iterable(given), dtype=np.int64).reshape(-1, 2)
 
 
 def split_text(text: str, tokens: Spans, size: int, overlap: int = 0) -> list[tuple[int, int]]:

@@ -125,11 +125,8 @@ class ModelTokenizer:
 
     def spans(self, text: str) -> Spans:
         """Where the tokens of a text stand, however many; special ones stand nowhere."""
-        try:
-            found = self._unlimited.encode(text, add_special_tokens=False)
-        except TypeError:  # half a surrogate pair
-            found = self._unlimited.encode(text.encode("utf-8", "replace").decode(), False)
-        return as_spans(found.offsets)
+        whole = text.encode("utf-8", "replace").decode()  # no half of a surrogate pair
+        return as_spans(self._unlimited.encode(whole, add_special_tokens=False).offsets)
 
     def token(self, component: int) -> str | None:
         """The token with that id, or None."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,17 +26,17 @@ def search_all(
     collection: Collection,
     judged: JudgedQueries,
     k: int,
+    options: Mapping[str, Any] | None = None,
     *,
     keep_self: bool = False,
-    exact: bool = False,
     n_threads: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Run:
     """Search every query for k documents.
 
     Args:
+        options: more of what `Collection.search_batch` takes, such as mode and exact.
         keep_self: keep a document whose id is the query's own; BEIR's rule leaves it out.
-        exact: approximate nothing.
         progress: called with the number of queries done.
     """
     run: Run = {}
@@ -45,7 +45,7 @@ def search_all(
     for start in range(0, len(query_ids), _BATCH):
         batch = query_ids[start : start + _BATCH]
         asked = [judged.queries[query_id] for query_id in batch]
-        results = _search(collection, asked, fetched, exact, n_threads)
+        results = _search(collection, asked, fetched, options or {}, n_threads)
         for query_id, hits in zip(batch, results, strict=True):
             kept = [(d, s) for d, s in hits if keep_self or d != query_id]
             run[query_id] = dict(kept[:k])
@@ -123,16 +123,20 @@ def _as_trec_eval_orders(hits: dict[str, float]) -> dict[str, float]:
 
 
 def _search(
-    collection: Collection, queries: Sequence[object], k: int, exact: bool, n_threads: int
+    collection: Collection,
+    queries: Sequence[object],
+    k: int,
+    options: Mapping[str, Any],
+    n_threads: int,
 ) -> list[list[tuple[str, float]]]:
     texts = [query for query in queries if isinstance(query, str)]
     if len(texts) == len(queries):
-        results = collection.search_batch(texts, k, exact=exact, n_threads=n_threads)
+        results = collection.search_batch(texts, k, n_threads=n_threads, **options)
     else:
         results = [
-            collection.search(query, k, exact=exact, fields=())
+            collection.search(query, k, fields=(), **options)
             if isinstance(query, str)
-            else collection.search(sparse=query, k=k, exact=exact, fields=())  # type: ignore[arg-type]
+            else collection.search(sparse=query, k=k, fields=(), **options)  # type: ignore[arg-type]
             for query in queries
         ]
     return [[(hit.doc_id, hit.score) for hit in result] for result in results]

@@ -38,6 +38,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Float64s: TypeAlias = NDArray[np.float64]
 
 
+DEPTH = 200
+RRF_K = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class FusionParams:
     """How legs are fused.
@@ -55,8 +59,29 @@ class FusionParams:
 
     method: Method = "convex"
     weights: Mapping[str, float] = field(default_factory=dict)
-    depth: int = 200
-    rrf_k: float = 60.0
+    depth: int = DEPTH
+    rrf_k: float = RRF_K
+
+    @classmethod
+    def parse(cls, text: str) -> FusionParams:
+        """From "rrf", or "convex,dense=2,sparse=1,depth=100": a method, weights, depth, rrf_k.
+
+        Raises:
+            ParameterError: it is of another form.
+        """
+        method, *settings = (part.strip() for part in text.split(","))
+        given: dict[str, float] = {}
+        for setting in settings:
+            name, _, value = setting.partition("=")
+            try:
+                given[name] = float(value)
+            except ValueError:
+                raise ParameterError(
+                    f"fusion: {setting!r} in {text!r}; expected LEG=WEIGHT, depth=N or rrf_k=NUMBER"
+                ) from None
+        depth, rrf_k = given.pop("depth", DEPTH), given.pop("rrf_k", RRF_K)
+        whole = int(depth) if math.isfinite(depth) and depth == int(depth) else depth
+        return cls(method, given, whole, rrf_k)  # type: ignore[arg-type]  # which it checks
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

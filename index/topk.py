@@ -30,13 +30,14 @@ class Counters:
     Attributes:
         postings_scored: (document, component) pairs that were scored.
         documents_scored, documents_skipped: documents that were scored one by one, or only by their
-            heads; 0 in exact search.
+            heads. In exact search, those scored from their vectors; none is skipped so.
         blocks_scored, blocks_skipped: blocks whose documents were looked at or not.
         bytes_touched: bytes read of what grows with the collection. In exact search, 6 for each
-            posting. In approximate search, 4 for each posting of the blocks scored and for each
-            entry of the summaries' buckets that query terms fall into; for each document 16
-            for its place, and 3 for each entry scored (5 where components are more than 65,536);
-            and, where it may be among the best, 0, 1 or 4 for each entry, by value type.
+            posting of a list, 8 for each entry of a document scored by itself, and 1 for each
+            maximum of a block. In approximate search, 4 for each posting of the blocks scored and
+            for each entry of the summaries' buckets that query terms fall into; for each document
+            16 for its place, and 3 for each entry scored (5 where components are more than
+            65,536); and, where it may be among the best, 0, 1 or 4 for each entry, by value type.
     """
 
     postings_scored: int = 0

@@ -19,14 +19,18 @@ from lexidex.commands.check import check
 from lexidex.commands.compact import compact
 from lexidex.commands.delete import delete
 from lexidex.commands.demo import demo
+from lexidex.commands.encode import encode
 from lexidex.commands.evaluate import evaluate
+from lexidex.commands.export import export, import_
 from lexidex.commands.index import index
 from lexidex.commands.mine import mine
 from lexidex.commands.output import err
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
+from lexidex.commands.snapshot import restore, snapshot
 from lexidex.commands.train import train
 from lexidex.commands.tune import tune
+from lexidex.commands.update import update
 from lexidex.errors import LexidexError
 
 app = typer.Typer(
@@ -37,12 +41,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(index)
+app.command()(encode)
 app.command()(search)
 app.command()(explain)
+app.command()(update)
 app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
 app.command()(compact)
+app.command()(snapshot)
+app.command()(restore)
+app.command()(export)
+app.command("import")(import_)
 app.command()(tune)
 app.command()(train)
 app.command()(mine)

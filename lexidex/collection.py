@@ -11,51 +11,59 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
+from os.path import abspath, split
+from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
+from numpy.typing import ArrayLike
 
 from lexidex.arguments import (
     ALL_FIELDS,
     Filter,
     as_expression,
     check_facets,
-    check_fields,
     check_ids,
-    check_manner,
 )
-from lexidex.documents import Document, SparseInput, check_sparse
+from lexidex.dense_side import DenseSide
+from lexidex.documents import Document, SparseInput
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
-from lexidex.errors import DocumentNotFound, InputError, ParameterError
+from lexidex.encoders.dense import DenseEncoder
+from lexidex.errors import DocumentNotFound, ParameterError
 from lexidex.explaining import best_row, contributions
+from lexidex.export_file import VectorForm
+from lexidex.exporting import ExportReport, write_export
+from lexidex.importing import Export
 from lexidex.index import SearchParams
 from lexidex.index.batch import check_k
-from lexidex.index.filters import Expression, FacetCount, parse_filter
+from lexidex.index.filters import FacetCount, parse_filter
+from lexidex.index.fusion import FusionParams
 from lexidex.index.seismic.frontier import check_accuracy
 from lexidex.index.storage import integrity
+from lexidex.index.storage.archive import SnapshotReport, write_snapshot
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
-from lexidex.index.vectors import Vectors, build_vectors, stack
+from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.opening import Newest, create_empty
 from lexidex.passages import PassageParams, passages_for
 from lexidex.results import (
     Explanation,
-    Hit,
-    Passage,
     SearchResult,
-    Timings,
     WriteResult,
 )
-from lexidex.segment_search import Located
+from lexidex.searching import (
+    FACET_VALUES,
+    Asked,
+    Mode,
+    answer,
+    encode,
+    query_vectors,
+    sample_vectors,
+)
 from lexidex.snapshot import EVERYTHING, Snapshot
-from lexidex.sparse_input import resolve
 from lexidex.tuning import TuningReport, tune_segments
 from lexidex.write import Progress
 from lexidex.writer import Merging, Writer
-
-FACET_VALUES = 10
-"""Values of each facet, unless asked for otherwise."""
 
 
 class Collection:
@@ -76,6 +84,7 @@ class Collection:
         encoder: str | Encoder | None = None,
         merge: Merging = "background",
         *,
+        dense: str | DenseEncoder | DenseSide | None = None,
         passages: PassageParams | str | None = None,
     ) -> Self:
         """Make an empty collection.
@@ -85,6 +94,9 @@ class Collection:
             encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
                 that bring their own; None takes DEFAULT_ENCODER.
             merge: see `open`.
+            dense: a folder or hub id of a dense model, a DenseEncoder, or "vectors" for documents
+                that bring their dense vectors; a DenseSide to say how they are compared and
+                indexed; None for a collection without a dense side.
             passages: what becomes of long documents: PassageParams, or a text such as
                 "split,tokens=200". None splits those that the encoder would cut off, and leaves
                 whole what an encoder without a limit reads, such as bm25.
@@ -96,7 +108,7 @@ class Collection:
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
-        create_empty(storage, chosen, passages_for(passages, chosen))
+        create_empty(storage, chosen, passages_for(passages, chosen), DenseSide.of(dense))
         return cls(storage, merge=merge)
 
     @classmethod
@@ -161,6 +173,9 @@ class Collection:
     def warm_up(self) -> None:
         """Load what searches need, so that none waits for it: the query's encoder, the kernels."""
         self.encoder.warm_up()
+        side = self._snapshot.dense_side
+        if side is not None and side.encoder is not None:
+            side.encoder.warm_up()
         self._snapshot.warm_up()
 
     def upsert(
@@ -168,11 +183,14 @@ class Collection:
         documents: Iterable[Mapping[str, Any] | Document],
         progress: Progress | None = None,
         building: Building | None = None,
+        resumable: bool = False,
     ) -> WriteResult:
         """Add documents; one whose id is known replaces that document.
 
         Up to 1,000 documents are one record in the log; small writes of many threads share the
         time that the disk needs. More make segments at once, and are one commit all the same.
+        Where encoding them takes long, their vectors are kept on disk meanwhile: when this fails
+        or the process dies, the next such call takes those of the same texts over.
 
         Args:
             documents: mappings with "id" and "text", and perhaps "title", "metadata" and
@@ -183,6 +201,7 @@ class Collection:
             progress: called now and then with the number of documents taken in.
             building: within how much memory, here and when segments are merged from then on, and
                 who is told how far the index is.
+            resumable: keep vectors on disk meanwhile however few documents there are.
 
         Returns:
             Counts, and for each document left out its id and the reason. When this returns, the
@@ -192,7 +211,7 @@ class Collection:
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._writer.upsert(documents, progress, building)
+        return self._writer.upsert(documents, progress, building, resumable)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -252,7 +271,8 @@ class Collection:
     ) -> WriteResult:
         """Put `documents` in the place of everything, in one step, perhaps by another encoder.
 
-        Until it is done, and if it fails or the process dies, the old content stays.
+        Until it is done, and if it fails or the process dies, the old content stays; what was
+        encoded is taken over by the next call, as in `upsert`.
 
         Args:
             passages: see `create`; None goes on as before, where the encoder stays the same.
@@ -270,28 +290,35 @@ class Collection:
         query: str | None = None,
         k: int = 10,
         *,
+        mode: Mode = "sparse",
         sparse: SparseInput | None = None,
+        dense: ArrayLike | None = None,
         exact: bool = False,
         params: SearchParams | None = None,
         accuracy: float | None = None,
+        fusion: FusionParams | None = None,
         fields: Sequence[str] = ALL_FIELDS,
         filter: Filter | None = None,
         facets: Sequence[str] = (),
     ) -> SearchResult:
-        """The k best documents for a text, or for a sparse vector instead.
+        """The k best documents for a text, or for vectors instead.
 
         Large segments may be searched approximately, where that is cheaper; the result's `plan`
         tells which were.
 
         Args:
-            query: text, for the collection's encoder.
-            k: hits at most, at least 1. Documents that share no term with the query are no hits.
+            query: text, for the collection's encoders.
+            k: hits at most, at least 1. Documents that share no term with the query are no hits of
+                a sparse search, nor those without a dense vector of a dense one.
+            mode: "sparse", "dense", or "hybrid", which fuses both; docs/FUSION.md tells how.
             sparse: {term: weight} or {"components": [...], "values": [...]}.
+            dense: numbers (d,); in hybrid mode beside a text, or beside `sparse`.
             exact: approximate nothing.
             params: how approximate search is done; None takes the defaults.
             accuracy: instead of params and exact: above 0, at most 1, the share of the k best
                 passages that approximate search is to find. Segments for which tuning knows of
                 nothing that reaches it for this k are searched exactly; 1 is that everywhere.
+            fusion: how hybrid search fuses; None takes the defaults.
             fields: what to fetch of each hit, among title, text, metadata, and passage: the text of
                 the passage alone, for which "text" need not be fetched.
             filter: conditions on metadata that documents must meet, such as
@@ -299,19 +326,21 @@ class Collection:
             facets: metadata fields whose most frequent values to count, over all documents that
                 pass the filter.
         """
-        texts = [query] if sparse is None else None
-        options: dict[str, Any] = {"exact": exact, "params": params, "accuracy": accuracy}
-        only = as_expression(filter)
-        return self._search(texts, sparse, k, fields, only, facets, **options)[0]
+        asked = Asked(
+            k, mode, exact, params, accuracy, fusion, fields, as_expression(filter), facets
+        )
+        return self._search([query], asked, sparse, dense)[0]
 
     def search_batch(
         self,
         queries: Sequence[str],
         k: int = 10,
         *,
+        mode: Mode = "sparse",
         exact: bool = False,
         params: SearchParams | None = None,
         accuracy: float | None = None,
+        fusion: FusionParams | None = None,
         n_threads: int = 1,
         fields: Sequence[str] = (),
         filter: Filter | None = None,
@@ -320,9 +349,9 @@ class Collection:
 
         Every result shares the timings and counters of the whole batch.
         """
-        options: dict[str, Any] = {"exact": exact, "params": params, "accuracy": accuracy}
         only = as_expression(filter)
-        return self._search(list(queries), None, k, fields, only, n_threads=n_threads, **options)
+        asked = Asked(k, mode, exact, params, accuracy, fusion, fields, only, (), n_threads)
+        return self._search(list(queries), asked)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many documents pass a filter; all of them without one."""
@@ -374,7 +403,7 @@ class Collection:
         check_k(k)
         check_accuracy(accuracy)
         snapshot = self._snapshot
-        vectors = None if queries is None else self._sample_vectors(snapshot, queries)
+        vectors = None if queries is None else sample_vectors(snapshot, queries)
         found = tune_segments(snapshot, vectors, k, n_threads)
         if found:
             self._writer.keep_tuning(found)
@@ -392,7 +421,7 @@ class Collection:
             DocumentNotFound: there is no document with that id, or no such passage of it.
         """
         snapshot = self._snapshot
-        vectors, ignored = self._query_vectors(snapshot, query)
+        vectors, ignored = query_vectors(snapshot, query)
         place = snapshot.find(doc_id)
         if place is None:
             raise self._unknown(doc_id)
@@ -422,6 +451,135 @@ class Collection:
     def __contains__(self, doc_id: str) -> bool:
         return self._snapshot.find(doc_id) is not None
 
+    def snapshot(
+        self, to: str | PathLike[str], *, replace: bool = False, progress: Progress | None = None
+    ) -> SnapshotReport:
+        """Keep the collection as it is now in one file, while writes and merges go on.
+
+        Everything that was written before is in it. An encoder that has a model is named in it,
+        and its model is not.
+
+        Args:
+            to: the file, a tar archive; docs/FORMAT.md describes it.
+            replace: put it in the place of a file of that name, once it is complete.
+            progress: called now and then with the number of bytes copied.
+
+        Raises:
+            ParameterError: there is such a file.
+            CorruptFile: the collection is damaged; nothing is left of the snapshot.
+            StorageFull: no space left; the same.
+        """
+        target, name = _file(to)
+        return write_snapshot(self._storage, target, name, over=replace, done=progress)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: str | PathLike[str],
+        to: str | PathLike[str] | Storage,
+        *,
+        replace: bool = False,
+        merge: Merging = "background",
+        progress: Progress | None = None,
+    ) -> Self:
+        """Make a collection of a snapshot, and open it.
+
+        Args:
+            snapshot: a file that `snapshot` wrote.
+            to: a folder that does not exist or is empty.
+            replace: a collection there, damaged as it may be, gives way in one step; processes
+                that have it open follow.
+            merge: see `open`.
+            progress: called now and then with the number of bytes copied.
+
+        Raises:
+            NotFound: there is no such snapshot.
+            CorruptFile, UnsupportedVersion: the snapshot cannot be used; nothing was changed.
+            CollectionExists: the folder holds a collection, or other files.
+            Locked: another process is writing to it.
+            StorageFull: no space left; what was there is untouched.
+        """
+        storage = _storage(to)
+        restore_snapshot(*_file(snapshot), storage, over=replace, done=progress)
+        return cls(storage, merge=merge)
+
+    def export(
+        self,
+        to: str | PathLike[str],
+        vectors: VectorForm | None = None,
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write every document with its vectors to a file that other tools read, too.
+
+        Args:
+            to: a name that ends in .ndjson or .jsonl, either perhaps with .gz, or in .parquet;
+                docs/EXCHANGE.md describes them.
+            vectors: by "terms" or by numbers of "components", or "none"; None takes terms where
+                the vocabulary grows with the documents.
+            replace: put it in the place of a file of that name, once it is complete.
+            progress: called now and then with the number of documents written.
+
+        Raises:
+            ParameterError: an argument is wrong, or there is such a file.
+            StorageFull: no space left; nothing is left of the export.
+        """
+        target, name = _file(to)
+        snapshot = self._snapshot
+        return write_export(snapshot, target, name, vectors, over=replace, progress=progress)
+
+    def import_from(
+        self,
+        source: str | PathLike[str],
+        *,
+        replace: bool = False,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Add the documents of an export with the vectors that they have there, in one commit.
+
+        Nothing is encoded. In an empty collection, or with `replace`, the exact search finds the
+        same documents with the same scores, to the last bit, as in the collection that was
+        exported.
+
+        Args:
+            replace: put them, and the export's encoder, in the place of everything.
+            progress: called now and then with the number of documents taken in.
+            building: see `upsert`.
+
+        Raises:
+            InputError: the file is missing, damaged or incomplete, or has no vectors; nothing
+                was changed.
+            EncoderMismatch: its vectors are those of another encoder than the collection's.
+            Locked: another process is writing.
+        """
+        export = Export(Path(source))
+        encoder = export.header.load_encoder() if replace else None
+        return self._writer.take(export, encoder, progress, building)
+
+    @classmethod
+    def from_export(
+        cls,
+        source: str | PathLike[str],
+        to: str | PathLike[str] | Storage,
+        *,
+        merge: Merging = "background",
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> Self:
+        """Make a collection of an export; see `create` and `import_from`."""
+        export = Export(Path(source))
+        made = cls.create(
+            to,
+            export.header.load_encoder(),
+            merge,
+            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path)),
+            passages=PassageParams(**export.header.passages),
+        )
+        made.import_from(source, progress=progress, building=building)
+        return made
+
     def check(self) -> integrity.Report:
         """Verify every byte of the newest generation against its checksums."""
         return integrity.check(self._storage)
@@ -432,67 +590,14 @@ class Collection:
 
     def _search(
         self,
-        texts: Sequence[str | None] | None,
-        sparse: SparseInput | None,
-        k: int,
-        fields: Sequence[str],
-        expression: Expression | None,
-        facets: Sequence[str] = (),
-        **options: Any,
+        texts: Sequence[str | None],
+        asked: Asked,
+        sparse: SparseInput | None = None,
+        dense: object = None,
     ) -> list[SearchResult]:
-        check_k(k)
-        check_fields(fields)
-        check_facets(facets)
-        check_manner(**options)
-        snapshot = self._snapshot
-        clock = [time.perf_counter()]
-        if texts is None:
-            vectors, unknown = self._query_vectors(snapshot, sparse or {})
-            ignored = [unknown]
-        else:
-            vectors, ignored = self._encode_queries(snapshot, texts)
-        clock.append(time.perf_counter())
-        found, plans, counters = snapshot.search(vectors, k, expression=expression, **options)
-        clock.append(time.perf_counter())
-        hits = [[_hit(snapshot, located, fields) for located in one] for one in found]
-        counted = snapshot.facets(facets, expression or EVERYTHING, FACET_VALUES) if facets else {}
-        clock.append(time.perf_counter())
-        timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
-        return [
-            SearchResult(one, timings, snapshot.generation, counters, plan, terms, counted)
-            for one, plan, terms in zip(hits, plans, ignored, strict=True)
-        ]
-
-    def _encode_queries(
-        self, snapshot: Snapshot, texts: Sequence[str | None]
-    ) -> tuple[Vectors, list[list[str]]]:
-        checked = []
-        for text in texts:
-            if not isinstance(text, str):
-                raise ParameterError(f"query: {text!r}; expected a text, or a vector as sparse=")
-            checked.append(text)
-        vectors = snapshot.encoder.encode_queries(checked)
-        return vectors, [snapshot.encoder.ignored_terms(text) for text in checked]
-
-    def _query_vectors(
-        self, snapshot: Snapshot, query: str | SparseInput
-    ) -> tuple[Vectors, list[str]]:
-        if isinstance(query, str):
-            vectors, ignored = self._encode_queries(snapshot, [query])
-            return vectors, ignored[0]
-        try:
-            ids, values, unknown = resolve(check_sparse(query), snapshot.encoder)
-        except InputError as error:
-            raise ParameterError(f"sparse: {error}") from None
-        return build_vectors([(ids, values)], snapshot.encoder.dim), unknown
-
-    def _sample_vectors(self, snapshot: Snapshot, queries: Iterable[str | SparseInput]) -> Vectors:
-        given = list(queries)
-        texts = [query for query in given if isinstance(query, str)]
-        if len(texts) == len(given):
-            return self._encode_queries(snapshot, texts)[0]
-        rows = [self._query_vectors(snapshot, query)[0] for query in given]
-        return stack(rows, snapshot.encoder.dim)
+        snapshot, started = self._snapshot, time.perf_counter()
+        queries = encode(snapshot, asked.mode, texts, sparse, dense)
+        return answer(snapshot, queries, asked, started)
 
     def _unknown(self, doc_id: str) -> DocumentNotFound:
         return DocumentNotFound(f"{self._storage.location}: no document with id {doc_id!r}")
@@ -507,18 +612,11 @@ def _storage(path: str | PathLike[str] | Storage) -> Storage:
     return FileStorage(path) if isinstance(path, str | PathLike) else path
 
 
+def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
+    """A file as a storage has it."""
+    folder, name = split(abspath(path))
+    return FileStorage(folder), name
+
+
 def _encoder(given: str | Encoder | None) -> Encoder:
     return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
-
-
-def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str]) -> Hit:
-    segment = snapshot.segments[located.segment]
-    stored = [name if name != "passage" else "text" for name in fields]
-    found = segment.documents.fetch(located.document, ("id", *stored))
-    first = int(segment.passages.starts[located.document])
-    start, end = segment.passages.spans[first + located.passage].tolist()
-    shown = found["text"][start:end] if "text" in stored else None
-    if "text" not in fields:
-        found.pop("text", None)
-    passage = Passage(located.passage, start, end, shown)
-    return Hit(found.pop("id"), located.score, passage=passage, **found)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexidex.index.storage.documents import StoredDocument
 from lexidex.index.storage.manifest import SegmentEntry
+from lexidex.index.storage.passages import Passages
 from lexidex.index.storage.segment import Segment
 from lexidex.index.storage.segment_writer import SegmentWriter
 from lexidex.index.vectors import Vectors, csr
@@ -18,8 +20,6 @@ def copy_live(
     segments: Sequence[Segment], writer: SegmentWriter, done: Callable[[int], None] | None = None
 ) -> float:
     """Add the documents that are not deleted, in order of age.
-
-    Vectors of batches that have lost none stay where they are mapped until they are written.
 
     Args:
         done: called after each batch with the number of documents copied; what it raises ends
@@ -34,20 +34,29 @@ def copy_live(
         live = segment.live
         share = 1.0 if live is None else live.count / max(live.n_documents, 1)
         length += segment.entry.total_length * share
-        for first, documents in segment.documents.batches():
-            last = first + len(documents)
-            if segment.deleted is None or not segment.deleted[first:last].any():
-                rows = segment.passages.starts[[first, last]].tolist()
-                passages = segment.passages.between(first, last)
-                writer.add(documents, _slice(segment.vectors, *rows), passages)
-            else:
-                kept = np.flatnonzero(~segment.deleted[first:last])
-                chosen = [documents[place] for place in kept.tolist()]
-                vectors = segment.vectors[segment.passages.of(first + kept)]
-                writer.add(chosen, vectors, segment.passages.take(first + kept))
+        for documents, vectors, passages in live_batches(segment):
+            writer.add(documents, vectors, passages)
             if done:
                 done(writer.n_documents)
     return length
+
+
+def live_batches(segment: Segment) -> Iterator[tuple[list[StoredDocument], Vectors, Passages]]:
+    """The documents that are not deleted batch by batch, with their vectors and passages.
+
+    Vectors of batches that have lost none are not copied from where they are mapped.
+    """
+    passages = segment.laden_passages
+    for first, documents in segment.documents.batches():
+        last = first + len(documents)
+        if segment.deleted is None or not segment.deleted[first:last].any():
+            rows = passages.starts[[first, last]].tolist()
+            yield documents, _slice(segment.vectors, *rows), passages.between(first, last)
+        else:
+            kept = np.flatnonzero(~segment.deleted[first:last])
+            chosen = [documents[place] for place in kept.tolist()]
+            vectors = segment.vectors[passages.of(first + kept)]
+            yield chosen, vectors, passages.take(first + kept)
 
 
 def finished(writer: SegmentWriter, length: float) -> SegmentEntry:

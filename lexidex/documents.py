@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lexidex.errors import InputError, ParameterError
-from lexidex.index.vectors import as_vector
+from lexidex.index.vectors import Float32s, as_vector
 
 SparseInput: TypeAlias = Mapping[str, Any]
 """{term: weight}, or {"components": [int], "values": [float]}."""
 
-FIELDS = ("id", "title", "text", "metadata", "vector", "passages")
-_PASSAGE_FIELDS = ("start", "end", "vector")
+FIELDS = ("id", "title", "text", "metadata", "vector", "dense", "passages")
+_PASSAGE_FIELDS = ("start", "end", "vector", "dense")
 _ID_LIMIT = 1024
 _WEIGHT_LIMIT = float(np.finfo(np.float32).max)
 _NUMBERS = (int, float, np.integer, np.floating)
@@ -24,19 +24,21 @@ _NUMBERS = (int, float, np.integer, np.floating)
 
 @dataclass(frozen=True, slots=True)
 class GivenPassage:
-    """A passage that a document brings: text[start:end] of its text, and perhaps its vector."""
+    """A passage that a document brings: text[start:end] of its text, and perhaps its vectors."""
 
     start: int
     end: int
     vector: SparseInput | None = None
+    dense: Float32s | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document; `vector` is given when the document brings its own.
 
-    `passages` are given when it brings several vectors, or says itself where it is to be split.
-    `text` may be empty for documents that bring vectors.
+    `dense` are the dense vectors that it brings, float32 (n, d); of a document that is split they
+    count as its first passage's. `passages` are given when it brings several vectors, or says
+    itself where it is to be split. `text` may be empty for documents that bring vectors.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     vector: SparseInput | None = None
     passages: tuple[GivenPassage, ...] = ()
+    dense: Float32s | None = None
 
     @property
     def full_text(self) -> str:
@@ -57,7 +60,7 @@ class Document:
 
 
 def check_document(given: object, *, others_to_metadata: bool = False) -> Document:
-    """A document from a mapping with the keys id, text, title, metadata, vector, passages.
+    """A document from a mapping with the keys id, text, title, metadata, vector, dense, passages.
 
     Args:
         others_to_metadata: keep unknown keys in the metadata, as readers of files do; else they
@@ -87,11 +90,15 @@ def check_document(given: object, *, others_to_metadata: bool = False) -> Docume
     passages = _passages(given.get("passages"), text or "")
     if vector is not None and passages:
         raise InputError("field 'passages' has the vectors; leave out 'vector'")
+    dense = _dense(given.get("dense"))
+    if dense is not None and passages:
+        raise InputError("field 'passages' has the vectors; leave out 'dense'")
     vectors = [one.vector for one in passages] or [vector]
-    if text is None and None in vectors:
+    brings = [dense, *(one.dense for one in passages)]
+    if text is None and None in vectors and all(one is None for one in brings):
         raise InputError("field 'text' is missing")
     return Document(
-        _identifier(given), text or "", _string(given, "title"), metadata, vector, passages
+        _identifier(given), text or "", _string(given, "title"), metadata, vector, passages, dense
     )
 
 
@@ -119,9 +126,28 @@ def _passage(given: object, place: int, text: str) -> GivenPassage:
             f"which has {len(text)} characters, start first"
         )
     try:
-        return GivenPassage(start, end, None if vector is None else check_sparse(vector))
+        checked = None if vector is None else check_sparse(vector)
+        return GivenPassage(start, end, checked, _dense(given.get("dense")))
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
+
+
+def _dense(given: object) -> Float32s | None:
+    """Dense vectors that are brought along, float32 (n, d): one flat list, or a list of them."""
+    if given is None:
+        return None
+    try:
+        vectors = np.asarray(given)
+        if vectors.dtype.kind not in "iuf":
+            raise ValueError
+    except ValueError:
+        raise InputError(
+            f"dense: {_shown(given)}; expected a list of numbers, or several of one length"
+        ) from None
+    vectors = np.atleast_2d(vectors).astype(np.float32)
+    if vectors.ndim != 2 or not vectors.shape[1]:
+        raise InputError(f"dense: an array of shape {vectors.shape}; expected (d,) or (n, d)")
+    return vectors
 
 
 def check_sparse(given: object) -> SparseInput:

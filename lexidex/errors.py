@@ -7,8 +7,11 @@
     ├── NotFound                  (also a LookupError)
     │   ├── CollectionNotFound
     │   ├── DocumentNotFound
-    │   └── EncoderNotFound
+    │   ├── EncoderNotFound
+    │   ├── SnapshotNotFound
+    │   └── TaskNotFound
     ├── CollectionExists          a collection stands where a new one was to be made
+    ├── CollectionsFixed          one collection is served, so none can be made or removed
     ├── EncoderMismatch           the collection was made with another encoder
     ├── FormatError               a file on disk that cannot be used
     │   ├── CorruptFile           truncated, altered or missing
@@ -16,6 +19,7 @@
     ├── Locked                    another process is writing to the collection
     ├── StorageFull               no space is left
     ├── TrainingCollapsed         a training was stopped, because nothing could come of it
+    ├── WriterLost                the process that writes for others ended before it answered
     └── MissingDependency         an optional package is needed
 
 Each class carries `code`, the stable name that programs match on (in JSON and over HTTP), and
@@ -79,10 +83,29 @@ class EncoderNotFound(NotFound):
     code = "encoder_not_found"
 
 
+class SnapshotNotFound(NotFound):
+    """The collection has no snapshot of that name."""
+
+    code = "snapshot_not_found"
+
+
+class TaskNotFound(NotFound):
+    """No task has that id, or so many came after it that it is forgotten."""
+
+    code = "task_not_found"
+
+
 class CollectionExists(LexidexError):
     """A collection stands where a new one was to be created."""
 
     code = "collection_exists"
+    exit_code = 2
+
+
+class CollectionsFixed(LexidexError):
+    """One collection is served, not a folder of them, so none can be made or removed."""
+
+    code = "collections_fixed"
     exit_code = 2
 
 
@@ -129,6 +152,13 @@ class TrainingCollapsed(LexidexError):
     """Training was stopped: vectors of everything, vectors of nothing, or no finite loss."""
 
     code = "training_collapsed"
+
+
+class WriterLost(LexidexError):
+    """The process that writes for others ended before it answered; the write may be done or not."""
+
+    code = "writer_lost"
+    exit_code = 75
 
 
 class MissingDependency(LexidexError):

@@ -18,10 +18,20 @@ def best_row(passages: Vectors, query: Vectors) -> int:
         passages: csr_array (n, any), n at least 1.
         query: csr_array (1, any).
     """
-    weights = _weights_of(passages, query)
-    products = weights * passages.data
+    return int(np.argmax(products_of(passages, query)))
+
+
+def products_of(passages: Vectors, query: Vectors) -> NDArray[np.float64]:
+    """The inner product of each row with a query, float64 (n,).
+
+    Args:
+        passages: csr_array (n, any).
+        query: csr_array (1, any).
+    """
+    products = _weights_of(passages, query) * passages.data
     rows = np.repeat(np.arange(passages.shape[0]), np.diff(passages.indptr))
-    return int(np.argmax(np.bincount(rows, products, minlength=passages.shape[0])))
+    sums = np.bincount(rows, products, minlength=passages.shape[0])
+    return sums.astype(np.float64, copy=False)
 
 
 def contributions(passage: Vectors, query: Vectors, encoder: Encoder) -> list[TermContribution]:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import pyarrow as pa
 
+from lexidex.dense_side import DenseSide
 from lexidex.encoders import Encoder, load_encoder
 from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.errors import CollectionExists, CorruptFile, EncoderMismatch
@@ -29,7 +30,9 @@ from lexidex.snapshot import Snapshot, with_terms
 from lexidex.write import describe
 
 
-def create_empty(storage: Storage, encoder: Encoder, passages: PassageParams) -> None:
+def create_empty(
+    storage: Storage, encoder: Encoder, passages: PassageParams, dense: DenseSide | None = None
+) -> None:
     """Make a collection without documents.
 
     Raises:
@@ -46,7 +49,8 @@ def create_empty(storage: Storage, encoder: Encoder, passages: PassageParams) ->
         )
     with storage.lock():
         create_log(storage, generation=1)
-        empty = Manifest(1, 1, describe(encoder), passages=asdict(passages))
+        described = {} if dense is None else dense.describe()
+        empty = Manifest(1, 1, describe(encoder), passages=asdict(passages), dense=described)
         write_manifest(storage, empty)
 
 
@@ -87,7 +91,9 @@ class Newest:
                 same.as_of(entry) if same else Segment(self.storage, entry, self.memory)
             )
         n_terms = 0 if encoder.vocabulary is None else manifest.n_terms
-        return Snapshot(manifest, segments, encoder, place, n_terms, former)
+        side = former.dense_side if former else None
+        dense = DenseSide.from_manifest(manifest.dense, side, self.storage.location)
+        return Snapshot(manifest, segments, encoder, place, n_terms, former, dense)
 
     def _follow(self, known: Snapshot) -> Snapshot:
         place = known.place

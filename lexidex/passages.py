@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexidex.encoders import Encoder
-from lexidex.encoders.splitting import split_text
+from lexidex.encoders.splitting import Spans, split_text
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Components, Float32s, Vectors, csr
 
@@ -128,35 +128,44 @@ class Splitter:
 
     def split(self, document: Document) -> Iterator[Piece]:
         """The passages of a document that brings none, as texts to encode."""
-        read, n_characters = document.full_text, len(document.text)
-        size = self._size
-        if size is None or len(read) <= size:  # no token has less than a character
-            yield Piece(0, n_characters, read)
+        text, title, size = document.text, document.title or "", self._size
+        whole = Piece(0, len(text), document.full_text)
+        if size is None or len(whole.content) <= size:  # no token has less than a character
+            yield whole
             return
-        tokens = self._encoder.token_spans(read)
-        if len(tokens) <= size:
-            yield Piece(0, n_characters, read)
+        of_title, tokens = map(self._encoder.token_spans, (title, text))
+        if len(of_title) + len(tokens) <= size:
+            yield whole
         elif self._params.mode == "truncate":
-            cut = int(tokens[size - 1, 1])
-            of_title = len(document.title.lstrip()) + 1 if document.title else 0
-            end = min(max(cut - of_title, 0), n_characters)
-            # Without a number of its own, the encoder cuts, which knows best how.
-            yield Piece(0, end, read if self._params.tokens is None else read[:cut])
+            yield self._beginning(document, of_title, tokens, size)
         else:
-            yield from self._passages(document, size)
+            yield from self._passages(document, of_title, tokens, size)
 
-    def _passages(self, document: Document, size: int) -> Iterator[Piece]:
+    def _beginning(self, document: Document, of_title: Spans, tokens: Spans, size: int) -> Piece:
+        room = size - len(of_title)
+        end = int(tokens[room - 1, 1]) if room > 0 else 0
+        if self._params.tokens is None:  # the encoder cuts, which knows best how
+            return Piece(0, end, document.full_text)
+        if room < 0:
+            document = _titled(document, of_title, size)
+        return Piece(0, end, document.read(document.text[:end]))
+
+    def _passages(
+        self, document: Document, of_title: Spans, tokens: Spans, size: int
+    ) -> Iterator[Piece]:
         """Each with the title in front, or as much of it as leaves half of the room."""
-        text, title = document.text, document.title or ""
-        tokens = self._encoder.token_spans(text)
-        of_title = self._encoder.token_spans(title)
         n_title = min(len(of_title), max(size - len(tokens), size // 2))
-        if n_title < len(of_title):
-            title = title[: int(of_title[n_title - 1, 1])] if n_title else ""
+        document = _titled(document, of_title, n_title)
         room = size - n_title
-        shown = replace(document, title=title)
-        for start, end in split_text(text, tokens, room, min(self._params.overlap, room // 2)):
-            yield Piece(start, end, shown.read(text[start:end]))
+        overlap = min(self._params.overlap, room // 2)
+        for start, end in split_text(document.text, tokens, room, overlap):
+            yield Piece(start, end, document.read(document.text[start:end]))
+
+
+def _titled(document: Document, tokens: Spans, n: int) -> Document:
+    """The document with the first `n` tokens of its title."""
+    end = int(tokens[n - 1, 1]) if n else 0
+    return document if n >= len(tokens) else replace(document, title=(document.title or "")[:end])
 
 
 def row_maxima(vectors: Vectors, starts: NDArray[np.int64]) -> Vectors:

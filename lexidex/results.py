@@ -27,8 +27,31 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
+class LegScore:
+    """What one leg, sparse or dense search, says of a document and adds to its score.
+
+    Attributes:
+        rank: among the candidates, from 1; equal scores share the best.
+        score: the leg's own.
+        normalised: on the scale of the fusion.
+        weight: the leg's.
+        contribution: to the document's score, which is the sum of its legs' contributions.
+    """
+
+    rank: int
+    score: float
+    normalised: float
+    weight: float
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """A document found. `passage` is its best: the one that has its score."""
+    """A document found.
+
+    `passage` is its best: the one that has its score, or adds most to it. `legs` are those of a
+    dense or hybrid search that know the document, by name.
+    """
 
     doc_id: str
     score: float
@@ -36,6 +59,7 @@ class Hit:
     text: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     passage: Passage = Passage()
+    legs: Mapping[str, LegScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +68,7 @@ class Timings:
 
     encode_us: float
     search_us: float
+    fuse_us: float
     fetch_us: float
 
 
@@ -112,9 +137,11 @@ class WriteResult:
         failed: (id, reason) of documents that were left out; the id is "#7" for the document
             in place 7 (from 0) when it has none.
         generation: the generation in which the write is visible.
+        resumed: texts among them whose vectors an earlier run, which was killed, had encoded.
     """
 
     upserted: int = 0
     deleted: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     generation: int = 0
+    resumed: int = 0

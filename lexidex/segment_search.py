@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from lexidex.index import Allowed, Counters, SearchParams, TopK
+from lexidex.index import (
+    Allowed,
+    Counters,
+    DenseSearchParams,
+    ExactIndex,
+    SearchParams,
+    SeismicIndex,
+    TopK,
+)
 from lexidex.index.batch import K_LIMIT
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.segment import Segment
-from lexidex.index.vectors import Vectors
+from lexidex.index.vectors import Float32s, Vectors
+
+from .results import LegScore
 
 Method: TypeAlias = Literal["exact", "seismic", "skipped"]
 Plan: TypeAlias = tuple[Method, ...]
@@ -30,7 +40,7 @@ class Searcher(Protocol):
     """The search of an index, its parameters chosen."""
 
     def __call__(
-        self, queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None
+        self, queries: Any, k: int, *, n_threads: int, allowed: Allowed | None
     ) -> TopK: ...
 
 
@@ -42,6 +52,7 @@ class Located:
     segment: int
     document: int
     passage: int
+    legs: Mapping[str, LegScore] | None = None
 
 
 def search_segment(
@@ -83,6 +94,28 @@ def search_segment(
     return located, used, counters
 
 
+def search_dense(
+    number: int,
+    segment: Segment,
+    queries: Float32s,
+    k: int,
+    allowed: Allowed | None,
+    *,
+    exact: bool,
+    n_threads: int,
+) -> tuple[list[list[Located]], str, Counters]:
+    """The k best documents of a segment for each query, by the best dense vector of theirs.
+
+    Returns:
+        Documents of each query; the kind of index that was searched; the work done.
+    """
+    if segment.dense is None:
+        return [[] for _ in queries], "skipped", Counters()
+    search = partial(segment.dense.search, params=DenseSearchParams(exact=exact))
+    found, work = _search_deep(number, segment, search, queries, k, n_threads, allowed)
+    return found, segment.dense.factory, work
+
+
 def chosen_params(
     segment: Segment, k: int, params: SearchParams | None, accuracy: float | None
 ) -> SearchParams | None:
@@ -105,23 +138,31 @@ def methods_for(
     # Of the two that miss nothing, exact search is the faster, and its values are float32.
     if params is None or params.rank_safe or segment.seismic is None:
         return ["exact"] * queries.shape[0]
-    postings, lists = segment.exact.work(queries)
+    postings, lists = segment.directory.work(queries)
     route = segment.seismic.route(params, k, allowed)
-    cheap = prefers_exact(postings, lists, segment.entry.n_passages, route)
+    cheap = prefers_exact(postings, lists, segment.entry.n_passages, k, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]
 
 
 def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
-    if method == "seismic" and segment.seismic is not None:
-        return partial(segment.seismic.search, params=params)
-    return segment.exact.search
+    approximate = segment.seismic if method == "seismic" else None
+    index: ExactIndex | SeismicIndex = approximate or segment.exact
+    options: dict[str, Any] = {"params": params} if approximate else {}
+
+    def search(queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None) -> TopK:
+        if queries.shape[0] == 1:  # without the checks and conversions of a batch
+            one = queries.indices, queries.data
+            return index.search_one(*one, k, allowed=allowed, **options)
+        return index.search(queries, k, n_threads=n_threads, allowed=allowed, **options)
+
+    return search
 
 
 def _search_deep(
     number: int,
     segment: Segment,
     search: Searcher,
-    queries: Vectors,
+    queries: Vectors | Float32s,
     k: int,
     n_threads: int,
     allowed: Allowed | None,

@@ -67,7 +67,8 @@ class Upsert:
 
     def _draft(self, snapshot: Snapshot, by_words: bool | None) -> None:
         self._encoder = encoder = snapshot.encoder
-        drafter = Drafter(encoder, snapshot.passage_params, by_words)
+        dense = snapshot.dense_drafter()
+        drafter = Drafter(encoder, snapshot.passage_params, by_words, dense=dense)
         batches = list(drafter.draft(self._given))
         documents = [document for batch in batches for document in batch.documents]
         dim = max((batch.vectors.shape[1] for batch in batches), default=0)
@@ -143,6 +144,6 @@ def _updated(snapshot: Snapshot, given: Mapping[str, Any]) -> Change:
     return Change(
         documents=[StoredDocument(wanted.id, stored["title"], stored["text"], wanted.metadata)],
         vectors=vectors,
-        passages=segment.passages.between(document, document + 1),
+        passages=segment.laden_passages.between(document, document + 1),
         total_length=entry.total_length / max(entry.n_passages, 1) * vectors.shape[0],
     )

@@ -23,11 +23,20 @@ from lexidex.index.storage.change import Change
 from lexidex.index.storage.log import Place
 from lexidex.index.storage.manifest import Manifest
 from lexidex.index.storage.segment import Segment
-from lexidex.index.vectors import Vectors, build_vectors
+from lexidex.index.vectors import Float32s, Vectors, build_vectors
 
+from .dense_side import DenseDrafter, DenseSide
 from .fresh import with_change
 from .passages import PassageParams
-from .segment_search import Located, Method, Plan, chosen_params, methods_for, search_segment
+from .segment_search import (
+    Located,
+    Method,
+    Plan,
+    chosen_params,
+    methods_for,
+    search_dense,
+    search_segment,
+)
 
 EVERYTHING = And(())
 """The filter that lets every live document through."""
@@ -44,6 +53,7 @@ class Snapshot:
         place: Place,
         n_terms: int,
         former: Snapshot | None = None,
+        dense_side: DenseSide | None = None,
     ) -> None:
         """Compose what is open already; `lexidex.opening` opens it.
 
@@ -52,11 +62,13 @@ class Snapshot:
             place: how far the log has been followed.
             n_terms: terms of the encoder's vocabulary that are on disk, 0 where it does not grow.
             former: a snapshot of the same collection; what filters left of segments is kept.
+            dense_side: where dense vectors come from; None for a collection without.
         """
         self.manifest = manifest
         self.segments = list(segments)
         self.place = place
         self.n_terms = n_terms
+        self.dense_side = dense_side
         self._live = [segment.live for segment in self.segments]
         self._selections: MaskCache = former._selections if former else MaskCache()
         statistics = PassageStatistics(self)
@@ -87,7 +99,8 @@ class Snapshot:
         if change.terms:
             n_terms = change.first_term + len(change.terms)
             encoder = with_terms(encoder, change.first_term, change.terms)
-        return Snapshot(self.manifest, segments, encoder, place, n_terms, self)
+        side = self.dense_side
+        return Snapshot(self.manifest, segments, encoder, place, n_terms, self, side)
 
     def with_fresh(self, fresh: Sequence[Segment]) -> Snapshot:
         """The same content in other fresh segments."""
@@ -95,7 +108,8 @@ class Snapshot:
 
     def rearranged(self, manifest: Manifest, segments: Sequence[Segment]) -> Snapshot:
         """The same content as another manifest of the same generation has it."""
-        return Snapshot(manifest, segments, self.encoder, self.place, self.n_terms, self)
+        kept = self.encoder, self.place, self.n_terms
+        return Snapshot(manifest, segments, *kept, self, self.dense_side)
 
     def present(self, ids: Sequence[str]) -> set[str]:
         """Those of the ids that documents have."""
@@ -111,6 +125,21 @@ class Snapshot:
         return PassageParams(**self.manifest.passages)
 
     @property
+    def dense_dim(self) -> int | None:
+        """Dimensions of the dense vectors; None while there are none."""
+        return next((s.dense_dim for s in self.segments if s.dense_dim is not None), None)
+
+    @property
+    def dense_lower_bound(self) -> float | None:
+        """The least score of a dense search: -1 for cosines; None where there is no such bound."""
+        side = self.dense_side
+        return -1.0 if side is not None and side.params.metric == "cosine" else None
+
+    def dense_drafter(self) -> DenseDrafter | None:
+        """What drafts the dense vectors of documents to be written; None without a dense side."""
+        return None if self.dense_side is None else DenseDrafter(self.dense_side, self.dense_dim)
+
+    @property
     def n_documents(self) -> int:
         """Documents that are not deleted."""
         return sum(segment.n_live for segment in self.segments)
@@ -124,7 +153,7 @@ class Snapshot:
         """For each component, how many live passages have it; int64, same shape."""
         total = np.zeros(components.shape, dtype=np.int64)
         for segment in self.segments:
-            total += segment.exact.document_frequencies(components)
+            total += segment.directory.document_frequencies(components)
             if segment.deleted is not None:
                 total -= segment.dead_terms.frequencies(components)
         return total
@@ -176,6 +205,44 @@ class Snapshot:
             del hits[k:]
         return merged, [tuple(plan) for plan in plans], counters
 
+    def search_dense(
+        self,
+        queries: Float32s,
+        k: int,
+        *,
+        exact: bool = False,
+        n_threads: int = 1,
+        expression: Expression | None = None,
+    ) -> tuple[list[list[Located]], tuple[str, ...], Counters]:
+        """The k best documents of each query, scored by the best dense vector of theirs.
+
+        Args:
+            queries: float32 (n, d).
+            exact: compare with every vector.
+            expression: a filter that documents must pass.
+
+        Returns:
+            Hits of each query, the kind of index of each segment, and the work done.
+        """
+        counters, plan = Counters(), []
+        merged: list[list[Located]] = [[] for _ in queries]
+        for number, segment in enumerate(self.segments):
+            allowed = self._allowed(number, expression)
+            if allowed and not allowed.count:
+                plan.append("skipped")
+                continue
+            found, kind, work = search_dense(
+                number, segment, queries, k, allowed, exact=exact, n_threads=n_threads
+            )
+            counters += work
+            plan.append(kind)
+            for row, more in enumerate(found):
+                merged[row] += more
+        for hits in merged:
+            hits.sort(key=lambda hit: -hit.score)
+            del hits[k:]
+        return merged, tuple(plan), counters
+
     def select(self, number: int, expression: Expression) -> Selection:
         """The live documents of one segment that a filter lets through; kept for the next time."""
         segment = self.segments[number]
@@ -226,8 +293,7 @@ class Snapshot:
     def passage_vectors(self, segment: int, document: int) -> Vectors:
         """The vectors of one document's passages, csr_array (n_passages, dim)."""
         chosen = self.segments[segment]
-        starts = chosen.passages.starts
-        return chosen.vectors[int(starts[document]) : int(starts[document + 1])]
+        return chosen.rows(chosen.passages.of(np.array([document])))
 
     def _allowed(self, number: int, expression: Expression | None) -> Allowed | None:
         """The passages of a segment that a search may find; None for all.

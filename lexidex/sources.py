@@ -122,6 +122,22 @@ def find_files(sources: Iterable[Path]) -> list[tuple[Path, Path]]:
     return files
 
 
+def count_records(files: Iterable[tuple[Path, Path]]) -> int:
+    """About how many records there are in files that `find_files` found: their lines or rows."""
+    return sum(_count(path) for path, _ in files)
+
+
+def _count(path: Path) -> int:
+    kind = _kind(path)
+    with readable(path):
+        if kind in TEXTS:
+            return 1
+        if kind == ".parquet":
+            return _parquet_rows(path)
+        with _open(path) as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
 def beir_file(folder: Path, name: str) -> Path | None:
     """folder/name or folder/name.gz, whichever there is."""
     candidates = (folder / name, folder / f"{name}.gz")
@@ -134,12 +150,20 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
     Raises:
         InputError: the file is missing or damaged as a whole.
     """
-    with _readable(path):
+    with readable(path):
         for line, text in _lines(path):
             if isinstance(text, InputError):
                 yield line, text
             elif text.strip():
                 yield line, _json_object(text)
+
+
+def document_of_line(text: str) -> Document:
+    """The document that one line of a JSON lines file holds; InputError if it holds none."""
+    record = _json_object(text)
+    if isinstance(record, InputError):
+        raise record
+    return check_document(_renamed(record), others_to_metadata=True)
 
 
 def _json_object(text: str) -> dict[str, Any] | InputError:
@@ -174,7 +198,7 @@ def _kind(path: Path) -> str:
 
 def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
     kind = _kind(path)
-    with _readable(path):
+    with readable(path):
         if kind in JSON_LINES:
             yield from json_lines(path)
         elif kind == ".tsv":
@@ -188,7 +212,7 @@ def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | 
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Turn what the system and gzip say about a file into an InputError."""
     try:
         yield
@@ -280,12 +304,18 @@ def _columns(names: list[str], path: Path) -> tuple[str, ...]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]:
-    """Columns id and text, or id, indices and values; others become metadata."""
+    """Columns id and text, or id, indices and values; others become metadata.
+
+    What `lexidex encode` wrote has metadata as JSON.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from .exchange import Described
+
     try:
         with pq.ParquetFile(path) as file:
+            ours = Described.of(file.schema_arrow, str(path)) is not None
             _columns(file.schema_arrow.names, path)
             maps = [field.name for field in file.schema_arrow if pa.types.is_map(field.type)]
             row = 0
@@ -293,16 +323,32 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
                 for record in batch.to_pylist():
                     row += 1
                     record |= {name: _object(record[name]) for name in maps}
+                    if ours and record["metadata"] is not None:
+                        record["metadata"] = json.loads(record["metadata"])
                     yield row, _with_vector(record)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None
 
 
+def _parquet_rows(path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except pa.ArrowException as error:
+        raise InputError(f"{path}: not a readable Parquet file: {error}") from None
+
+
 def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
-    """A Parquet row, its columns indices and values taken together as the vector."""
+    """A Parquet row, its columns indices and values, and those of passages, taken as vectors."""
     vector = {}
     if record.get("indices") is not None and record.get("values") is not None:
         vector = {"components": record.pop("indices"), "values": record.pop("values")}
+    if isinstance(record.get("passages"), list):
+        record["passages"] = [
+            _with_vector(one) if isinstance(one, dict) else one for one in record["passages"]
+        ]
     given = {name: _plain(value) for name, value in record.items() if value is not None}
     return {**given, "vector": vector} if vector else given
 

@@ -32,8 +32,9 @@ from lexidex.index.storage.segment import Segment
 from lexidex.index.storage.segment_writer import SegmentWriter
 
 from .copying import copy_live, finished
-from .drafting import Drafter, Given
+from .drafting import Drafted, Drafter, Given
 from .passages import PassageParams
+from .resuming import Resumable
 from .snapshot import Snapshot
 
 Progress = Callable[[int], None]
@@ -51,14 +52,16 @@ class Write:
         building: Building,
         *,
         keep: bool = True,
+        resumable: Resumable | None = None,
         passages: PassageParams | None = None,
     ) -> None:
         """Start from `base`; the caller holds the write lock until the end.
 
-        What a crashed writer left behind is removed first.
+        What a crashed writer left behind is removed first, but for vectors that it has staged.
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
+            resumable: drafts documents, so that a crash costs no vector.
             passages: what becomes of long documents from now on; None for what did.
         """
         self._storage = storage
@@ -70,6 +73,7 @@ class Write:
         self._segments: list[SegmentEntry] = []
         self._current: SegmentWriter | None = None
         self._kept = keep
+        self._resumable = resumable
         self._passages = passages or base.passage_params
         self.upserted = 0
         self.deleted = 0
@@ -95,7 +99,9 @@ class Write:
     def upsert(self, documents: Iterable[Given], progress: Progress | None = None) -> None:
         """Encode documents and append them; one with a known id replaces that document."""
         by_words = named_by_words(self._base) if self._kept else None
-        drafter = Drafter(self._encoder, self._passages, by_words)
+        draft = self._resumable.draft if self._resumable else None
+        dense = self._base.dense_drafter()
+        drafter = Drafter(self._encoder, self._passages, by_words, draft, dense)
         self.failed = drafter.failed
         for batch in drafter.draft(documents):
             if batch.documents:
@@ -106,6 +112,20 @@ class Write:
                     self._complete_segment()
             if progress:
                 progress(self.upserted)
+
+    def take(
+        self, ready: Iterable[Drafted], average: float, progress: Progress | None = None
+    ) -> None:
+        """Append documents whose vectors are final; `average` is the length of their passages."""
+        for batch in ready:
+            self._current = self._current or self._new_segment()
+            self._current.add(batch.documents, batch.vectors, batch.passages)
+            self.upserted += len(batch.documents)
+            if self._current.is_full:
+                self._complete_ready(average)
+            if progress:
+                progress(self.upserted)
+        self._complete_ready(average)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Take away the documents with these ids; those that are not there are passed over."""
@@ -125,15 +145,20 @@ class Write:
             n_terms=n_terms,
             next_segment=self._next_segment,
             passages=asdict(self._passages),
+            dense=self._base.manifest.dense,
         )
         place = create_log(self._storage, generation)
         write_manifest(self._storage, manifest)
         with suppress(OSError, LexidexError):  # it is committed; the next write sweeps again
             sweep(self._storage, manifest)
+        if self._resumable:
+            self._resumable.commit()
         return manifest, place
 
     def abandon(self) -> None:
         """Remove what was written; what was there before stays. Not for a write that committed."""
+        if self._resumable:
+            self._resumable.stop()
         with suppress(OSError, LexidexError):  # why it is abandoned is the error to tell
             if self._current:
                 self._current.abandon()
@@ -152,7 +177,15 @@ class Write:
         length = writer.total_length + sum(segment.total_length for segment in older)
         passages = writer.n_passages + sum(segment.n_passages for segment in older)
         average = length / max(passages, 1)
-        entry = writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average))
+        self._append(writer.finish(lambda drafts: self._encoder.finish_documents(drafts, average)))
+
+    def _complete_ready(self, average: float) -> None:
+        """Complete a segment of vectors that are final."""
+        if self._current:
+            self._append(finished(self._current, average * self._current.n_passages))
+
+    def _append(self, entry: SegmentEntry) -> None:
+        """Put a complete segment behind the others; what it replaces in them is deleted."""
         self._current = None
         ids = Segment(self._storage, entry, verify=False).documents.ids()
         self._delete(ids)
@@ -162,7 +195,7 @@ class Write:
         """Mark documents with these ids in the segments so far; how many there were."""
         n_deleted = 0
         for place, entry in enumerate(self._segments):
-            segment = Segment(self._storage, entry, verify=False)
+            segment = Segment(self._storage, entry)
             named = segment.passages_with_ids(ids)
             if named.any():
                 n_deleted += int(named.sum())

@@ -30,9 +30,11 @@ from .background import Background
 from .copying import deleted_since
 from .drafting import Given, text_length
 from .group_commit import GroupCommit
+from .importing import Export
 from .merging import Merge, choose, neighbours
 from .opening import Newest
 from .passages import PassageParams
+from .resuming import Resumable
 from .small_writes import Delete, GroupState, SmallWrite, Update, Upsert, combined
 from .snapshot import Snapshot
 from .tuning import Tuned, commit_tuning
@@ -91,9 +93,12 @@ class Writer:
         documents: Iterable[Given],
         progress: Progress | None = None,
         building: Building | None = None,
+        resumable: bool = False,
     ) -> WriteResult:
-        """Few documents go into the log, many into segments."""
+        """Few documents go into the log, many, and those of a resumable run, into segments."""
         self._keep_within(building)
+        if resumable and self._newest.snapshot.encoder.costly:
+            return self._write_segments(documents, progress, building)
         given = iter(documents)
         head: list[Given] = []
         n_characters = 0
@@ -139,6 +144,32 @@ class Writer:
         """Put documents in the place of everything."""
         self._keep_within(building)
         return self._write_segments(documents, progress, building, encoder, passages)
+
+    def take(
+        self,
+        export: Export,
+        encoder: Encoder | None = None,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Add an export's documents with their vectors, or put them in the place of everything.
+
+        Args:
+            encoder: the export's, when it replaces everything.
+        """
+        self._keep_within(building)
+        with self._exclusive() as snapshot:
+            chosen, keep = encoder or snapshot.encoder, encoder is None
+            side = snapshot.dense_side
+            export.check(chosen, named_by_words(snapshot) if keep else None, side)
+            passages = None if keep else PassageParams(**export.header.passages)
+            building = building or self._building
+            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
+            average, generation = export.header.average_length, snapshot.generation + 1
+            ready = export.ready(chosen, side)
+            self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
+        self._tidy()
+        return WriteResult(upserted=write.upserted, generation=generation)
 
     def keep_tuning(self, found: Sequence[Tuned]) -> None:
         """Commit what tuning has found."""
@@ -247,12 +278,21 @@ class Writer:
         building = building or self._building
         with self._exclusive() as snapshot:
             chosen = encoder or snapshot.encoder
-            keep = encoder is None
-            write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
+            kept = Resumable.begin(self._storage, chosen, snapshot.encoder)
+            write = Write(
+                self._storage,
+                snapshot,
+                chosen,
+                building,
+                keep=encoder is None,
+                resumable=kept,
+                passages=passages,
+            )
             generation = snapshot.generation + 1
             self._finish(write, chosen, generation, lambda: write.upsert(documents, progress))
         self._tidy()
-        return WriteResult(write.upserted, 0, write.failed, generation)
+        resumed = kept.n_resumed if kept else 0
+        return WriteResult(write.upserted, 0, write.failed, generation, resumed)
 
     def _flush(self, snapshot: Snapshot) -> Snapshot:
         if snapshot.generation == snapshot.manifest.generation:

@@ -16,7 +16,7 @@ from lexidex.documents import Document
 from lexidex.index import Counters
 from lexidex.index.filters import FacetCount
 from lexidex.passages import PassageParams
-from lexidex.results import Explanation, Hit, SearchResult, TermContribution, WriteResult
+from lexidex.results import Explanation, Hit, LegScore, SearchResult, TermContribution
 
 from .backend import Encoded, Found
 from .highlights import Highlight
@@ -69,7 +69,10 @@ class PassageAnswer(TypedDict):
 
 
 class HitAnswer(TypedDict):
-    """A document found; title, text and metadata if the request's `fields` name them."""
+    """A document found; title, text and metadata if the request's `fields` name them.
+
+    `legs`, of a dense or hybrid search: what each leg that knows the document says of it.
+    """
 
     id: str
     score: float
@@ -77,6 +80,7 @@ class HitAnswer(TypedDict):
     title: NotRequired[str | None]
     text: NotRequired[str | None]
     metadata: NotRequired[Mapping[str, Any]]
+    legs: NotRequired[Mapping[str, LegScore]]
     terms: NotRequired[list[TermContribution]]
     highlights: NotRequired[list[Highlight]]
 
@@ -86,6 +90,7 @@ class TimingsAnswer(TypedDict):
 
     encode_us: float
     search_us: float
+    fuse_us: float
     fetch_us: float
     explain_us: NotRequired[float]
 
@@ -126,14 +131,6 @@ class BatchAnswer(TypedDict):
     timings: TimingsAnswer
     generation: int
     counters: Counters
-    request_id: str
-
-
-class DeleteAnswer(TypedDict):
-    """How many documents were removed, and the generation from which on they are gone."""
-
-    deleted: int
-    generation: int
     request_id: str
 
 
@@ -241,15 +238,6 @@ def batch_answer(
     }
 
 
-def delete_answer(result: WriteResult, request_id: str) -> DeleteAnswer:
-    """One deletion."""
-    return {
-        "deleted": result.deleted,
-        "generation": result.generation,
-        "request_id": request_id,
-    }
-
-
 def explain_answer(explanation: Explanation, generation: int, request_id: str) -> ExplainAnswer:
     """One explanation."""
     return {
@@ -289,6 +277,8 @@ def _hit(hit: Hit, fields: Sequence[str]) -> HitAnswer:
         answer["text"] = hit.text
     if "metadata" in fields:
         answer["metadata"] = hit.metadata
+    if hit.legs:
+        answer["legs"] = hit.legs
     return answer
 
 
@@ -297,5 +287,6 @@ def _timings(result: SearchResult) -> TimingsAnswer:
     return {
         "encode_us": timings.encode_us,
         "search_us": timings.search_us,
+        "fuse_us": timings.fuse_us,
         "fetch_us": timings.fetch_us,
     }

@@ -21,16 +21,23 @@ from starlette.responses import RedirectResponse
 from lexidex import __version__
 from lexidex.errors import ParameterError
 
-from . import problems, routes
+from . import problems, routes, snapshot_routes, task_routes, write_routes
 from .answers import StatusAnswer
 from .backend import Backend
 from .body_limit import BodyLimit
+from .following import Following
 from .page import Page
 from .problems import NotReady, declared
 from .request_ids import RequestIds
+from .routing import install
+from .tasks import Tasks
 from .threads import Threads
+from .writes import Direct, WriteAccess, Writes
 
 ENVIRONMENT = "LEXIDEX_COLLECTIONS"
+WRITERS = 16
+"""Writes at a time: those that wait for the disk share its time."""
+
 _FOLLOW_SECONDS = 1.0
 _LOG = logging.getLogger("lexidex.server")
 
@@ -45,8 +52,15 @@ class Application(FastAPI):
         return super().openapi()
 
 
-def create_app(backend: Backend) -> FastAPI:
-    """An ASGI application that serves `backend`."""
+def create_app(
+    backend: Backend, writes: WriteAccess | None = None, following: Following | None = None
+) -> FastAPI:
+    """An ASGI application that serves `backend`.
+
+    Args:
+        writes: where writes go; None for this process.
+        following: what tells that another process has written; None if writes are this one's.
+    """
     app = Application(
         title="Lexidex",
         version=__version__,
@@ -58,11 +72,14 @@ def create_app(backend: Backend) -> FastAPI:
         generate_unique_id_function=_operation,
     )
     app.state.backend = backend
-    app.state.ready = False
+    app.state.writes = writes or Direct(Writes(backend.catalog, Tasks()))
+    app.state.following = following
+    app.state.ready = app.state.stopping = False
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestIds)
     problems.install(app)
-    routes.install(app)
+    for module in (routes, write_routes, task_routes, snapshot_routes):
+        install(app, module.ROUTES)
     app.add_api_route("/healthz", health, response_model=StatusAnswer, responses=declared())
     app.add_api_route("/readyz", readiness, response_model=StatusAnswer, responses=declared(503))
     for path in ("/", "/ui"):
@@ -85,13 +102,15 @@ def from_environment() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    app.state.threads = Threads()
+    app.state.threads, app.state.writers = Threads(), Threads(WRITERS)
     follower = asyncio.create_task(_warm_up_and_follow(app))
     yield
     follower.cancel()
     with suppress(asyncio.CancelledError):
         await follower
     app.state.threads.close()
+    app.state.writers.close()
+    await asyncio.to_thread(app.state.writes.close)
 
 
 async def _warm_up_and_follow(app: FastAPI) -> None:
@@ -115,9 +134,10 @@ async def health() -> StatusAnswer:
 
 
 async def readiness(request: Request) -> StatusAnswer:
-    """Whether searches run at full speed."""
-    if not request.app.state.ready:
-        raise NotReady
+    """Whether searches run at full speed, and go on doing so."""
+    state = request.app.state
+    if state.stopping or not state.ready:
+        raise NotReady(state.stopping)
     return {"status": "ready"}
 
 

@@ -1,23 +1,24 @@
-"""Named collections behind the server: requests in, typed results out. Knows nothing of HTTP."""
+"""Reading the collections behind the server: requests in, typed results out; no HTTP in it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
-from pathlib import Path
 from typing import Self
 
-from lexidex.collection import Collection, exists
+from lexidex.collection import Collection
 from lexidex.documents import Document, SparseInput
 from lexidex.encoders import Encoder
-from lexidex.errors import CollectionNotFound, DocumentNotFound
-from lexidex.results import Explanation, SearchResult, WriteResult
+from lexidex.errors import DocumentNotFound
+from lexidex.results import Explanation, SearchResult
 
+from .catalog import Catalog
 from .highlights import Highlight, highlights
-from .schemas import Asked, BatchRequest, DeleteRequest, ExplainRequest, SearchRequest
+from .schemas import Asked, BatchRequest, ExplainRequest, SearchRequest
+from .snapshots import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,53 +49,40 @@ class Encoded:
 
 
 class Backend:
-    """Collections by name. Safe to use from many threads."""
+    """Reads the collections of a catalog. Safe to use from many threads."""
 
-    def __init__(self, collections: Mapping[str, Collection]) -> None:
-        """Serve these collections."""
-        self._collections = dict(collections)
+    def __init__(self, catalog: Catalog) -> None:
+        """Read these collections."""
+        self.catalog = catalog
+        self.snapshots = Snapshots(catalog)
 
     @classmethod
     def open(cls, directory: str | PathLike[str]) -> Self:
-        """Serve a collection under its folder's name, or every collection in a folder.
-
-        Raises:
-            CollectionNotFound: `directory` neither is a collection nor holds one.
-            CorruptFile, UnsupportedVersion: one of them cannot be used.
-        """
-        folder = Path(directory).resolve()
-        if exists(folder):
-            return cls({folder.name: Collection.open(folder)})
-        inside = sorted(folder.iterdir()) if folder.is_dir() else []
-        found = {path.name: Collection.open(path) for path in inside if exists(path)}
-        if not found:
-            raise CollectionNotFound(
-                f"{directory}: no collection here, and none in a folder of it; make one with "
-                "'lexidex index'"
-            )
-        return cls(found)
+        """Read what is in a folder; see `Catalog.open`."""
+        return cls(Catalog.open(directory))
 
     @property
     def names(self) -> list[str]:
         """Names of the collections, in order."""
-        return list(self._collections)
+        return self.catalog.names
+
+    @property
+    def collections(self) -> list[tuple[str, Collection]]:
+        """The collections with their names, in their order."""
+        return self.catalog.items
 
     def collection(self, name: str) -> Collection:
         """The collection of that name; CollectionNotFound if there is none."""
-        try:
-            return self._collections[name]
-        except KeyError:
-            raise CollectionNotFound(f"no collection {name!r} is served here") from None
+        return self.catalog.get(name)
 
     def warm_up(self) -> None:
         """Do now what would make a first search slow."""
-        for collection in self._collections.values():
+        for _, collection in self.collections:
             collection.warm_up()
 
     def refresh(self) -> None:
         """Follow what other processes have written."""
-        for collection in self._collections.values():
-            collection.refresh()
+        self.catalog.refresh_all()
 
     def search(self, name: str, request: SearchRequest) -> Found:
         """Hits of one query, explained and highlighted when the request asks for it."""
@@ -103,8 +91,11 @@ class Backend:
             result = collection.search(
                 request.query,
                 request.offset + request.k,
+                mode=request.mode,
                 sparse=request.vector,
+                dense=request.dense,
                 exact=request.exact,
+                fusion=request.fusion.params() if request.fusion else None,
                 accuracy=request.accuracy,
                 fields=request.fields,
                 filter=request.filter,
@@ -127,15 +118,13 @@ class Backend:
         return self.collection(name).search_batch(
             request.queries,
             request.k,
+            mode=request.mode,
             exact=request.exact,
             accuracy=request.accuracy,
+            fusion=request.fusion.params() if request.fusion else None,
             fields=request.fields,
             filter=request.filter,
         )
-
-    def delete(self, name: str, request: DeleteRequest) -> WriteResult:
-        """Remove documents by their ids or by a filter."""
-        return self.collection(name).delete(request.ids, filter=request.filter)
 
     def explain(self, name: str, request: ExplainRequest) -> tuple[Explanation, int]:
         """Why a document has its score for a query, and in which generation."""

@@ -1,6 +1,12 @@
 """How much one request may ask."""
 
 BODY_BYTES = 1 << 20
+DOCUMENTS_BYTES = 1 << 23
+"""Bodies that bring documents; reading one as JSON holds up everything else for a tenth of a second
+at most. More go through `documents:import`, line by line."""
+DOCUMENTS = 10_000
+LINE_BYTES = 1 << 23
+"""One line of an import; longer ones are bad lines."""
 K_LIMIT = 1000
 OFFSET_LIMIT = 9000
 QUERY_CHARACTERS = 8192
@@ -13,3 +19,5 @@ FACETS = 16
 DELETED_IDS = 10_000
 BATCH_QUERIES = 256
 BATCH_HITS = 100_000
+GRACE_SECONDS = 10
+"""How long requests under way may take once the server is asked to stop."""

@@ -21,6 +21,7 @@ from typing_extensions import TypedDict
 
 from lexidex.errors import (
     CollectionExists,
+    CollectionsFixed,
     EncoderMismatch,
     InputError,
     LexidexError,
@@ -28,10 +29,13 @@ from lexidex.errors import (
     NotFound,
     ParameterError,
     StorageFull,
+    WriterLost,
 )
 
+from .importing import ImportStopped, ImportSummary
 from .request_ids import HEADER, request_id
 from .schemas import NUMBERED_FORM, TERMS_FORM
+from .write_schemas import LIST_FORM, OBJECT_FORM
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN_ERRORS = 20
@@ -43,14 +47,16 @@ STATUSES: Mapping[type[LexidexError], int] = {
     InputError: 422,
     NotFound: 404,
     CollectionExists: 409,
+    CollectionsFixed: 409,
     EncoderMismatch: 409,
     Locked: 409,
     StorageFull: 507,
+    WriterLost: 503,
     LexidexError: 500,
 }
 """Status of an error: that of the first of its classes that is here."""
 
-_CODES = {
+CODES = {
     400: "malformed_body",
     404: "route_not_found",
     405: "method_not_allowed",
@@ -59,6 +65,21 @@ _CODES = {
     503: "not_ready",
 }
 """Codes of what has no LexidexError: the request is wrong before anything is searched."""
+
+_PASSING = (Locked, WriterLost)
+_RETRY_SECONDS = "1"
+"""Errors after which the same request may well succeed, and when."""
+
+_IN_THE_LOG = "the server's log says more under this id"
+_DETAILS: Mapping[type[LexidexError], str] = {
+    StorageFull: "no space is left where the collection is stored; nothing of this write was kept, "
+    "searches go on; free some space and send it again",
+    WriterLost: "the process that writes ended before it answered; the write may be done or not; "
+    "send it again",
+}
+"""What clients are told where the error's own text would tell them about the server's disks."""
+
+_FORMS = (NUMBERED_FORM, TERMS_FORM, LIST_FORM, OBJECT_FORM)
 
 _MESSAGES = {
     "extra_forbidden": "there is no such field here",
@@ -83,14 +104,16 @@ class Problem(TypedDict):
     code: str
     request_id: str
     errors: NotRequired[list[InvalidValue]]
+    imported: NotRequired[ImportSummary]
 
 
 class NotReady(HTTPException):
-    """The kernels are still being compiled."""
+    """The kernels are still being compiled, or the server is about to end."""
 
-    def __init__(self) -> None:
-        """Say so."""
-        super().__init__(503, "warming up; searches are answered already, but slowly")
+    def __init__(self, stopping: bool) -> None:
+        """Say which."""
+        detail = "warming up; searches are answered already, but slowly"
+        super().__init__(503, "stopping; send requests elsewhere" if stopping else detail)
 
 
 def schemas() -> dict[str, Any]:
@@ -112,18 +135,43 @@ def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def install(app: FastAPI) -> None:
     """Answer every error of `app` with a problem document."""
     app.add_exception_handler(LexidexError, _on_lexidex_error)
+    app.add_exception_handler(ImportStopped, _on_import_stopped)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
 
 
 async def _on_lexidex_error(request: Request, error: Exception) -> Response:
-    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
-    code = error.code if isinstance(error, LexidexError) else ""
-    if status < 500:
-        return _problem(request, status, code, str(error))
-    _LOG.error("request %s: %s: %s", request_id(request), code, error)
-    return _problem(request, status, code, "the server's log says more under this request id")
+    assert isinstance(error, LexidexError)
+    return _of_error(request, error)
+
+
+async def _on_import_stopped(request: Request, stopped: Exception) -> Response:
+    assert isinstance(stopped, ImportStopped)
+    return _of_error(request, stopped.error, stopped.done)
+
+
+def _of_error(
+    request: Request, error: LexidexError, imported: ImportSummary | None = None
+) -> Response:
+    status = _status(error)
+    if status >= 500:
+        _LOG.error("request %s: %s: %s", request_id(request), error.code, error)
+    headers = {"Retry-After": _RETRY_SECONDS} if isinstance(error, _PASSING) else {}
+    return _problem(
+        request, status, error.code, describe(error), headers=headers, imported=imported
+    )
+
+
+def describe(error: LexidexError) -> str:
+    """What a client is told of an error: what it can change, and nothing of the server's inside."""
+    if _status(error) < 500:
+        return str(error)
+    return next((told for kind, told in _DETAILS.items() if isinstance(error, kind)), _IN_THE_LOG)
+
+
+def _status(error: LexidexError) -> int:
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
 async def _on_invalid_request(request: Request, error: Exception) -> Response:
@@ -131,9 +179,9 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     found = error.errors()
     if found[0]["type"] == "json_invalid":
         where = f"character {found[0]['loc'][-1]}: {found[0]['ctx']['error']}"
-        return _problem(request, 400, _CODES[400], f"the body is not JSON: {where}")
+        return _problem(request, 400, CODES[400], f"the body is not JSON: {where}")
     if isinstance(error.body, bytes):
-        return _problem(request, 415, _CODES[415], "send the body as application/json")
+        return _problem(request, 415, CODES[415], "send the body as application/json")
     wrong = [
         InvalidValue(path=_path(one["loc"]), message=_message(one)) for one in found[:_SHOWN_ERRORS]
     ]
@@ -143,7 +191,7 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, "http_error")
+    code = CODES.get(error.status_code, "http_error")
     detail = f"no route {request.method} {request.url.path}"
     if error.status_code not in (404, 405):
         detail = error.detail
@@ -154,8 +202,7 @@ async def _on_unexpected(request: Request, error: Exception) -> Response:
     _LOG.error("request %s: %r", request_id(request), error)
     # This answer is made outside of the middleware that adds the header to all others.
     headers = {HEADER: request_id(request)}
-    detail = "the server's log says more under this request id"
-    return _problem(request, 500, LexidexError.code, detail, headers=headers)
+    return _problem(request, 500, LexidexError.code, _IN_THE_LOG, headers=headers)
 
 
 def _problem(
@@ -165,6 +212,7 @@ def _problem(
     detail: str,
     *,
     errors: list[InvalidValue] | None = None,
+    imported: ImportSummary | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     problem: Problem = {
@@ -177,6 +225,8 @@ def _problem(
     }
     if errors:
         problem["errors"] = errors
+    if imported:
+        problem["imported"] = imported
     return Response(
         msgspec.json.encode(problem), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
     )
@@ -191,7 +241,7 @@ def _message(error: Mapping[str, Any]) -> str:
 
 def _path(location: Sequence[int | str]) -> str:
     """`("body", "queries", 3)` as `$.queries[3]`, without the names of forms of one value."""
-    steps: Iterable[int | str] = (s for s in location[1:] if s not in (NUMBERED_FORM, TERMS_FORM))
+    steps: Iterable[int | str] = (s for s in location[1:] if s not in _FORMS)
     path = "$" if location[0] == "body" else str(location[0])
     for step in steps:
         if isinstance(step, int):

@@ -18,12 +18,14 @@ from pydantic import (
 )
 
 from lexidex.documents import SparseInput, is_numbered
+from lexidex.index.dense.vectors import DENSE_DIM_LIMIT
+from lexidex.index.fusion import DEPTH, RRF_K, FusionParams, Method
 from lexidex.index.vectors import DIM_LIMIT
+from lexidex.searching import Mode
 
 from .limits import (
     BATCH_HITS,
     BATCH_QUERIES,
-    DELETED_IDS,
     FACETS,
     K_LIMIT,
     OFFSET_LIMIT,
@@ -89,21 +91,35 @@ Sparse = Annotated[
 ]
 
 
-def _exactly_one(*names: str) -> Callable[[dict[str, Any]], None]:
-    """Say in a JSON schema what `_check_one` checks."""
+def exactly_one(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Say in a JSON schema what `check_one` checks."""
 
     def extend(schema: dict[str, Any]) -> None:
-        for name in names:
-            described = schema["properties"][name]
-            options = [option for option in described.pop("anyOf") if option != {"type": "null"}]
-            del described["default"]
-            described.update(options[0] if len(options) == 1 else {"anyOf": options})
+        _without_null(schema, names)
         schema["oneOf"] = [{"required": [name]} for name in names]
 
     return extend
 
 
-def _check_one(body: Body, *names: str) -> None:
+def at_least_one(*names: str) -> Callable[[dict[str, Any]], None]:
+    """Say in a JSON schema that some of these fields are given, and none of them as null."""
+
+    def extend(schema: dict[str, Any]) -> None:
+        _without_null(schema, names)
+        schema["anyOf"] = [{"required": [name]} for name in names]
+
+    return extend
+
+
+def _without_null(schema: dict[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        described = schema["properties"][name]
+        options = [option for option in described.pop("anyOf") if option != {"type": "null"}]
+        del described["default"]
+        described.update(options[0] if len(options) == 1 else {"anyOf": options})
+
+
+def check_one(body: Body, *names: str) -> None:
     """Raise ValueError unless exactly one of the fields is given, and not as null."""
     given = body.model_fields_set & set(names)
     if len(given) != 1 or getattr(body, given.pop()) is None:
@@ -113,7 +129,7 @@ def _check_one(body: Body, *names: str) -> None:
 class Asked(Body):
     """A query: a text for the collection's encoder, or a sparse vector; exactly one of them."""
 
-    model_config = ConfigDict(json_schema_extra=_exactly_one("query", "sparse"))
+    model_config = ConfigDict(json_schema_extra=exactly_one("query", "sparse"))
 
     query: Annotated[Text | None, Field(description="A text.")] = None
     sparse: Annotated[
@@ -123,7 +139,7 @@ class Asked(Body):
 
     @model_validator(mode="after")
     def _check_asked(self) -> Self:
-        _check_one(self, "query", "sparse")
+        check_one(self, "query", "sparse")
         return self
 
     @property
@@ -132,9 +148,36 @@ class Asked(Body):
         return self.sparse.model_dump() if isinstance(self.sparse, NumberedVector) else self.sparse
 
 
-class SearchRequest(Asked):
-    """Body of `search`."""
+class Fusion(Body):
+    """How a hybrid search fuses its legs; docs/FUSION.md has the formulas."""
 
+    method: Annotated[Method, Field(description="How scores are fused.")] = "convex"
+    weights: Annotated[
+        dict[Literal["sparse", "dense"], Weight],
+        Field(description="By leg; 1 where none is given, and not all of them 0."),
+    ] = Field(default_factory=dict)
+    depth: Annotated[
+        int, Field(ge=1, le=K_LIMIT, description="Candidates of each leg, whatever `k` is.")
+    ] = DEPTH
+    rrf_k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = RRF_K
+
+    def params(self) -> FusionParams:
+        """As the library takes it."""
+        weights = {str(leg): weight for leg, weight in self.weights.items()}
+        return FusionParams(self.method, weights, self.depth, self.rrf_k)
+
+
+class SearchRequest(Asked):
+    """Body of `search`: a text or vectors; in hybrid mode a dense vector beside either."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one("query", "sparse", "dense"))
+
+    dense: Annotated[
+        list[Annotated[float, Field(allow_inf_nan=False)]] | None,
+        Field(min_length=1, max_length=DENSE_DIM_LIMIT, description="A dense vector."),
+    ] = None
+    mode: Annotated[Mode, Field(description="Which vectors are searched.")] = "sparse"
+    fusion: Annotated[Fusion | None, Field(description="Only in mode `hybrid`.")] = None
     k: Count = 10
     exact: Exact = False
     accuracy: Accuracy = None
@@ -160,11 +203,29 @@ class SearchRequest(Asked):
         "pass the filter.",
     )
 
+    @model_validator(mode="after")
+    def _check_asked(self) -> Self:
+        if self.mode == "hybrid":
+            given = self.model_fields_set & {"query", "sparse", "dense"}
+            if not given or {"query", "sparse"} <= given:
+                raise ValueError("give query or sparse, or dense beside either, and no null")
+        elif self.fusion is not None:
+            raise ValueError(f"fusion is for mode hybrid, this is {self.mode}")
+        elif self.mode == "dense":
+            check_one(self, "query", "dense")
+        else:
+            check_one(self, "query", "sparse")
+        if self.mode != "hybrid" and self.dense is not None and self.sparse is not None:
+            raise ValueError("give both vectors in mode hybrid alone")
+        return self
+
 
 class BatchRequest(Body):
     """Body of `search:batch`: many texts at once."""
 
     queries: Annotated[list[Text], Field(min_length=1, max_length=BATCH_QUERIES)]
+    mode: Annotated[Mode, Field(description="Which vectors are searched.")] = "sparse"
+    fusion: Annotated[Fusion | None, Field(description="Only in mode `hybrid`.")] = None
     k: Count = 10
     exact: Exact = False
     accuracy: Accuracy = None
@@ -193,20 +254,3 @@ class EncodeRequest(Body):
     """Body of `encode`."""
 
     query: Annotated[Text, Field(description="A text, encoded as a query.")]
-
-
-class DeleteRequest(Body):
-    """Body of `documents:delete`: which documents, by their ids or by a filter; one of the two."""
-
-    model_config = ConfigDict(json_schema_extra=_exactly_one("ids", "filter"))
-
-    ids: Annotated[
-        list[Term] | None,
-        Field(max_length=DELETED_IDS, description="Ids; those that are not there are passed over."),
-    ] = None
-    filter: Conditions | None = None
-
-    @model_validator(mode="after")
-    def _check_chosen(self) -> Self:
-        _check_one(self, "ids", "filter")
-        return self

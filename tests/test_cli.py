@@ -136,7 +136,9 @@ def test_help_as_a_module():
         assert re.search(rf"^\W+{command} ", done.stdout, re.M), command
 
 
-@pytest.mark.parametrize("command", ["index", "search", "explain", "delete", "eval", "check"])
+@pytest.mark.parametrize(
+    "command", ["index", "search", "explain", "update", "delete", "eval", "check"]
+)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_every_command_has_help(run, command, option):
     done = run(command, option)
@@ -533,6 +535,49 @@ def test_deleting_by_ids_and_by_a_filter(run, animals):
     assert done == Done(0, f"1 documents deleted; {animals} holds 1\n", "")
     assert run("delete", animals, "--filter", '{"lang": "en"}').out.startswith("0 documents")
     assert ids(run("search", animals, "fox dog", "--json")) == ["dog"]
+
+
+def test_updating_metadata_of_documents_and_from_a_file(run, animals, tmp_path):
+    done = run("update", animals, "fox", "dog", "--metadata", '{"lang": "fr"}', "--json")
+    told = {"collection": str(animals), "updated": 2, "failed": [], "generation": 3}
+    assert (done.code, done.json) == (0, told)
+    french = run("search", animals, "fox dog", "--filter", '{"lang": "fr"}', "--json")
+    assert set(ids(french)) == {"fox", "dog"}
+    updates = tmp_path / "updates.jsonl"
+    updates.write_text(
+        '{"id": "fox", "metadata": {"lang": "de"}}\nno JSON\n'
+        '{"id": "elk", "metadata": {}}\n{"id": "dog", "text": "a"}\n'
+    )
+    done = run("update", animals, "--from", updates)
+    assert (done.code, done.out) == (4, f"1 documents updated in {animals}\n")
+    reasons = [
+        f"{updates}:2: not JSON: ",
+        "elk: no document with that id",
+        "dog: expected an object with id and metadata",
+    ]
+    for line, reason in zip(done.err.splitlines(), reasons, strict=True):
+        assert line.startswith(f"left out: {reason}")
+    assert ids(run("search", animals, "fox dog", "--filter", '{"lang": "de"}', "--json")) == ["fox"]
+    done = run("update", animals, "fox", "--metadata", "3", "--json")
+    assert (done.code, done.json["updated"]) == (4, 0)
+    assert "'metadata': 3; expected an object" in done.json["failed"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fox"],
+        ["--metadata", "{}"],
+        ["fox", "--from", "a.jsonl"],
+        ["fox", "--metadata", "{}", "--from", "a.jsonl"],
+        ["fox", "--metadata", "{"],
+    ],
+)
+def test_updating_takes_ids_with_metadata_or_a_file(run, animals, arguments):
+    done = run("update", animals, *arguments)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "metadata" in done.err
 
 
 @pytest.mark.parametrize("arguments", [[], ["fox", "--filter", '{"lang": "en"}']])
@@ -943,3 +988,82 @@ def test_compacting_leaves_one_segment_and_the_same_results(run, changed):
     assert again["hits"] == found["hits"]
     assert again["generation"] == found["generation"], "the content is the same"
     assert run("check", changed).code == 0
+
+
+def test_long_documents_become_passages(tmp_path, run):
+    text = "Whales sing. Sharks hunt in the deep sea. An eagle hunts from the air."
+    line = json.dumps({"id": "a", "title": "Hunters", "text": text})
+    (tmp_path / "c.jsonl").write_text(line + "\n", encoding="utf-8")
+    to = tmp_path / "c"
+    options = ["--passages", "split,tokens=8,overlap=0"]
+    assert run("index", tmp_path / "c.jsonl", "--to", to, *options).code == 0
+    [hit] = run("search", to, "eagles", "--json").json["hits"]
+    assert hit["passage"] == {"number": 2, "start": 42, "end": len(text)}
+    assert "... An eagle hunts from the air." in run("search", to, "eagles").out
+    again = run("index", tmp_path / "c.jsonl", "--to", to, *options)
+    assert again.code == 0
+    other = run("index", tmp_path / "c.jsonl", "--to", to, "--passages", "max,tokens=8")
+    assert other.code == 2
+    assert "made with passages split,tokens=8,overlap=0, not max,tokens=8,overlap=32" in other.err
+    replaced = run("index", tmp_path / "c.jsonl", "--to", to, "--replace", "--passages", "truncate")
+    assert replaced.code == 0
+    assert run("search", to, "eagles", "--json").json["hits"][0]["passage"]["number"] == 0
+    wrong = run("index", tmp_path / "c.jsonl", "--to", tmp_path / "d", "--passages", "split")
+    assert wrong.code == 2
+    assert "bm25 reads texts of any length" in wrong.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_snapshot_is_restored(run, animals, tmp_path):
+    kept, copy = tmp_path / "kept.tar", tmp_path / "copy"
+    made = run("snapshot", animals, "--to", kept, "--json")
+    assert made.code == 0
+    assert made.json["bytes"] == kept.stat().st_size
+    assert run("snapshot", animals, "--to", kept).code == 2
+    assert run("snapshot", animals, "--to", kept, "--replace").code == 0
+    told = run("restore", kept, "--to", copy, "--json")
+    assert told.json == {
+        "collection": str(copy),
+        "documents": 3,
+        "generation": made.json["generation"],
+    }
+    before = run("search", animals, "red fox", "--json").json
+    after = run("search", copy, "red fox", "--json").json
+    assert after["hits"] == before["hits"] != []
+    assert run("restore", kept, "--to", copy).code == 2
+    assert run("restore", kept, "--to", copy, "--replace").out.startswith(f"{copy} holds 3 doc")
+    assert run("restore", tmp_path / "none.tar", "--to", copy).code == 3
+    kept.write_bytes(kept.read_bytes()[:-3000])
+    refused = run("restore", kept, "--to", copy, "--replace")
+    assert (refused.code, refused.out) == (5, "")
+    assert re.search(r"kept\.tar: .*\n$", refused.err)
+    assert run("check", copy).code == 0
+
+
+@pytest.mark.parametrize("name", ["kept.ndjson", "kept.jsonl.gz", "kept.parquet"])
+def test_an_export_is_imported(run, animals, tmp_path, name):
+    kept, copy = tmp_path / name, tmp_path / "copy"
+    made = run("export", animals, "--to", kept, "--json")
+    assert made.json == {"export": str(kept), "documents": 3, "generation": 2}
+    assert run("export", animals, "--to", kept).code == 2
+    assert run("export", animals, "--to", kept, "--replace").out.startswith("3 documents of gen")
+    before = run("search", animals, "red fox", "--json").json
+    for options in ([], [], ["--replace"]):
+        told = run("import", kept, "--to", copy, *options, "--json").json
+        assert (told["collection"], told["documents"]) == (str(copy), 3)
+        assert run("search", copy, "red fox", "--json").json["hits"] == before["hits"] != []
+    assert run("import", kept, "--to", copy).out.startswith(f"{copy} holds 3 documents")
+
+
+def test_an_export_s_texts_can_be_encoded_anew(run, animals, tmp_path):
+    kept, copy = tmp_path / "kept.ndjson", tmp_path / "copy"
+    assert run("export", animals, "--to", kept, "--vectors", "none").code == 0
+    refused = run("import", kept, "--to", copy)
+    assert (refused.code, "has no vectors; encode the texts anew" in refused.err) == (4, True)
+    for options in ([], [], ["--replace"]):
+        done = run("import", kept, "--to", copy, "--encoder", "bm25", *options)
+        assert done.code == 0
+        assert run("search", copy, "red fox", "--json").json["hits"][0]["id"] == "fox"
+        assert len(Collection.open(copy)) == 3
+    assert run("import", kept, "--to", copy, "--encoder", "vectors").code == 2
+    assert run("import", tmp_path / "none.ndjson", "--to", copy).code == 4

@@ -39,7 +39,8 @@ WRITES = {
 @pytest.fixture(scope="module")
 def old_files():
     storage = FaultyStorage()
-    Collection.create(storage).upsert(documents(OLD))
+    # Each document is two passages.
+    Collection.create(storage, passages="split,tokens=1,overlap=0").upsert(documents(OLD))
     return storage.files
 
 

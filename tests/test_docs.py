@@ -12,9 +12,12 @@ DOCUMENTS = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "docs/FORMAT.md",
+    "docs/EXCHANGE.md",
     "docs/FILTERS.md",
+    "docs/HTTP.md",
     "docs/FUSION.md",
     "docs/SCALE.md",
+    "docs/TRAINING.md",
 ]
 
 
@@ -64,6 +67,41 @@ def test_every_method_of_fusion_is_described():
 
     text = (ROOT / "docs" / "FUSION.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([\w-]+)`", text, re.M) == list(METHODS)
+
+
+def test_every_route_is_in_the_readme_and_every_problem_in_the_description():
+    from lexidex.server import problems, routes, snapshot_routes, task_routes, write_routes
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    modules = (routes, write_routes, task_routes, snapshot_routes)
+    for route in (route for module in modules for route in module.ROUTES):
+        path = route.path.replace("{collection}", "{c}").replace("{id:path}", "{id}")
+        path = path.replace("{snapshot}", "{s}")
+        said = f"{route.method} {path}", path.removeprefix("/v1/collections/{c}")
+        assert any(one in readme for one in said), route
+    text = (ROOT / "docs" / "HTTP.md").read_text(encoding="utf-8")
+    for error, status in problems.STATUSES.items():
+        assert re.search(rf"^\| {status} \|.*`{error.code}`", text, re.M), error
+    for status, code in problems.CODES.items():
+        assert re.search(rf"^\| {status} \|.*`{code}`", text, re.M), code
+
+
+def test_limits_of_requests_are_described():
+    from lexidex.server import importing, limits
+
+    text = (ROOT / "docs" / "HTTP.md").read_text(encoding="utf-8")
+    for megabytes in (limits.BODY_BYTES, limits.DOCUMENTS_BYTES, limits.LINE_BYTES):
+        assert f" {megabytes >> 20} MiB" in text
+    for number in (limits.DOCUMENTS, limits.DELETED_IDS, importing.BATCH_LINES):
+        assert f" {number:,} " in text
+
+
+def test_every_recipe_and_every_setting_is_described():
+    from lexidex.encoders.training.recipe import recipe_names, settings
+
+    text = (ROOT / "docs" / "TRAINING.md").read_text(encoding="utf-8")
+    for name in (*recipe_names(), *settings()):
+        assert f"`{name.rpartition('.')[2]}`" in text, name
 
 
 def test_every_command_is_in_the_readme():

@@ -43,11 +43,7 @@ def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
         ParameterError: the modules are of kinds that make no sparse vectors known here.
     """
     file = folder / MODULES
-    listed = read_any_json(file)
-    try:
-        modules = [(_class_name(m["type"]), inside(folder, m["path"])) for m in listed]
-    except (TypeError, KeyError, AttributeError):
-        raise CorruptFile(f"{file}: expected a list of modules with type and path") from None
+    modules = read_modules(folder)
     routes = {"document": modules, "query": modules}
     if len(modules) == 1 and modules[0][0] == "Router":
         routes = _routes(modules[0][1])
@@ -63,6 +59,20 @@ def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
         for task in ("document", "query")
     )
     return documents, queries
+
+
+def read_modules(folder: Path) -> list[Module]:
+    """What modules.json lists.
+
+    Raises:
+        CorruptFile: it is missing or unreadable.
+    """
+    file = folder / MODULES
+    listed = read_any_json(file)
+    try:
+        return [(_class_name(m["type"]), inside(folder, m["path"])) for m in listed]
+    except (TypeError, KeyError, AttributeError):
+        raise CorruptFile(f"{file}: expected a list of modules with type and path") from None
 
 
 def _routes(folder: Path) -> dict[str, list[Module]]:

@@ -40,24 +40,35 @@ def model_side(
         CorruptFile: a file is missing or unreadable.
         ParameterError: the model is made for something else.
     """
-    positions = _positions(read_json(folder / CONFIG))
+    length, positions = read_lengths(folder, task)
     settings = read_json(folder / TRANSFORMER, missing={})
     transformer_task = settings.get("transformer_task", "fill-mask")
     if transformer_task != "fill-mask":
         raise ParameterError(
             f"{folder / TRANSFORMER}: transformer_task {transformer_task!r}; expected 'fill-mask'"
         )
-    says = [settings.get(f"{task}_length"), settings.get("max_seq_length"), tokenizer_says(folder)]
-    said = [length for length in says if length is not None]
-    length = int(said[0]) if said else DEFAULT_LENGTH
     return SideSpec(
         folder,
         recipe,
-        max_length=min(length, positions) if positions else length,
+        max_length=length,
         positions=positions,
         lowercase=bool(settings.get("do_lower_case")),
         pooling_folder=pooling_folder,
     )
+
+
+def read_lengths(folder: Path, task: str) -> tuple[int, int | None]:
+    """Tokens of a text that passes through the model in `folder`: at most, and that it could take.
+
+    Args:
+        task: "document" or "query".
+    """
+    positions = _positions(read_json(folder / CONFIG))
+    settings = read_json(folder / TRANSFORMER, missing={})
+    says = [settings.get(f"{task}_length"), settings.get("max_seq_length"), tokenizer_says(folder)]
+    said = [length for length in says if length is not None]
+    length = int(said[0]) if said else DEFAULT_LENGTH
+    return (min(length, positions) if positions else length), positions
 
 
 def tokenizer_says(folder: Path) -> int | None:

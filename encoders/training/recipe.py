@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -238,6 +239,20 @@ class TrainingRecipe(Section):
         return parse_recipe(described, "recipe")
 
 
+def settings() -> list[str]:
+    """The dotted names of all settings."""
+
+    def below(kind: Any, prefix: str) -> Iterable[str]:
+        for name, annotation in _annotations(kind).items():
+            table = _table_in(annotation)
+            if table is None or table is Band:
+                yield prefix + name
+            else:
+                yield from below(table, f"{prefix}{name}.")
+
+    return list(below(TrainingRecipe, ""))
+
+
 def recipe_names() -> list[str]:
     """The recipes that the package brings."""
     return sorted(
@@ -316,10 +331,19 @@ def _fields_at(kind: Any, place: Sequence[int | str]) -> Iterable[str]:
     for part in place:
         if isinstance(part, int):
             continue
-        kind = _annotations(kind)[part]
-        while get_origin(kind) is not None:
-            kind = next(each for each in get_args(kind) if each not in (type(None), Ellipsis))
+        kind = _table_in(_annotations(kind)[part])
     return _annotations(kind)
+
+
+def _table_in(annotation: Any) -> Any:
+    """The table that a setting of that type is, or several are; None for plain values."""
+    if get_origin(annotation) in (tuple, UnionType, Union):
+        found = [_table_in(each) for each in get_args(annotation)]
+        return next((each for each in found if each is not None), None)
+    is_table = isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
+    )
+    return annotation if is_table else None
 
 
 def _annotations(kind: Any) -> dict[str, Any]:

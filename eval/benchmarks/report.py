@@ -15,9 +15,11 @@ from . import (
     ablation,
     build,
     churn,
+    collection_opening,
     exact,
     filters,
     opening,
+    passages,
     pruning,
     rank_safe,
     search,
@@ -50,7 +52,14 @@ SECTIONS = (
     Section(build.KIND, "Building", build.ABOUT, build.tables),
     Section(ablation.KIND, "What each technique gives", ablation.ABOUT, ablation.tables),
     Section(opening.KIND, "Opening", opening.ABOUT, opening.tables),
+    Section(
+        collection_opening.KIND,
+        "Opening a collection",
+        collection_opening.ABOUT,
+        collection_opening.tables,
+    ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
     Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )
@@ -176,6 +185,12 @@ def _source(facts: dict[str, Any]) -> str:
     return (
         f"`{facts['command']}`, {facts['date']} UTC, commit {facts['commit'] or 'not known'}; "
         f"{facts['cpu']}, {facts['cores']} cores{load}; {facts['system']}, Python "
-        f"{facts['python']}; {versions}; {facts['queries']:,} queries to tune on and as many to "
-        f"test with, seed {facts['seed']}, {facts['threads']} threads to build and for batches."
+        f"{facts['python']}; {versions}; {_queries(facts)}, seed {facts['seed']}, "
+        f"{facts['threads']} threads to build and for batches."
     )
+
+
+def _queries(facts: dict[str, Any]) -> str:
+    if facts.get("judged"):
+        return f"{facts['queries']:,} judged queries"
+    return f"{facts['queries']:,} queries to tune on and as many to test with"

@@ -2,6 +2,7 @@
 
 from .dense_index import DenseIndex
 from .params import DenseParams, DenseSearchParams
+from .rows import DenseRows
 from .vectors import METRICS, Metric
 
-__all__ = ["METRICS", "DenseIndex", "DenseParams", "DenseSearchParams", "Metric"]
+__all__ = ["METRICS", "DenseIndex", "DenseParams", "DenseRows", "DenseSearchParams", "Metric"]

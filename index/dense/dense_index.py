@@ -19,6 +19,7 @@ from lexidex.errors import CorruptFile, ParameterError
 
 from ..allowed import Allowed, as_allowed
 from ..batch import check_k, in_threads
+from ..ranges import ranges
 from ..storage.arrays import BinarySink, load_arrays, read_arrays, save_arrays, write_arrays
 from ..topk import Counters, TopK, empty_results
 from ..vectors import Float32s, Int64s
@@ -59,6 +60,7 @@ class DenseIndex:
         owners: ArrayLike | None = None,
         n_passages: int | None = None,
         n_threads: int = 1,
+        checked: bool = False,
     ) -> Self:
         """Index vectors, numbers (n_vectors, d).
 
@@ -67,12 +69,13 @@ class DenseIndex:
             owners: the passage that each vector belongs to, int (n_vectors,), ascending; vector i
                 belongs to passage i when None.
             n_passages: number of passages, of which some may have no vector.
+            checked: vectors are what an index held before, and stay so to the last bit.
 
         Raises:
             ParameterError: a shape or a value does not fit, or FAISS cannot make such an index.
         """
         params = params or DenseParams()
-        batch = as_dense(vectors, params.metric)
+        batch = np.asarray(vectors) if checked else as_dense(vectors, params.metric)
         arrays: dict[str, NDArray[Any]] = {"vectors": batch}
         n_owners = batch.shape[0]
         if owners is not None:
@@ -86,10 +89,20 @@ class DenseIndex:
         meta = {
             "n_passages": n_owners if n_passages is None else n_passages,
             "metric": params.metric,
+            "asked_factory": params.factory,
             "factory": factory,
             "longest": float(np.linalg.norm(batch, axis=1).max(initial=0.0)),
         }
         return cls(arrays, meta)
+
+    @property
+    def params(self) -> DenseParams:
+        """What it was built with."""
+        return DenseParams(self.metric, self._meta["asked_factory"])
+
+    def asked_for(self, params: DenseParams) -> Self:
+        """The same index as one for which other parameters were asked, for when it grows."""
+        return type(self)(self._arrays, {**self._meta, "asked_factory": params.factory})
 
     @property
     def dim(self) -> int:
@@ -162,7 +175,7 @@ class DenseIndex:
         counts = np.searchsorted(self.owners, passages, side="right") - starts
         scores = np.full(passages.size, np.nan, dtype=np.float32)
         some = np.flatnonzero(counts)
-        places = _ranges(starts[some], counts[some])
+        places = ranges(starts[some], counts[some])
         bounds = np.cumsum(counts[some]) - counts[some]
         if some.size:
             scores[some] = np.maximum.reduceat(_products(self.vectors[places], unit), bounds)
@@ -285,13 +298,6 @@ def _products(vectors: Float32s, query: Float32s) -> Float32s:
     """Inner products, float32 (n,): the same bits for a vector in whatever company."""
     products: Float32s = (vectors * query).sum(axis=1, dtype=np.float32)
     return products
-
-
-def _ranges(starts: Int64s, counts: Int64s) -> Int64s:
-    """The counts[i] numbers from starts[i] on, of every i, one after another."""
-    before = np.cumsum(counts) - counts
-    numbers: Int64s = np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
-    return numbers
 
 
 def _checked_owners(owners: ArrayLike, n_vectors: int, n_passages: int | None) -> Int64s:

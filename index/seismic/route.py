@@ -87,11 +87,11 @@ def choose_route(
     Args:
         longest_list: postings of the index's longest list.
     """
+    if n_allowed == n_documents and not params.rank_safe:
+        return Route(int(params.query_cut), float(params.heap_factor), longest_list, longest_list)
     scan = Route(0, 0.0, n_allowed, longest_list)
     if params.rank_safe:
         return scan
-    if n_allowed == n_documents:
-        return Route(int(params.query_cut), float(params.heap_factor), longest_list, longest_list)
     share = n_allowed / n_documents
     depth = share * longest_list / k
     needed = _DEMAND * params.query_cut / max(params.heap_factor, 0.5) ** 3

@@ -18,6 +18,7 @@ from lexidex.errors import CorruptFile, ParameterError
 
 from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
+from ..entry import Entry
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
 from ..topk import TopK
 from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
@@ -36,6 +37,7 @@ from .vocabulary import Numbering, number_table
 from .workspace import N_COUNTS, WorkspacePool, counters
 
 _DEFAULTS = SearchParams()
+_is_canonical = Entry(is_canonical)
 
 
 class SeismicIndex:
@@ -78,6 +80,8 @@ class SeismicIndex:
         sizes = np.diff(arrays["block_starts"][arrays["lists"]["block"]].astype(np.int64))
         self._longest_list = int(sizes.max(initial=0))
         self._workspaces = WorkspacePool(n_documents, arrays["lists"])
+        self._search_blocks = Entry(search_blocks)
+        self._search_documents = Entry(search_documents)
 
     @classmethod
     def build(
@@ -260,13 +264,13 @@ class SeismicIndex:
 
         def run(first: int, last: int) -> Int64s:
             share = Queries(queries.components, queries.values, queries.indptr[first : last + 1])
-            counts = np.zeros(N_COUNTS, dtype=np.int64)
-            results = scores[first:last], ordinals[first:last], counts
-            self._run(share, n_terms, route, chosen, results)
-            return counts
+            results = scores[first:last], ordinals[first:last]
+            return self._run(share, n_terms, route, chosen, *results)
 
-        shares = in_threads(run, n_queries, n_threads)
-        counts = shares[0] if len(shares) == 1 else np.sum(shares, axis=0)
+        if n_queries == 1:  # without what sharing among threads costs
+            counts = self._run(queries, n_terms, route, chosen, scores, ordinals)
+        else:
+            counts = np.sum(in_threads(run, n_queries, n_threads), axis=0)
         return TopK(scores, ordinals, counters(counts, self.records))
 
     def _run(
@@ -275,23 +279,27 @@ class SeismicIndex:
         n_terms: int,
         route: Route,
         allowed: Allowed | None,
-        results: tuple[Float32s, Int64s, Int64s],
-    ) -> None:
-        """Fill results: scores, ordinals and counts."""
+        scores: Float32s,
+        ordinals: Int64s,
+    ) -> Int64s:
+        """Fill scores and ordinals; what was done, by the places in `counts`."""
+        counts = np.zeros(N_COUNTS, dtype=np.int64)
         query_cut = min(route.query_cut, n_terms)
         workspace = self._workspaces.take(query_cut, n_terms)
         if route.is_exact:
-            search_documents(
+            self._search_documents.call(
                 queries,
                 ALL_IN_ORDER if allowed is None else allowed.ordinals,
                 self.n_documents if allowed is None else allowed.count,
                 self._numbering,
                 self.records,
                 workspace,
-                *results,
+                scores,
+                ordinals,
+                counts,
             )
         else:
-            search_blocks(
+            self._search_blocks.call(
                 queries,
                 query_cut,
                 route.heap_factor,
@@ -301,9 +309,12 @@ class SeismicIndex:
                 self._postings,
                 self.records,
                 workspace,
-                *results,
+                scores,
+                ordinals,
+                counts,
             )
         self._workspaces.give_back(workspace)
+        return counts
 
     def route(self, params: SearchParams | None, k: int, allowed: Allowed | None = None) -> Route:
         """How a search with these arguments goes: see route.py."""
@@ -364,7 +375,7 @@ def _as_query(components: ArrayLike, values: ArrayLike) -> Queries:
         and components.shape == values.shape
     ):
         ids, weights = _frozen(components, np.int32), _frozen(values, np.float32)
-        if is_canonical(ids, weights):
+        if _is_canonical.call(ids, weights):
             return Queries(ids, weights, _ends(ids.size))
     ids, weights = as_vector(components, values, name="query")
     return Queries(_frozen(ids, np.int32), _frozen(weights, np.float32), _ends(ids.size))

@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import os
 import struct
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from zlib_ng.zlib_ng import crc32
 
 from lexidex.errors import CorruptFile, UnsupportedVersion
 
-from .files import FileStorage, Memory, Storage
+from .files import FileStorage, Memory, Storage, replacing
 
 MAGIC = b"LEXIDEX\0"
 FORMAT_VERSION = 0
@@ -73,7 +73,7 @@ def write_arrays(
             for begin in range(0, len(data), _WRITTEN):
                 part = data[begin : begin + _WRITTEN]
                 file.write(part)
-                crc = zlib.crc32(part, crc)
+                crc = crc32(part, crc)
             length += len(data)
         entries.append(
             {
@@ -87,7 +87,7 @@ def write_arrays(
         position += length
     footer = json.dumps({"kind": kind, "meta": dict(meta), "arrays": entries}).encode()
     file.write(footer)
-    file.write(_TRAILER.pack(position, len(footer), zlib.crc32(footer), MAGIC))
+    file.write(_TRAILER.pack(position, len(footer), crc32(footer), MAGIC))
 
 
 def read_arrays(
@@ -113,14 +113,23 @@ def read_arrays(
     return arrays, footer["meta"]
 
 
-def verify_arrays(data: memoryview, where: str) -> None:
-    """Compare every section with its checksum; CorruptFile names the first that differs."""
+def array_spans(data: memoryview, where: str) -> dict[str, tuple[int, int]]:
+    """Where the bytes of each array begin and end in a file."""
+    spans = {}
     for entry in _read_footer(data, where)["arrays"]:
         length = int(np.prod(entry["shape"], dtype=np.int64)) * np.dtype(entry["dtype"]).itemsize
-        if zlib.crc32(data[entry["offset"] : entry["offset"] + length]) != entry["crc32"]:
+        spans[entry["name"]] = (entry["offset"], entry["offset"] + length)
+    return spans
+
+
+def verify_arrays(data: memoryview, where: str) -> None:
+    """Compare every section with its checksum; CorruptFile names the first that differs."""
+    spans = array_spans(data, where)
+    for entry in _read_footer(data, where)["arrays"]:
+        start, end = spans[entry["name"]]
+        if crc32(data[start:end]) != entry["crc32"]:
             raise CorruptFile(
-                f"{where}: array {entry['name']!r} at byte {entry['offset']} "
-                "does not match its checksum"
+                f"{where}: array {entry['name']!r} at byte {start} does not match its checksum"
             )
 
 
@@ -133,11 +142,8 @@ def save_arrays(
     """Write arrays to a file of their own, atomically: temporary file, sync, rename, sync."""
     target = Path(path)
     storage = FileStorage(target.parent)
-    temporary = f".{target.name}.tmp"
-    with storage.create(temporary) as file:
+    with replacing(storage, target.name) as file:
         write_arrays(file, kind, arrays, meta)
-    storage.rename(temporary, target.name)
-    storage.sync_folder()
 
 
 def load_arrays(
@@ -164,7 +170,7 @@ def _read_footer(data: memoryview, where: str) -> dict[str, Any]:
     if end != MAGIC or reserved or offset + length + _TRAILER.size != len(data):
         raise CorruptFile(f"{where}: truncated or altered, its trailer does not fit the file")
     footer = data[offset : offset + length]
-    if zlib.crc32(footer) != crc:
+    if crc32(footer) != crc:
         raise CorruptFile(f"{where}: the footer does not match its checksum")
     described: dict[str, Any] = json.loads(bytes(footer))
     return described

@@ -14,6 +14,12 @@ from ..seismic.tuning import self_tuned
 from ..vectors import Vectors
 
 _SEGMENT_POSTINGS = 1 << 27
+_DENSE_BYTES = 1 << 31
+"""Of dense vectors in a segment: 1,400,000 of 384 dimensions."""
+
+_DENSE_SHARE = 4
+"""Part of the memory that dense vectors may take: they are joined, and copied into an index."""
+
 _POSTING_BYTES = 12
 """What a posting takes at most at a time: 8 bytes of its draft while documents come, 10 of the
 exact index in the making, and its part of the documents' ids."""
@@ -51,6 +57,18 @@ class Building:
             return _SEGMENT_POSTINGS
         return min(_SEGMENT_POSTINGS, as_bytes(self.memory) // _POSTING_BYTES)
 
+    @property
+    def dense_bytes(self) -> int:
+        """A segment is completed when its dense vectors take this much."""
+        if self.memory is None:
+            return _DENSE_BYTES
+        return min(_DENSE_BYTES, as_bytes(self.memory) // _DENSE_SHARE)
+
+    @property
+    def n_threads(self) -> int:
+        """As many as there are processors."""
+        return len(os.sched_getaffinity(0))
+
     def seismic(
         self, vectors: Vectors, oracle: ExactIndex, folder: str | os.PathLike[str] | None
     ) -> SeismicIndex:
@@ -64,7 +82,7 @@ class Building:
         """
         builder = SeismicBuilder(memory=self.memory, folder=folder)
         builder.add(vectors, progress=self.progress)
-        n_threads = builder.affordable_threads(len(os.sched_getaffinity(0)))
+        n_threads = builder.affordable_threads(self.n_threads)
         index = builder.finish(n_threads=n_threads, progress=self.progress)
         index.frontier = self_tuned(index, TUNED_WITH, oracle, n_threads=n_threads)
         return index

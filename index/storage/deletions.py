@@ -12,7 +12,7 @@ from ..vectors import Int64s, Vectors
 from . import layout
 from .arrays import read_arrays, write_arrays
 from .files import Storage
-from .manifest import SegmentEntry, counted
+from .manifest import SegmentEntry, check_file, counted
 
 _KIND = "deletions"
 
@@ -47,12 +47,18 @@ class DeadTerms:
 
 
 def read_deletions(storage: Storage, entry: SegmentEntry) -> NDArray[np.bool_] | None:
-    """bool (n_documents,): the documents deleted on disk; None when there are none."""
+    """bool (n_documents,): the documents deleted on disk; None when there are none.
+
+    Raises:
+        CorruptFile: the file is damaged.
+    """
     if entry.deletions is None:
         return None
     name = entry.deletions.name
     where = f"{storage.location}/{name}"
-    arrays, _ = read_arrays(storage.view(name, "load"), _KIND, where)
+    data = storage.view(name, "load")
+    check_file(storage, entry.deletions, data)
+    arrays, _ = read_arrays(data, _KIND, where)
     return np.unpackbits(arrays["bits"], count=entry.n_documents).astype(np.bool_)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from .arrays import read_arrays
 from .files import Storage
 from .manifest import CountedFile, SegmentEntry
 from .passages import Passages
+from .verification import Guard
 
 SCHEMA = pa.schema(
     [
@@ -31,6 +33,8 @@ SCHEMA = pa.schema(
 MAP_KIND = "document-map"
 """Kind of the file beside the documents: the order of their ids, batches, passages."""
 
+_ARROW_MAGIC = b"ARROW1"
+_LENGTH = struct.Struct("<i")
 _BATCH_ROWS = 4096
 _BATCH_CHARACTERS = 1 << 24
 
@@ -63,10 +67,12 @@ class DocumentWriter:
 
     def __init__(self, file: CountedFile) -> None:
         """Write into an open file."""
+        self._file = file
         self._writer = pa.ipc.new_file(pa.PythonFile(file, mode="w"), SCHEMA)
         self._rows: list[dict[str, Any]] = []
         self._characters = 0
         self._batch_starts = [0]
+        self._batch_ends: list[int] = []
 
     def add(self, document: StorableDocument) -> None:
         """Append one document."""
@@ -76,16 +82,20 @@ class DocumentWriter:
         if len(self._rows) == _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
             self._flush()
 
-    def finish(self) -> NDArray[np.int64]:
-        """Complete the file; int64 (n_batches + 1,), first ordinal of each batch and the end."""
+    def finish(self) -> dict[str, NDArray[np.int64]]:
+        """Complete the file; where its batches are, see docs/FORMAT.md."""
         self._flush()
         self._writer.close()
-        return np.array(self._batch_starts, dtype=np.int64)
+        return {
+            "batch_starts": np.array(self._batch_starts, dtype=np.int64),
+            "batch_ends": np.array(self._batch_ends, dtype=np.int64),
+        }
 
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, SCHEMA))
             self._batch_starts.append(self._batch_starts[-1] + len(self._rows))
+            self._batch_ends.append(self._file.size)
             self._rows, self._characters = [], 0
 
 
@@ -95,23 +105,29 @@ class DocumentReader:
     def __init__(
         self,
         data: memoryview,
-        batch_starts: NDArray[np.int64],
-        id_order: NDArray[np.int32],
+        placed: Mapping[str, NDArray[Any]],
         where: str,
+        guard: Guard | None = None,
     ) -> None:
         """Read a file's bytes.
 
         Args:
-            batch_starts: what `DocumentWriter.finish` returned.
-            id_order: int32 (n,), ordinals in ascending order of their ids.
+            placed: what `DocumentWriter.finish` returned, and `id_order`: int32 (n,), ordinals in
+                ascending order of their ids.
+            guard: verifies what is read of the file; None where all of it is verified.
         """
+        batch_starts, id_order = placed["batch_starts"], placed["id_order"]
         try:
+            if guard:
+                guard.verify(*_footer(data, guard))
             self._file = pa.ipc.open_file(pa.py_buffer(data))
         except (pa.ArrowException, OSError) as error:
             raise CorruptFile(f"{where}: {error}") from None
         if self._file.num_record_batches != batch_starts.size - 1:
             raise CorruptFile(f"{where}: {self._file.num_record_batches} batches, expected others")
         self._where = where
+        self._guard = guard
+        self._batch_ends = placed["batch_ends"]
         self._batch_starts = batch_starts
         self._id_order = id_order
         self._batches: dict[int, pa.RecordBatch] = {}
@@ -157,6 +173,9 @@ class DocumentReader:
     def _batch(self, number: int) -> pa.RecordBatch:
         if number not in self._batches:
             try:
+                if self._guard:
+                    first = int(self._batch_ends[number - 1]) if number else 0
+                    self._guard.verify(first, int(self._batch_ends[number]))
                 batch = self._file.get_batch(number)
                 batch.validate(full=True)
             except (pa.ArrowException, OSError) as error:
@@ -165,14 +184,23 @@ class DocumentReader:
         return self._batches[number]
 
 
-def read_documents(storage: Storage, entry: SegmentEntry) -> tuple[DocumentReader, Passages]:
+def read_documents(
+    storage: Storage, entry: SegmentEntry, guard: Guard | None = None
+) -> tuple[DocumentReader, Passages]:
     """A segment's documents, and the passages that they own."""
     name = layout.segment_file(entry.name, layout.DOCUMENT_MAP)
     mapped, _ = read_arrays(storage.view(name), MAP_KIND, f"{storage.location}/{name}")
     path = layout.segment_file(entry.name, layout.DOCUMENTS)
-    where = f"{storage.location}/{path}"
-    reader = DocumentReader(storage.view(path), mapped["batch_starts"], mapped["id_order"], where)
+    reader = DocumentReader(storage.view(path), mapped, f"{storage.location}/{path}", guard)
     return reader, Passages.from_arrays(mapped)
+
+
+def _footer(data: memoryview, guard: Guard) -> tuple[int, int]:
+    """Where the footer of an Arrow file begins and ends; its length, in front of the last six
+    bytes, is verified."""
+    end = len(data) - len(_ARROW_MAGIC) - _LENGTH.size
+    guard.verify(end)
+    return end - _LENGTH.unpack_from(data, end)[0], end
 
 
 def as_batch(documents: Sequence[StorableDocument]) -> pa.RecordBatch:

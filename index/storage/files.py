@@ -23,7 +23,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, Protocol, TypeAlias
 
@@ -243,6 +243,21 @@ class MemoryStorage:
 
 
 @contextmanager
+def replacing(storage: Storage, name: str) -> Iterator[IO[bytes]]:
+    """`Storage.create` of a file that is there when it is complete, in the place of one before."""
+    temporary = f".{name}.tmp"
+    with storage.create(temporary) as file:
+        yield file
+    try:
+        storage.rename(temporary, name)
+    except Exception:
+        with suppress(OSError, LexidexError):  # why it is not there is the error to tell
+            storage.remove(temporary)
+        raise
+    storage.sync_folder()
+
+
+@contextmanager
 def waiting(storage: Storage, name: str, seconds: float) -> Iterator[None]:
     """Hold a lock of the storage; Locked when another has it for longer than `seconds`."""
     deadline = time.monotonic() + seconds
@@ -256,6 +271,20 @@ def waiting(storage: Storage, name: str, seconds: float) -> Iterator[None]:
                     raise
             time.sleep(0.01)
         yield
+
+
+def read_through(view: memoryview) -> None:
+    """Tell the system that a mapped file will be read from end to end, so that it reads ahead."""
+    if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_SEQUENTIAL"):
+        view.obj.madvise(mmap.MADV_SEQUENTIAL)
+
+
+def let_go(view: memoryview, start: int, end: int) -> None:
+    """Give back what pages of a mapped file take; they come again when they are touched."""
+    if isinstance(view.obj, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        start += -start % mmap.PAGESIZE
+        if start < end:
+            view.obj.madvise(mmap.MADV_DONTNEED, start, end - start)
 
 
 def _on_a_cache_line(length: int) -> NDArray[np.uint8]:

@@ -8,10 +8,14 @@ segments/s000003/             one segment: immutable but for deletions (m000004:
     documents.lxd             order of the ids, batches, first passage of each document
     metadata.arrow            the metadata's values, by field and kind
     vectors.lxd               document vectors, by document
+    dense.lxd                 dense vectors, and an index over them, where documents have any
     exact.lxd                 document vectors, by component
     seismic.lxd               an approximate index, where the segment is large
+    checksums.lxd             of the chunks of files above 64 MiB, where there are any
     deleted-0000000007.lxd    which documents are deleted, as of the seventh manifest
     tuned-0000000007.json     which search parameters reach which accuracy, as of that manifest
+staging/7d4be0.../            vectors that a long run has made so far, by the encoder's fingerprint
+    4f0c5a9e1b2d3c68.lxd      a part of them
 write.lock, write.json        held, and described, by the writing process
 merge.lock, merge.json        held, and described, by the process that merges segments
 """
@@ -21,6 +25,7 @@ from __future__ import annotations
 import re
 
 SEGMENTS = "segments"
+STAGING = "staging"
 LOCK = "write.lock"
 MERGE_LOCK = "merge.lock"
 
@@ -28,9 +33,16 @@ DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
 METADATA = "metadata.arrow"
 VECTORS = "vectors.lxd"
+DENSE = "dense.lxd"
 EXACT = "exact.lxd"
 SEISMIC = "seismic.lxd"
+CHECKSUMS = "checksums.lxd"
 
+SNAPSHOT = "snapshot.json"
+"""What a snapshot holds, first in it."""
+
+_LOG = re.compile(r"log-(\d{10})\.lxl")
+_SEGMENT = re.compile(r"[sm](\d{6,})")
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
 _LOCK = re.compile(r"(?:write|merge)\.(?:lock|json)")
 _NUMBERED = re.compile(r"(?:manifest|vocabulary|log)-\d{10}\.(?:json|arrow|lxl)(?:\.tmp)?")
@@ -44,6 +56,18 @@ def manifest(number: int) -> str:
 def manifest_number(name: str) -> int | None:
     """The number of the manifest that this file is, or None for any other file."""
     match = _MANIFEST.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def log_generation(name: str) -> int | None:
+    """The generation that this file goes on from as a log, or None for any other file."""
+    match = _LOG.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def segment_number(name: str) -> int | None:
+    """The number of the segment of that name, or None for anything else."""
+    match = _SEGMENT.fullmatch(name)
     return int(match[1]) if match else None
 
 
@@ -85,6 +109,16 @@ def merged_segment(number: int) -> str:
 def is_merged(segment: str) -> bool:
     """Whether a segment was made of others."""
     return segment.startswith("m")
+
+
+def staging(fingerprint: str) -> str:
+    """The folder of vectors that an encoder has made for a commit to come."""
+    return f"{STAGING}/{fingerprint}"
+
+
+def staged_part(token: str) -> str:
+    """A file in that folder."""
+    return f"{token}.lxd"
 
 
 def segment_file(segment: str, file: str) -> str:

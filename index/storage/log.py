@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import secrets
 import struct
-import zlib
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from lexidex.errors import CorruptFile, UnsupportedVersion
+from zlib_ng.zlib_ng import crc32
+
+from lexidex.errors import CorruptFile, FormatError, UnsupportedVersion
 
 from . import layout
 from .arrays import FORMAT_VERSION
@@ -56,6 +59,24 @@ def create_log(storage: Storage, generation: int) -> Place:
     return Place(name, salt, generation, _HEAD.size)
 
 
+def encode_log(generation: int, payloads: Iterable[bytes]) -> bytes:
+    """The bytes of a log that goes on from a generation, a record for each payload."""
+    salt = secrets.randbits(32)
+    records = (
+        _record(salt, generation + number, payload) for number, payload in enumerate(payloads, 1)
+    )
+    return b"".join([_head(salt, generation), *records])
+
+
+def highest_commit(storage: Storage, generation: int) -> int:
+    """The last commit in the log of a generation; of a damaged log, a number that none is above."""
+    with suppress(FormatError):
+        _, last, later = read_sound(storage, open_log(storage, generation))
+        if not later:
+            return last.commit
+    return generation + storage.size(layout.log(generation)) // _RECORD.size
+
+
 def open_log(storage: Storage, generation: int) -> Place:
     """The beginning of the log that goes on from a generation.
 
@@ -75,7 +96,7 @@ def open_log(storage: Storage, generation: int) -> Place:
             f"{where}: format version {version}; this Lexidex reads version {FORMAT_VERSION}: "
             "use the release that wrote it"
         )
-    if crc != zlib.crc32(data[:-4]) or follows != generation:
+    if crc != crc32(data[:-4]) or follows != generation:
         raise CorruptFile(f"{where}: its head does not match its checksum, or its name")
     return Place(name, salt, generation, _HEAD.size)
 
@@ -128,9 +149,7 @@ def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
 
     When that fails without the process dying, the log is as before.
     """
-    signed = _SIGNED.pack(len(payload), place.commit + 1)
-    crc = zlib.crc32(payload, zlib.crc32(signed, place.salt))
-    record = _MARK + signed + struct.pack("<I", crc) + payload
+    record = _record(place.salt, place.commit + 1, payload)
     try:
         storage.append(place.name, place.end, record)
         storage.sync(place.name)
@@ -142,7 +161,13 @@ def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
 
 def _head(salt: int, generation: int) -> bytes:
     head = _HEAD.pack(MAGIC, FORMAT_VERSION, salt, generation, 0)[:-4]
-    return head + struct.pack("<I", zlib.crc32(head))
+    return head + struct.pack("<I", crc32(head))
+
+
+def _record(salt: int, commit: int, payload: bytes) -> bytes:
+    signed = _SIGNED.pack(len(payload), commit)
+    crc = crc32(payload, crc32(signed, salt))
+    return _MARK + signed + struct.pack("<I", crc) + payload
 
 
 def _complete(data: bytes, place: Place) -> tuple[list[bytes], Place]:
@@ -186,5 +211,5 @@ def _record_at(data: bytes, position: int, salt: int) -> tuple[int, bytes] | Non
     if mark != _MARK or start + length > len(data):
         return None
     payload = data[start : start + length]
-    sound = zlib.crc32(payload, zlib.crc32(_SIGNED.pack(length, commit), salt)) == crc
+    sound = crc32(payload, crc32(_SIGNED.pack(length, commit), salt)) == crc
     return (commit, payload) if sound else None

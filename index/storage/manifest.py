@@ -8,16 +8,18 @@ holds the collection as of a generation; the log of that generation has the smal
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import IO, Any
 
+from zlib_ng.zlib_ng import crc32
+
 from lexidex.errors import CollectionNotFound, CorruptFile, Locked, UnsupportedVersion
 
 from . import layout
 from .arrays import FORMAT_VERSION
+from .checksums import ChunkSums
 from .files import Storage
 
 _MAGIC = "lexidex-manifest"
@@ -65,6 +67,7 @@ class Manifest:
             Merging segments makes a new manifest of the same generation.
         n_terms: terms in the vocabulary; those since are in the log.
         passages: how long documents become passages.
+        dense: the dense side's description; empty where there is none.
     """
 
     number: int
@@ -75,6 +78,7 @@ class Manifest:
     n_terms: int = 0
     next_segment: int = 0
     passages: Mapping[str, Any] = field(default_factory=dict)
+    dense: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def log(self) -> str:
@@ -92,11 +96,12 @@ class Manifest:
 
 @dataclass
 class CountedFile:
-    """A file being written: passes bytes on and keeps their number and checksum."""
+    """A file being written: passes bytes on and keeps their number and checksums."""
 
     file: IO[bytes]
     size: int = 0
     crc32: int = 0
+    chunks: ChunkSums = field(default_factory=ChunkSums)
 
     closed = False
 
@@ -104,7 +109,8 @@ class CountedFile:
         """Write, and count."""
         view = memoryview(data).cast("B")
         self.file.write(view)
-        self.crc32 = zlib.crc32(view, self.crc32)
+        self.crc32 = crc32(view, self.crc32)
+        self.chunks.add(view)
         self.size += len(view)
         return len(view)
 
@@ -136,7 +142,7 @@ def check_file(storage: Storage, file: FileEntry, data: memoryview | None = None
             f"{where}: {size} bytes, the manifest says {file.size}; restore it from a backup or "
             "index again"
         )
-    if data is not None and zlib.crc32(data) != file.crc32:
+    if data is not None and crc32(data) != file.crc32:
         raise CorruptFile(f"{where}: does not match its checksum; 'lexidex check' tells more")
 
 
@@ -168,7 +174,15 @@ def read_manifest(storage: Storage) -> Manifest:
         except CorruptFile:
             if newest_manifest(storage) == chosen:
                 raise
-    where = f"{storage.location}/{name}"
+    return decode_manifest(data, f"{storage.location}/{name}")
+
+
+def decode_manifest(data: bytes, where: str) -> Manifest:
+    """What `encode_manifest` made bytes of.
+
+    Raises:
+        CorruptFile, UnsupportedVersion: it cannot be used.
+    """
     head, _, body = data.partition(b"\n")
     try:
         described = json.loads(head)
@@ -182,18 +196,23 @@ def read_manifest(storage: Storage) -> Manifest:
             f"{where}: format version {version}; this Lexidex reads version {FORMAT_VERSION}: "
             "use the release that wrote it, or index the documents anew"
         )
-    if zlib.crc32(body) != crc:
+    if crc32(body) != crc:
         raise CorruptFile(f"{where}: its text does not match its checksum")
     return _decode(json.loads(body))
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """A manifest as bytes: see docs/FORMAT.md."""
+    body = json.dumps(asdict(manifest), ensure_ascii=False, indent=1).encode()
+    head = {"magic": _MAGIC, "format": FORMAT_VERSION, "crc32": crc32(body)}
+    return json.dumps(head).encode() + b"\n" + body
+
+
 def write_manifest(storage: Storage, manifest: Manifest) -> None:
     """Make `manifest` the newest, atomically and durably."""
-    body = json.dumps(asdict(manifest), ensure_ascii=False, indent=1).encode()
-    head = {"magic": _MAGIC, "format": FORMAT_VERSION, "crc32": zlib.crc32(body)}
     name = layout.manifest(manifest.number)
     with storage.create(f"{name}.tmp") as file:
-        file.write(json.dumps(head).encode() + b"\n" + body)
+        file.write(encode_manifest(manifest))
     # The names of what it describes must not reach the disk later than its own.
     storage.sync_folder()
     storage.rename(f"{name}.tmp", name)

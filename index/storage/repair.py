@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from lexidex.errors import CorruptFile, FormatError, LexidexError
 
+from ..dense import DenseIndex, DenseRows
 from . import layout
 from .change import decode_change
 from .deletions import mark_deleted, read_deletions
@@ -128,11 +129,15 @@ def _rebuild(
 ) -> SegmentEntry | None:
     """The segment written anew where all that it is made from is sound."""
     sources = [file for file in entry.files if file.name.endswith(_SOURCES)]
-    if entry.deletions:
-        sources.append(entry.deletions)
-    if _damaged(storage, sources) or len(sources) < len(_SOURCES):
+    dense = [file for file in entry.files if file.name.endswith(f"/{layout.DENSE}")]
+    beside = [*dense, *([entry.deletions] if entry.deletions else [])]
+    if _damaged(storage, [*sources, *beside]) or len(sources) < len(_SOURCES):
         return None
     documents, passages = read_documents(storage, entry)
+    for file in dense:
+        where = f"{storage.location}/{file.name}"
+        index = DenseIndex.read(storage.view(file.name), where)
+        passages = passages.with_dense(DenseRows.of_index(index))
     vectors = read_vectors(storage, entry.name)
     name = layout.merged_segment(manifest.next_segment + number)
     writer = SegmentWriter(storage, name)

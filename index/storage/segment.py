@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from lexidex.errors import UnsupportedVersion
 
 from ..allowed import Allowed
+from ..dense import DenseIndex, DenseRows
 from ..exact import ExactIndex
 from ..filters import Columns, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
@@ -28,15 +29,14 @@ from ..seismic.frontier import Frontier
 from ..seismic.seismic_index import KIND as SEISMIC_KIND
 from ..vectors import Vectors, csr
 from . import layout
-from .arrays import read_arrays
+from .arrays import array_spans, read_arrays
 from .deletions import DeadTerms, read_deletions
 from .documents import read_documents
 from .files import Memory, Storage
-from .manifest import FileEntry, SegmentEntry, check_file
+from .manifest import FileEntry, SegmentEntry
+from .passages import Passages
 from .tuned import read_tuning
-
-VERIFIED_AT_OPEN = 1 << 26
-"""Bytes of a file that opening it may read through: some 50 milliseconds."""
+from .verification import verify_files
 
 LOOK_UP_COST = 500
 """Looking one id up costs as much as comparing this many: 40 microseconds, 80 nanoseconds."""
@@ -52,6 +52,7 @@ class Segment:
 
     Attributes:
         deleted: bool (n_documents,), or None when nothing is.
+        directory: the exact index for telling how long its lists are; to search it, take `exact`.
         version: another number for every segment and every other `deleted` of one; what is derived
             of both may be kept under it.
     """
@@ -62,29 +63,83 @@ class Segment:
         """Open the segment that a manifest describes.
 
         Args:
-            verify: compare files of up to 64 MiB with their checksums, and not only their lengths.
+            verify: compare files with their checksums: those of up to 64 MiB now, of larger ones
+                what is touched, when it is.
 
         Raises:
-            CorruptFile: a file is missing, of another length, or damaged.
+            CorruptFile: a file is missing, of another length, or damaged. Reading the segment
+                raises it, too, where a large one is.
         """
-        for file in (*entry.files, *entry.beside()):
-            small = verify and file.size <= VERIFIED_AT_OPEN
-            check_file(storage, file, storage.view(file.name) if small else None)
+        # Shared by all that are made of this one: a chunk is verified once.
+        self._guards = verify_files(storage, entry) if verify else {}
         self.entry = entry
         self._storage = storage
-        self.documents, self.passages = read_documents(storage, entry)
-        self.vectors = read_vectors(storage, entry.name)
-        self.exact = ExactIndex.read(*self._view(layout.EXACT, memory))
-        self.seismic: SeismicIndex | None = None
-        if any(file.name.endswith(f"/{layout.SEISMIC}") for file in entry.files):
+        guard = self._guards.get(layout.DOCUMENTS)
+        self.documents, self.passages = read_documents(storage, entry, guard)
+        self._vectors = read_vectors(storage, entry.name)
+        self.directory = self._read_exact(memory)
+        self._dense: DenseIndex | None = None
+        if self._has(layout.DENSE):
+            self._dense = DenseIndex.read(*self._view(layout.DENSE, memory))
+        self._seismic: SeismicIndex | None = None
+        if self._has(layout.SEISMIC):
             data, where = self._view(layout.SEISMIC, memory)
-            self.seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
+            self._seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
             if entry.tuning is not None:
-                self.seismic.frontier = read_tuning(storage, entry.tuning)
+                self._seismic.frontier = read_tuning(storage, entry.tuning)
         self.deleted = read_deletions(storage, entry)
         self.version = next(_versions)
         self._live: Allowed | None = None
         self._dead_terms: DeadTerms | None = None
+
+    @property
+    def exact(self) -> ExactIndex:
+        """The exact index, verified, and the vectors that it scores documents from."""
+        self._verify(layout.EXACT)
+        self._verify(layout.VECTORS)
+        return self.directory
+
+    @property
+    def seismic(self) -> SeismicIndex | None:
+        """The approximate index, verified; None where there is none."""
+        self._verify(layout.SEISMIC)
+        return self._seismic
+
+    @property
+    def dense(self) -> DenseIndex | None:
+        """The passages' dense vectors, verified; None where none has any."""
+        self._verify(layout.DENSE)
+        return self._dense
+
+    @property
+    def dense_dim(self) -> int | None:
+        """Dimensions of the dense vectors; None where there are none."""
+        return None if self._dense is None else self._dense.dim
+
+    @cached_property
+    def laden_passages(self) -> Passages:
+        """The passages with their dense vectors, for those who copy them; verified."""
+        dense = self.dense
+        return self.passages.with_dense(None if dense is None else DenseRows.of_index(dense))
+
+    @property
+    def vectors(self) -> Vectors:
+        """The vectors of all passages, verified; `rows` for some of them."""
+        self._verify(layout.VECTORS)
+        return self._vectors
+
+    def rows(self, passages: NDArray[np.int64]) -> Vectors:
+        """The vectors of some passages, verified."""
+        guard = self._guards.get(layout.VECTORS)
+        if guard:
+            spans = array_spans(*self._view(layout.VECTORS, "map"))
+            guard.verify(*spans["indptr"])
+            indptr = self._vectors.indptr
+            starts, ends = indptr[passages].astype(np.int64), indptr[passages + 1].astype(np.int64)
+            for name in ("components", "values"):  # of 4 bytes each
+                first = spans[name][0]
+                guard.verify_spans(first + 4 * starts, first + 4 * ends)
+        return self._vectors[passages]
 
     @property
     def n_live(self) -> int:
@@ -110,7 +165,7 @@ class Segment:
             terms = DeadTerms()
             if self.deleted is not None:
                 dead = self.passages.of(np.flatnonzero(self.deleted))
-                terms = terms.add(self.vectors[dead])
+                terms = terms.add(self.rows(dead))
             self._dead_terms = terms
         return self._dead_terms
 
@@ -123,7 +178,7 @@ class Segment:
         other.entry = replace(self.entry, n_deleted=self.entry.n_deleted + documents.size)
         other.version, other._live = next(_versions), None
         if self._dead_terms is not None:
-            other._dead_terms = self._dead_terms.add(self.vectors[self.passages.of(documents)])
+            other._dead_terms = self._dead_terms.add(self.rows(self.passages.of(documents)))
         return other
 
     def as_of(self, entry: SegmentEntry) -> Self:
@@ -145,9 +200,9 @@ class Segment:
         """This segment with another table of points, as a file beside it has it."""
         other = copy(self)
         other.entry = replace(self.entry, tuning=file)
-        other.seismic = copy(self.seismic)
-        if other.seismic is not None:
-            other.seismic.frontier = frontier
+        other._seismic = copy(self._seismic)
+        if other._seismic is not None:
+            other._seismic.frontier = frontier
         return other
 
     @cached_property
@@ -158,11 +213,12 @@ class Segment:
             CorruptFile: the file cannot be used.
             UnsupportedVersion: the segment was written before there were such files.
         """
-        if not any(file.name.endswith(f"/{layout.METADATA}") for file in self.entry.files):
+        if not self._has(layout.METADATA):
             raise UnsupportedVersion(
                 f"{self._storage.location}: segment {self.entry.name} has no {layout.METADATA}, "
                 "which filters need; index the documents anew"
             )
+        self._verify(layout.METADATA)
         return Columns(*self._view(layout.METADATA, "map"))
 
     def select(self, expression: Expression) -> Selection:
@@ -197,6 +253,25 @@ class Segment:
         """The passages of the documents that a mask marks."""
         passages = self.passages.marked(documents)
         return Allowed(passages, passages.size)
+
+    def _read_exact(self, memory: Memory) -> ExactIndex:
+        """The exact index, all verified that stands before the postings."""
+        data, where = self._view(layout.EXACT, memory)
+        guard = self._guards.get(layout.EXACT)
+        if guard:
+            guard.verify(0, array_spans(data, where)["ordinals"][0])
+        return ExactIndex.read(data, where, self._vectors)
+
+    def _has(self, file: str) -> bool:
+        """Whether the segment has a file of that name."""
+        return any(entry.name.endswith(f"/{file}") for entry in self.entry.files)
+
+    def _verify(self, file: str) -> None:
+        """Compare a file with its checksums, unless that was done."""
+        guard = self._guards.get(file)
+        if guard:
+            guard.verify()
+            self._guards.pop(file, None)
 
     def _view(self, file: str, memory: Memory) -> tuple[memoryview, str]:
         """A file's bytes, and what to call it in messages."""

@@ -13,17 +13,19 @@ import numpy as np
 import pyarrow as pa
 
 from .. import planner
+from ..dense import DenseIndex
 from ..exact import ExactIndex
 from ..filters import ColumnsWriter
 from ..seismic import SeismicIndex
 from ..vectors import Vectors
-from . import layout
+from . import checksums, layout
 from .arrays import write_arrays
 from .building import Building
+from .checksums import ChunkSums, write_checksums
 from .deletions import mark_deleted
 from .documents import MAP_KIND, DocumentWriter, StorableDocument, repeated_ids, sort_ids
 from .files import FileStorage, Storage
-from .manifest import FileEntry, SegmentEntry, counted
+from .manifest import CountedFile, FileEntry, SegmentEntry, counted
 from .passages import Passages
 from .segment import VECTORS_KIND, read_vectors
 
@@ -47,7 +49,9 @@ class SegmentWriter:
         self._passages: list[Passages] = []
         self._ids: list[str] = []
         self._drafts: list[Vectors] = []
+        self._sums: dict[str, ChunkSums] = {}
         self.n_postings = 0
+        self._dense_bytes = 0
 
     @property
     def n_documents(self) -> int:
@@ -62,8 +66,11 @@ class SegmentWriter:
     @property
     def is_full(self) -> bool:
         """Whether it is time to finish."""
-        too_long = self._metadata.n_characters >= METADATA_LIMIT
-        return too_long or self.n_postings >= self._building.segment_postings
+        return (
+            self.n_postings >= self._building.segment_postings
+            or self._metadata.n_characters >= METADATA_LIMIT
+            or self._dense_bytes >= self._building.dense_bytes
+        )
 
     @property
     def total_length(self) -> float:
@@ -80,7 +87,8 @@ class SegmentWriter:
 
         Args:
             vectors: csr_array, one row a passage, in order of the documents.
-            passages: which of them each document owns; one, its whole text, when None.
+            passages: which of them each document owns, and their dense vectors, if they have any;
+                one, its whole text, when None.
         """
         for document in documents:
             self._documents.add(document)
@@ -89,6 +97,8 @@ class SegmentWriter:
         self._passages.append(passages or Passages.whole([d.text for d in documents]))
         self._drafts.append(vectors)
         self.n_postings += int(vectors.nnz)
+        if passages and passages.dense:
+            self._dense_bytes += passages.dense.vectors.nbytes
 
     def finish(self, weigh: Callable[[Vectors], Vectors]) -> SegmentEntry:
         """Weigh the drafts, write every file, and describe the segment.
@@ -96,19 +106,19 @@ class SegmentWriter:
         Documents whose id comes again later in the segment count as deleted.
         """
         total_length = self.total_length
-        batch_starts = self._documents.finish()
+        batches = self._documents.finish()
         self._open.close()
-        files = [self._file.entry(self._path(layout.DOCUMENTS)), self._write_metadata()]
+        files = [self._written(layout.DOCUMENTS, self._file), self._write_metadata()]
         ids = pa.chunked_array([pa.array(self._ids, pa.large_string())])
         id_order = sort_ids(ids)
         passages = Passages.join(self._passages)
-        files.append(
-            self._write(
-                layout.DOCUMENT_MAP,
-                MAP_KIND,
-                {"batch_starts": batch_starts, "id_order": id_order, **passages.arrays()},
-            )
-        )
+        self._passages.clear()
+        places = passages.with_dense(None).arrays()
+        mapped = {**batches, "id_order": id_order, **places}
+        files.append(self._write(layout.DOCUMENT_MAP, MAP_KIND, mapped))
+        if passages.dense:
+            dense = passages.dense.build(self._building.n_threads)
+            files.append(self._write_index(layout.DENSE, dense))
         drafts, self._drafts = self._drafts, []
         for place, draft in enumerate(drafts):
             drafts[place] = weigh(draft)
@@ -118,6 +128,8 @@ class SegmentWriter:
         files.append(self._write_index(layout.EXACT, ExactIndex.build(vectors)))
         if vectors.shape[0] >= planner.SEISMIC_FROM:
             files.append(self._write_seismic(vectors))
+        if self._sums:
+            files.append(self._write_checksums())
         self._storage.sync_folder(f"{layout.SEGMENTS}/{self._name}")
         self._storage.sync_folder(layout.SEGMENTS)
         entry = SegmentEntry(
@@ -144,13 +156,13 @@ class SegmentWriter:
     ) -> FileEntry:
         with counted(self._storage, self._path(file)) as target:
             write_arrays(target, kind, arrays, meta or {})
-        return target.entry(self._path(file))
+        return self._written(file, target)
 
     def _write_metadata(self) -> FileEntry:
         with counted(self._storage, self._path(layout.METADATA)) as target:
             self._metadata.write(target)
         self._metadata = ColumnsWriter()
-        return target.entry(self._path(layout.METADATA))
+        return self._written(layout.METADATA, target)
 
     def _write_vectors(self, batches: list[Vectors]) -> FileEntry:
         dim = max((batch.shape[1] for batch in batches), default=0)
@@ -168,11 +180,24 @@ class SegmentWriter:
     def _write_seismic(self, vectors: Vectors) -> FileEntry:
         """Build, tune and write the approximate index; the exact one is written already."""
         path = self._path(layout.EXACT)
-        oracle = ExactIndex.read(self._storage.view(path), f"{self._storage.location}/{path}")
+        oracle = ExactIndex.read(
+            self._storage.view(path), f"{self._storage.location}/{path}", vectors
+        )
         folder = self._storage.root if isinstance(self._storage, FileStorage) else None
         return self._write_index(layout.SEISMIC, self._building.seismic(vectors, oracle, folder))
 
-    def _write_index(self, file: str, index: ExactIndex | SeismicIndex) -> FileEntry:
+    def _write_index(self, file: str, index: ExactIndex | SeismicIndex | DenseIndex) -> FileEntry:
         with counted(self._storage, self._path(file)) as target:
             index.write(target)
+        return self._written(file, target)
+
+    def _write_checksums(self) -> FileEntry:
+        with counted(self._storage, self._path(layout.CHECKSUMS)) as target:
+            write_checksums(target, self._sums)
+        return target.entry(self._path(layout.CHECKSUMS))
+
+    def _written(self, file: str, target: CountedFile) -> FileEntry:
+        """Describe a file that is complete; of a large one, the checksums of chunks are kept."""
+        if target.size > checksums.LARGE:
+            self._sums[file] = target.chunks
         return target.entry(self._path(file))

@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 
 from lexidex.errors import LexidexError, ParameterError
 
-from .bench_run import Run, benchmark, chosen_names, command_line, show_tables
-from .output import AsJson, Quiet, err, print_json, write_file
+from .bench_run import Run, benchmark, chosen_names, command_line, show, show_tables, teller
+from .output import AsJson, Quiet, print_json, write_file
 from .settings import Settings, parse_settings
 
 _DRAWINGS = "benchmarks"
@@ -103,6 +103,15 @@ def open_(run: Run) -> None:
     run_open(run.workload, run.built_file(), run.record)
 
 
+@bench.command("open-collection")
+@benchmark()
+def open_collection(run: Run) -> None:
+    """Opening a whole collection: what each first use takes, in time and memory."""
+    from lexidex.eval.benchmarks.collection_opening import run_collection_opening
+
+    run_collection_opening(run.workload, record=run.record, say=run.say)
+
+
 @bench.command()
 @benchmark()
 def ablation(
@@ -176,6 +185,63 @@ def real(run: Run) -> None:
 
 
 @bench.command()
+def passages(
+    ctx: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Judged long documents: a BEIR folder, or JSON lines of query, title and text."
+        ),
+    ],
+    encoder: Annotated[str, typer.Option(help="As `lexidex index` takes it.")] = "bm25",
+    tokens: Annotated[str, typer.Option(help="Sizes of a passage, by commas.")] = "100,200",
+    overlaps: Annotated[str, typer.Option(help="Tokens that they repeat, by commas.")] = "0,32",
+    by_title: Annotated[
+        bool, typer.Option("--by-title", help="Join the texts of one title to one document.")
+    ] = False,
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Draw as many of the pairs' queries; default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 7,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Long documents whole, cut off, split, and as one vector of all: results and size."""
+    from lexidex.encoders import load_encoder
+    from lexidex.eval.benchmarks.passages import run_passages
+    from lexidex.eval.benchmarks.record import Record, facts
+    from lexidex.eval.benchmarks.workload import Workload
+    from lexidex.eval.pairs import read_documents
+
+    documents, judged = read_documents(data, by_title=by_title, n_queries=queries, seed=seed)
+    name = data.name if data.is_dir() else data.absolute().parent.name
+    workload = Workload(Path(), len(documents), len(judged.qrels), seed, name)
+    described = facts(workload, [], 1, command_line(ctx)) | {"judged": True}
+    record = Record(described, to)
+    run_passages(
+        documents,
+        judged,
+        load_encoder(encoder),
+        _numbers("--tokens", tokens, 1),
+        _numbers("--overlaps", overlaps, 0),
+        record=record,
+        say=teller(quiet),
+    )
+    show(record.read(), as_json)
+
+
+def _numbers(option: str, text: str, least: int) -> list[int]:
+    """The integers of an option that takes several."""
+    names = chosen_names(text)
+    if not names or not all(name.isdecimal() and int(name) >= least for name in names):
+        raise ParameterError(f"{option}: {text!r}; expected integers from {least}, by commas")
+    return [int(name) for name in names]
+
+
+@bench.command()
 @benchmark(real=True)
 def pruning(run: Run) -> None:
     """What pruned vectors save and cost, by rule and side, on real vectors from LEXIDEX_DATA."""
@@ -229,7 +295,7 @@ def train_matrix(
             chosen_names(presets),
             work or Path(scratch),
             record=record,
-            say=_silent if quiet else _say,
+            say=teller(quiet),
             keep=keep,
         )
     if as_json:
@@ -237,14 +303,6 @@ def train_matrix(
             print_json(line)
     else:
         show_tables([training_table(record.read())])
-
-
-def _say(line: str) -> None:
-    err.print(line, highlight=False, markup=False)
-
-
-def _silent(line: str) -> None:
-    """Tell nobody."""
 
 
 @bench.command()

@@ -129,6 +129,16 @@ def chosen_names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def teller(quiet: bool) -> Callable[[str], None]:
+    """What tells a person on stderr how far a benchmark is."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            err.print(line, highlight=False, markup=False)
+
+    return say
+
+
 def show(lines: list[Line], as_json: bool) -> None:
     """Lines as JSON for programs, or their tables for people."""
     from lexidex.eval.benchmarks.report import tables_of
@@ -176,10 +186,7 @@ def _prepared(
     from lexidex.eval.benchmarks.record import Record, facts
     from lexidex.eval.benchmarks.workload import prepare_workload
 
-    def say(line: str) -> None:
-        if not quiet:
-            err.print(line, highlight=False, markup=False)
-
+    say = teller(quiet)
     if to:
         to.open("a", encoding="utf-8").close()  # an error here, and not when all is measured
     with tempfile.TemporaryDirectory() as scratch:
@@ -223,6 +230,8 @@ def command_line(ctx: typer.Context) -> str:
             continue
         if isinstance(value, list | tuple):
             words += [word for each in value for word in (option.opts[0], shlex.quote(str(each)))]
+        elif option.param_type_name == "argument":
+            words.append(shlex.quote(str(value)))
         elif isinstance(value, bool):
             words.append(option.opts[0] if value else option.secondary_opts[0])
         else:

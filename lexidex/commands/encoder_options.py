@@ -46,6 +46,16 @@ PruneQueries = Annotated[
 ]
 
 
+Passages = Annotated[
+    str | None,
+    typer.Option(
+        help="What becomes of long documents: split (several passages), max (one vector of all) or "
+        "truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: split what the "
+        "encoder would cut off."
+    ),
+]
+
+
 def chosen_encoder(
     name: str | None,
     options: list[str] | None = None,

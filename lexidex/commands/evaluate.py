@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from .output import AsJson, Quiet, out, print_json, progress, write_file
+from .search import FusionOption, ModeOption, SearchMode, chosen_fusion
 
 if TYPE_CHECKING:
     from lexidex.eval.judged import JudgedQueries
@@ -33,6 +34,8 @@ def evaluate(
     depth: Annotated[
         int | None, typer.Option(min=1, help="Results a query; default: what the measures need.")
     ] = None,
+    mode: ModeOption = SearchMode.sparse,
+    fusion: FusionOption = None,
     exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
     keep_self: Annotated[
         bool, typer.Option("--keep-self", help="Keep a document whose id is the query's own.")
@@ -59,7 +62,13 @@ def evaluate(
         read_run(from_run)
         if from_run
         else _search(
-            directory, judged, depth or depth_of(chosen), exact, keep_self, n_threads, quiet
+            directory,
+            judged,
+            depth or depth_of(chosen),
+            {"mode": mode.value, "exact": exact, "fusion": chosen_fusion(fusion)},
+            keep_self,
+            n_threads,
+            quiet,
         )
     )
     if run:
@@ -86,7 +95,7 @@ def _search(
     directory: Path | None,
     judged: JudgedQueries,
     depth: int,
-    exact: bool,
+    options: dict[str, Any],
     keep_self: bool,
     n_threads: int,
     quiet: bool,
@@ -100,7 +109,7 @@ def _search(
             collection,
             judged,
             depth,
-            exact=exact,
+            options,
             keep_self=keep_self,
             n_threads=n_threads,
             progress=count,

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .encoder_options import EncoderName, EncoderOptions, Prune, PruneQueries, chosen_encoder
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    Passages,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
+from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
+    from lexidex.encoders import Encoder
     from lexidex.results import WriteResult
-    from lexidex.sources import Reader
-
-PARTIAL = 4
-"""Exit status when some records were left out."""
-
-_SHOWN = 10
 
 
 class OnDuplicate(StrEnum):
@@ -41,14 +45,21 @@ def index(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    passages: Annotated[
+    dense: Annotated[
         str | None,
         typer.Option(
-            help="What becomes of long documents: split (several passages), max (one vector of "
-            "all) or truncate, perhaps with ',tokens=N' of a passage and ',overlap=N'. Default: "
-            "split what the encoder would cut off."
+            help="Dense vectors, too, for hybrid search: folder or hub id of a dense model, or "
+            "'vectors' for documents that bring theirs."
         ),
     ] = None,
+    dense_index: Annotated[
+        str | None,
+        typer.Option(
+            help="What is made of dense vectors, as FAISS names it, such as SQ8 or HNSW32_SQ8; "
+            "default: by their number."
+        ),
+    ] = None,
+    passages: Passages = None,
     replace: Annotated[
         bool,
         typer.Option("--replace", help="Put the new content in place of the old, in one step."),
@@ -72,24 +83,39 @@ def index(
     """Index documents; over an existing collection, add them to it.
 
     Records that are no documents are reported and left out, the rest goes in, and the exit status
-    is 4. Nothing becomes visible before everything is on disk.
+    is 4. Nothing becomes visible before everything is on disk. Killed or interrupted, the same
+    command run again takes over what was encoded, where encoding takes long.
     """
     from lexidex.collection import Collection, exists
+    from lexidex.dense_side import DenseSide
+    from lexidex.encoders import load_encoder
     from lexidex.errors import EncoderMismatch, ParameterError
+    from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
     from lexidex.passages import passages_for
     from lexidex.sources import Reader, find_files
 
     Building(memory)
-    find_files(sources)
+    made_by = encoder_of(path for path, _ in find_files(sources))
     if errors:
         write_file(errors, "")
     chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
-    collection = (
-        Collection.open(to, merge="inline")
-        if exists(to)
-        else Collection.create(to, chosen, merge="inline", passages=passages)
-    )
+    existing = Collection.open(to, merge="inline") if exists(to) else None
+    if made_by and chosen is None and (replace or existing is None):
+        chosen = load_encoder(made_by[0]["kind"], **made_by[0]["options"])
+    used = existing.encoder if chosen is None and existing is not None else chosen
+    if made_by and used is not None:
+        _check_made_by(*made_by, used)
+    if existing is None:
+        side = DenseSide.named(dense, dense_index)
+        collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
+    else:
+        collection = existing
+        if dense or dense_index:
+            raise ParameterError(
+                f"{to}: --dense and --dense-index are for new collections; leave them out, or "
+                "index into another folder"
+            )
     replace = replace or not len(collection)
     if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
         raise EncoderMismatch(
@@ -110,29 +136,34 @@ def index(
         if replace:
             result = collection.replace(reader, chosen, count, building, passages=passages)
         else:
-            result = collection.upsert(reader, count, building)
+            result = collection.upsert(reader, count, building, resumable=True)
     seconds = time.perf_counter() - started
-    left_out = _left_out(reader, result)
+    records = left_out(reader.bad, result.failed)
     if errors:
-        write_file(errors, "".join(map(json_line, left_out)))
-    _report(to, len(collection), result, left_out, seconds, as_json)
-    if left_out:
+        write_file(errors, "".join(map(json_line, records)))
+    _report(to, len(collection), result, records, seconds, as_json)
+    if records:
         raise typer.Exit(PARTIAL)
 
 
-def _left_out(reader: Reader, result: WriteResult) -> list[dict[str, object]]:
-    unread = [
-        {"file": str(bad.place.file), "line": bad.place.line, "reason": bad.reason}
-        for bad in reader.bad
-    ]
-    return unread + [{"id": doc_id, "reason": reason} for doc_id, reason in result.failed]
+def _check_made_by(made_by: Mapping[str, Any], path: Path, encoder: Encoder) -> None:
+    """Raise EncoderMismatch unless ready-made vectors are of the encoder that queries will have."""
+    from lexidex.errors import EncoderMismatch
+    from lexidex.exchange import named
+    from lexidex.write import describe
+
+    if encoder.kind != "vectors" and made_by["fingerprint"] != encoder.fingerprint:
+        raise EncoderMismatch(
+            f"{path}: its vectors are by {named(made_by)}, the collection's are by "
+            f"{named(describe(encoder))}; encode the documents by that, or index them elsewhere"
+        )
 
 
 def _report(
     to: Path,
     n_documents: int,
     result: WriteResult,
-    left_out: list[dict[str, object]],
+    records: LeftOut,
     seconds: float,
     as_json: bool,
 ) -> None:
@@ -141,7 +172,8 @@ def _report(
             {
                 "collection": str(to),
                 "upserted": result.upserted,
-                "failed": left_out,
+                "resumed": result.resumed,
+                "failed": records,
                 "documents": n_documents,
                 "generation": result.generation,
                 "seconds": round(seconds, 3),
@@ -149,13 +181,11 @@ def _report(
         )
     else:
         rate = result.upserted / max(seconds, 1e-9)
+        if result.resumed:
+            err.print(f"{result.resumed:,} texts had been encoded by a run that did not end")
         out.print(
             f"{result.upserted:,} documents indexed in {seconds:.1f} s ({rate:,.0f}/s); "
             f"{to} holds {n_documents:,}",
             highlight=False,
         )
-    for record in left_out[:_SHOWN]:
-        where = f"{record['file']}:{record['line']}" if "file" in record else record["id"]
-        err.print(f"left out: {where}: {record['reason']}", markup=False, highlight=False)
-    if len(left_out) > _SHOWN:
-        err.print(f"... and {len(left_out) - _SHOWN:,} more; --errors FILE lists them all")
+    show_left_out(records)

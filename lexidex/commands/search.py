@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +17,32 @@ from .output import AsJson, out, print_json
 
 if TYPE_CHECKING:
     from lexidex.documents import SparseInput
+    from lexidex.index.fusion import FusionParams
     from lexidex.results import Explanation, Hit, SearchResult
 
 _SNIPPET = 160
 _SHOWN_TERMS = 6
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
+
+class SearchMode(StrEnum):
+    """Which vectors are searched."""
+
+    sparse = "sparse"
+    dense = "dense"
+    hybrid = "hybrid"
+
+
+ModeOption = Annotated[
+    SearchMode, typer.Option(help="Search sparse vectors, dense ones, or both, fused.")
+]
+FusionOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How hybrid search fuses: convex, min-max, z-score, l2, dbsf, rrf or max, perhaps "
+        "with weights and depth, such as 'convex,dense=2,sparse=1,depth=100'."
+    ),
+]
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the collection.")]
 FilterOption = Annotated[
     str | None,
@@ -41,6 +62,11 @@ def search(
         str | None,
         typer.Option(help='Sparse vector instead of a text, as JSON: {"term": weight, ...}.'),
     ] = None,
+    mode: ModeOption = SearchMode.sparse,
+    dense: Annotated[
+        str | None, typer.Option(help="Dense vector instead of the text's, as JSON: [0.1, ...].")
+    ] = None,
+    fusion: FusionOption = None,
     only: FilterOption = None,
     exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
     accuracy: Annotated[
@@ -55,17 +81,27 @@ def search(
     """Search a collection, best documents first."""
     from lexidex.collection import Collection
 
-    vector = _sparse(query, sparse)
+    vector = None if sparse is None else parse_json("--sparse", sparse)
+    row = None if dense is None else parse_json("--dense", dense)
+    _check_query(query, vector, row, mode)
     condition = None if only is None else parse_json("--filter", only)
     collection = Collection.open(directory)
     collection.warm_up()
     result = collection.search(
-        query, k, sparse=vector, exact=exact, accuracy=accuracy, filter=condition
+        query,
+        k,
+        mode=mode.value,
+        sparse=vector,
+        dense=row,
+        exact=exact,
+        accuracy=accuracy,
+        fusion=chosen_fusion(fusion),
+        filter=condition,
     )
     asked = query if vector is None else vector
     explained = (
         [collection.explain(asked or "", hit.doc_id, hit.passage.number) for hit in result]
-        if with_terms
+        if with_terms and mode is not SearchMode.dense
         else []
     )
     if as_json:
@@ -116,6 +152,12 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
         if snippet:
             cut = "... " if hit.passage.start else ""
             out.print(_text(f"            {cut}{snippet}", "dim"))
+        if hit.legs:
+            shown = "  ".join(
+                f"{name} {leg.contribution:.3f} (rank {leg.rank}, score {leg.score:.3f})"
+                for name, leg in hit.legs.items()
+            )
+            out.print(_text(f"            {shown}", "magenta"))
         if explained:
             terms = explained[rank - 1].terms[:_SHOWN_TERMS]
             shown = "  ".join(f"{t.term} {t.product:.3f}" for t in terms)
@@ -126,7 +168,8 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
     timings = result.timings
     out.print(
         f"encode {timings.encode_us:,.0f} us, search {timings.search_us:,.0f} us, "
-        f"fetch {timings.fetch_us:,.0f} us ({', '.join(dict.fromkeys(result.plan))})",
+        f"fuse {timings.fuse_us:,.0f} us, fetch {timings.fetch_us:,.0f} us "
+        f"({', '.join(dict.fromkeys(result.plan))})",
         style="dim",
         highlight=False,
     )
@@ -152,12 +195,23 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, text))
 
 
-def _sparse(query: str | None, sparse: str | None) -> SparseInput | None:
+def _check_query(
+    query: str | None, sparse: SparseInput | None, dense: object, mode: SearchMode
+) -> None:
     from lexidex.errors import ParameterError
 
-    if (query is None) == (sparse is None):
+    if query is not None and sparse is not None:
         raise ParameterError("give a query, or a vector by --sparse, and not both")
-    return None if sparse is None else parse_json("--sparse", sparse)
+    if query is None and sparse is None and dense is None:
+        option = "--dense" if mode is SearchMode.dense else "--sparse"
+        raise ParameterError(f"give a query, or a vector by {option}")
+
+
+def chosen_fusion(text: str | None) -> FusionParams | None:
+    """What --fusion asks for; None where it is not given."""
+    from lexidex.index.fusion import FusionParams
+
+    return None if text is None else FusionParams.parse(text)
 
 
 def _as_json(result: SearchResult, explained: list[Explanation]) -> dict[str, Any]:

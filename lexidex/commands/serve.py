@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import socket
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8000
-_GRACE_SECONDS = 10
 
 
 def serve(
@@ -30,18 +29,24 @@ def serve(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Let other machines in, without any key.")
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Processes that answer requests; with several, one more does all writing."
+        ),
+    ] = 1,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log every request.")] = False,
 ) -> None:
     """Serve collections over HTTP until interrupted: the API at /v1, a page at /ui.
 
-    Whoever reaches the address can read every document, so others than this machine's own are
-    refused unless --insecure says that something else guards it.
+    Whoever reaches the address can read and change every document, so others than this machine's
+    own are refused unless --insecure says that something else guards it.
     """
     from lexidex.errors import ParameterError
 
     if not (insecure or _is_loopback(host)):
         raise ParameterError(
-            f"--host {host}: other machines could read every document, and there are no keys yet; "
+            f"--host {host}: other machines could change every document, and there are no keys; "
             "add --insecure if something else guards this address"
         )
     try:
@@ -54,9 +59,12 @@ def serve(
         )
         raise typer.Exit(1) from None
     with listener:
-        from lexidex.server.backend import Backend
+        if workers > 1:
+            _run_many(directory, listener, workers, open_page=open_page, access_log=access_log)
+        else:
+            from lexidex.server.backend import Backend
 
-        run(Backend.open(directory), listener, open_page=open_page, access_log=access_log)
+            run(Backend.open(directory), listener, open_page=open_page, access_log=access_log)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,33 +81,30 @@ def run(
     access_log: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are answered first."""
-    import uvicorn
-
     from lexidex.server.app import create_app
+    from lexidex.server.http_server import HttpServer
 
-    config = uvicorn.Config(
-        create_app(backend),
-        log_level="info" if access_log else "warning",
-        access_log=access_log,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    server = uvicorn.Server(config)
-    # uvicorn raises the signals that stopped it once more when it is done; they have done their
-    # work then, and the process ends as one that was asked to.
-    before = {
-        number: signal.signal(number, server.handle_exit)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    _announce(backend.names, listener, open_page)
+    HttpServer(create_app(backend), access_log=access_log).run_until_asked(listener)
+
+
+def _run_many(
+    directory: Path, listener: socket.socket, n_workers: int, *, open_page: bool, access_log: bool
+) -> None:
+    from lexidex.server.supervisor import Supervisor
+
+    supervisor = Supervisor(directory, listener, n_workers, access_log=access_log)
+    status = supervisor.run(lambda names: _announce(names, listener, open_page))
+    if status:
+        raise typer.Exit(status)
+
+
+def _announce(names: Sequence[str], listener: socket.socket, open_page: bool) -> None:
     url = _url(listener)
-    err.print(f"Serving {', '.join(backend.names)} at {url} (Ctrl-C stops)", highlight=False)
+    what = ", ".join(names) or "an empty folder"
+    err.print(f"Serving {what} at {url} (Ctrl-C stops)", highlight=False)
     if open_page:
         typer.launch(url)
-    try:
-        server.run(sockets=[listener])
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _is_loopback(host: str) -> bool:

@@ -128,6 +128,48 @@ def write_router(
     return folder
 
 
+def write_dense(
+    folder: Path, pooling: dict[str, bool], *, layers: bool = False, normalize: bool = True
+) -> Path:
+    """A dense checkpoint in sentence-transformers' layout.
+
+    Args:
+        folder: where.
+        pooling: the flags that are set in the pooling's settings.
+        layers: whether a linear layer stands behind the pooling.
+        normalize: whether vectors have unit length; without it they are compared by the product.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    write_plain(folder)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling"}
+    width = 32 * len(pooling)
+    flags = dict.fromkeys(("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens"), False)
+    settings = {f"pooling_mode_{flag}": on for flag, on in flags.items()} | pooling
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 32} | settings)
+    if layers:
+        kinds["2_Dense"] = "Dense"
+        torch.manual_seed(5)
+        shape = {"in_features": width, "out_features": 10, "bias": True}
+        activation = "torch.nn.modules.activation.Tanh"
+        write_json(folder / "2_Dense" / "config.json", shape | {"activation_function": activation})
+        tensors = {"linear.weight": torch.randn(10, width), "linear.bias": torch.randn(10)}
+        save_file(tensors, folder / "2_Dense" / "model.safetensors")
+    if normalize:
+        kinds["9_Normalize"] = "Normalize"
+    listed = [
+        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for n, (path, kind) in enumerate(kinds.items())
+    ]
+    write_json(folder / "modules.json", listed)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 40})
+    prompts = {"query": "query: ", "document": "passage: "}
+    settings = {"prompts": prompts, "similarity_fn_name": "cosine" if normalize else "dot"}
+    write_json(folder / "config_sentence_transformers.json", settings)
+    return folder
+
+
 def write_table(folder: Path, table: str = "tensor") -> None:
     """A table of token weights with its tokenizer; every seventh token weighs nothing."""
     import numpy as np

@@ -582,3 +582,27 @@ def test_a_hub_that_cannot_be_reached_gives_one_clear_line(monkeypatch):
 )
 def test_what_looks_like_an_id_of_the_hub(name, is_id):
     assert hub.looks_like_hub_id(name) == is_id
+
+
+@pytest.mark.parametrize(
+    "layout", ["plain bert", "plain roberta", "sum, prompts", "lengths of their own"]
+)
+def test_tokens_stand_in_the_text_however_many(folders, layout):
+    encoder = load_encoder(folders(layout))
+    text = "The weather in \N{SNOWMAN}\N{PARTY POPPER} Na\u00efve Z\u00fcrich, 3.5 degrees. " * 40
+    spans = encoder.token_spans(text)
+    assert len(spans) > encoder.max_tokens
+    assert (spans[:, 0] <= spans[:, 1]).all()
+    assert (np.diff(spans[:, 0]) >= 0).all()
+    assert text[spans[0, 0] : spans[0, 1]].lower() in "the"
+    read = encoder.token_spans(text)[encoder.max_tokens - 1, 1]
+    vectors = dense(encoder.encode_documents([text, text[:read]]))
+    np.testing.assert_allclose(vectors[0], vectors[1], rtol=1e-3, atol=1e-5)
+    assert encoder.token_spans("").shape == (0, 2)
+    assert len(encoder.token_spans("half \ud800 a pair")) > 2
+
+
+def test_a_prompt_takes_room(folders):
+    plain, prompted = load_encoder(folders("new names")), load_encoder(folders("sum, prompts"))
+    assert plain.max_tokens == POSITIONS - 2
+    assert prompted.max_tokens == POSITIONS - 2 - len(plain.token_spans(PROMPTS["document"]))

@@ -1,14 +1,19 @@
 """Exact search against brute force: scores, ordinals, ties, masks, shapes, threads, files."""
 
+import io
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
 from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index import Counters, ExactIndex
-from lexidex.index.exact_kernels import WINDOW
+from lexidex.index.exact import exact_index
+from lexidex.index.exact.block_maxima import BLOCK
+from lexidex.index.exact.champions import CHAMPIONS
+from lexidex.index.exact.posting_lists import WINDOW
 
 from .collections import batches, brute_force, random_batch
 
@@ -35,6 +40,121 @@ def test_windows_join_without_a_seam(extra):
     scores, ordinals = brute_force(queries, documents, 25)
     np.testing.assert_array_equal(found.ordinals, ordinals)
     np.testing.assert_array_equal(found.scores, scores)
+
+
+@pytest.fixture
+def pruning(monkeypatch):
+    """Every search looks for terms that it can leave out."""
+    monkeypatch.setattr(exact_index, "PRUNED_FROM", 0)
+
+
+def skewed(rng, rows, dim, queries=8):
+    """Documents whose components are the rarer, the heavier, and queries; floats with many ties."""
+    shares = np.geomspace(0.6, 0.002, dim)
+    weights = (rng.random((rows, dim)) < shares) * rng.integers(1, 9, (rows, dim)) / 7 / shares
+    documents = sparse.csr_array(weights.astype(np.float32))
+    chosen = rng.random((queries, dim)) < 0.6
+    return documents, sparse.csr_array((chosen * rng.random((queries, dim))).astype(np.float32))
+
+
+def assert_pruning_changes_nothing(index, queries, k, monkeypatch, allowed=None):
+    """Same bits as of all postings; the counters of the pruned search."""
+    found = index.search(queries, k, allowed=allowed)
+    with monkeypatch.context() as patch:
+        patch.setattr(exact_index, "PRUNED_FROM", 1 << 50)
+        plain = index.search(queries, k, allowed=allowed)
+    np.testing.assert_array_equal(found.ordinals, plain.ordinals)
+    np.testing.assert_array_equal(found.scores.view(np.int32), plain.scores.view(np.int32))
+    assert plain.counters.documents_scored == 0
+    return found.counters, plain.counters
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([300, 5000]),
+    st.sampled_from([1, 3, 16, 17, 400]),
+    st.sampled_from([None, 0.5, 0.02]),
+    st.booleans(),
+)
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_what_is_left_out_changes_no_bit(pruning, monkeypatch, seed, rows, k, share, integers):
+    rng = np.random.default_rng(seed)
+    documents, queries = skewed(rng, rows, 25)
+    if integers:  # sums are exact, so ties are many
+        documents.data, queries.data = np.ceil(documents.data % 3), np.ceil(queries.data * 2)
+    allowed = None if share is None else rng.random(rows) < share
+    index = ExactIndex.build(documents)
+    assert_pruning_changes_nothing(index, queries, k, monkeypatch, allowed)
+
+
+@pytest.mark.compiled_only
+@pytest.mark.parametrize("k", [1, 10, 40])
+@pytest.mark.parametrize("share", [None, 0.3])
+def test_what_is_left_out_of_several_windows_changes_no_bit(monkeypatch, pruning, k, share):
+    rng = np.random.default_rng(k)
+    documents, queries = skewed(rng, 3 * WINDOW + 17, 20)
+    allowed = None if share is None else rng.random(documents.shape[0]) < share
+    index = ExactIndex.build(documents)
+    done, plain = assert_pruning_changes_nothing(index, queries, k, monkeypatch, allowed)
+    assert done.documents_scored > 0
+    assert done.postings_scored < 0.6 * plain.postings_scored
+
+
+@pytest.mark.parametrize("weight", [1e-37, 1e-20, 1e30])
+def test_extreme_weights_are_searched_like_others(monkeypatch, pruning, weight):
+    rng = np.random.default_rng(4)
+    documents, queries = skewed(rng, 2000, 12)
+    documents.data *= np.float32(weight)
+    queries.data *= np.float32(1e-3 if weight < 1 else 1e12)  # some sums underflow or overflow
+    queries.eliminate_zeros()
+    assert_pruning_changes_nothing(ExactIndex.build(documents), queries, 5, monkeypatch)
+
+
+def test_without_its_vectors_an_index_reads_every_posting(tmp_path, pruning):
+    documents, queries = skewed(np.random.default_rng(6), 3000, 20)
+    index = ExactIndex.build(documents)
+    file = io.BytesIO()
+    index.write(file)
+    alone = ExactIndex.read(memoryview(file.getvalue()), "alone")
+    handed = ExactIndex.read(memoryview(file.getvalue()), "handed", documents)
+    index.save(tmp_path / "whole.lxd")
+    expected = index.search(queries, 6)
+    for other in (alone, handed, ExactIndex.open(tmp_path / "whole.lxd")):
+        found = other.search(queries, 6)
+        np.testing.assert_array_equal(found.ordinals, expected.ordinals)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        assert (found.counters == expected.counters) == (other is not alone)
+    assert alone.search(queries, 6).counters.documents_scored == 0
+
+
+def test_block_maxima_bound_every_posting(pruning):
+    documents, _ = skewed(np.random.default_rng(8), 1000, 20)
+    maxima = ExactIndex.build(documents)._index.maxima
+    dense = documents.toarray()
+    for number, row in enumerate(maxima.rows):
+        assert (row >= 0) == (np.count_nonzero(dense[:, number]) >= -(-1000 // BLOCK))
+        if row >= 0:
+            bounds = np.repeat(maxima.codes[row] * maxima.units[row], BLOCK)[:1000]
+            assert (dense[:, number] <= bounds * (1 + 1e-6)).all()
+
+
+def test_champions_are_the_documents_with_the_largest_impacts(pruning):
+    documents, _ = skewed(np.random.default_rng(9), 1500, 20)
+    champions = ExactIndex.build(documents)._index.champions
+    dense = documents.toarray()
+    for number, row in enumerate(champions.rows):
+        if row >= 0:
+            best = np.lexsort((np.arange(1500), -dense[:, number]))[:CHAMPIONS]
+            assert champions.ordinals[row].tolist() == best.tolist()
+            assert champions.peaks[row] == dense[:, number].max()
+    assert 0 < (champions.rows >= 0).sum() < 20
+
+
+def test_nothing_is_prepared_where_no_query_can_have_many_postings():
+    index = ExactIndex.build(skewed(np.random.default_rng(9), 1500, 20)[0])._index
+    assert index.maxima.codes.size == index.champions.ordinals.size == 0
 
 
 def test_equal_scores_stand_in_order_of_ordinals():

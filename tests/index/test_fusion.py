@@ -159,6 +159,19 @@ def test_scores_next_to_each_other_keep_their_order_in_every_method():
         assert fuse([Leg("a", scores)], FusionParams(method)).order.tolist() == [3, 2, 1, 0]
 
 
+def test_parameters_are_read_from_one_word_and_settings():
+    assert FusionParams.parse("rrf") == FusionParams("rrf")
+    parsed = FusionParams.parse("convex, dense=2,sparse=0.5 ,depth=50,rrf_k=10")
+    assert parsed == FusionParams("convex", {"dense": 2.0, "sparse": 0.5}, 50, 10.0)
+    for text, message in (
+        ("rrf,dense", "fusion: 'dense' in 'rrf,dense'; expected LEG=WEIGHT"),
+        ("rrf,depth=2.5", "depth: 2.5; expected an integer"),
+        ("borda", "method: 'borda'"),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            FusionParams.parse(text)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -10,7 +10,7 @@ from lexidex.index.seismic.route import choose_route
 def chosen(postings, lists, documents, n_allowed=None):
     allowed = documents if n_allowed is None else n_allowed
     route = choose_route(SearchParams(), 10, int(1.35e-3 * documents), documents, allowed)
-    return prefers_exact(np.array([postings]), np.array([lists]), documents, route)[0]
+    return prefers_exact(np.array([postings]), np.array([lists]), documents, 10, route)[0]
 
 
 def test_large_segments_and_frequent_terms_go_to_approximate_search():
@@ -26,7 +26,7 @@ def test_more_work_never_turns_the_choice_to_exact():
 
 def test_each_query_has_its_own_choice():
     route = choose_route(SearchParams(), 10, 192, 100_000, 100_000)
-    picks = prefers_exact(np.array([10, 10**7]), np.array([5, 5]), 100_000, route)
+    picks = prefers_exact(np.array([10, 10**7]), np.array([5, 5]), 100_000, 10, route)
     assert picks.tolist() == [True, False]
 
 

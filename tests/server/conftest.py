@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 
@@ -83,8 +84,9 @@ class Live:
         return response.status, json.loads(response.read())
 
 
-@pytest.fixture(scope="session")
-def live(folder):
+@contextmanager
+def serving(folder):
+    """The collections of a folder over a real socket."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
     server = uvicorn.Server(
         uvicorn.Config(create_app(Backend.open(folder)), log_level="warning", access_log=False)
@@ -97,3 +99,9 @@ def live(folder):
     server.should_exit = True
     thread.join()
     listener.close()
+
+
+@pytest.fixture(scope="session")
+def live(folder):
+    with serving(folder) as made:
+        yield made

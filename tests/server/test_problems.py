@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 
 import pytest
 from starlette.testclient import TestClient
@@ -11,6 +12,7 @@ from lexidex.errors import CorruptFile, LexidexError
 from lexidex.server import limits
 from lexidex.server.app import create_app
 from lexidex.server.backend import Backend
+from lexidex.server.http_server import HttpServer
 from lexidex.server.problems import STATUSES
 
 ANIMALS = "/v1/collections/animals"
@@ -185,7 +187,7 @@ def test_a_body_of_unknown_length_is_cut_off(client):
         ("GET", "/ui/nix.js", 404, "route_not_found"),
         ("GET", "/ui/%2e%2e/app.py", 404, "route_not_found"),
         ("GET", f"{ANIMALS}/search", 405, "method_not_allowed"),
-        ("DELETE", ANIMALS, 405, "method_not_allowed"),
+        ("POST", ANIMALS, 405, "method_not_allowed"),
         ("PATCH", "/healthz", 405, "method_not_allowed"),
     ],
 )
@@ -210,8 +212,10 @@ EXPECTED = {
     errors.DuplicateId: 422,
     errors.EncoderNotFound: 404,
     errors.CollectionExists: 409,
+    errors.CollectionsFixed: 409,
     errors.Locked: 409,
     errors.StorageFull: 507,
+    errors.WriterLost: 503,
     errors.UnsupportedVersion: 500,
     errors.MissingDependency: 500,
     errors.TrainingCollapsed: 500,
@@ -268,6 +272,16 @@ def test_not_ready_before_it_is_warm(folder):
     client = TestClient(create_app(Backend.open(folder)))
     problem(client.get("/readyz"), 503, "not_ready")
     assert client.get("/healthz").status_code == 200
+
+
+def test_not_ready_once_it_is_asked_to_stop(folder):
+    app = create_app(Backend.open(folder))
+    with TestClient(app) as client:
+        server = HttpServer(app)
+        server.handle_exit(signal.SIGTERM, None)
+        assert server.should_exit
+        assert "stopping" in problem(client.get("/readyz"), 503, "not_ready")["detail"]
+        assert client.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize(

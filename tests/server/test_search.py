@@ -42,7 +42,7 @@ def test_search_finds_what_the_library_finds(client, collection):
     ]
     assert [hit["text"] for hit in found["hits"]] == [ANIMALS[h["id"]] for h in found["hits"]]
     assert found["generation"] == 2
-    assert set(found["timings"]) == {"encode_us", "search_us", "fetch_us"}
+    assert set(found["timings"]) == {"encode_us", "search_us", "fuse_us", "fetch_us"}
 
 
 @pytest.mark.parametrize("fields", [[], ["title"], ["metadata", "text"], ["title", "text"]])
@@ -93,9 +93,9 @@ def test_an_accuracy_is_passed_on(client, collection, monkeypatch):
     asked = []
     searched = Collection._search
 
-    def note(self, *arguments, **options):
-        asked.append(options["accuracy"])
-        return searched(self, *arguments, **options)
+    def note(self, texts, asked_, *arguments):
+        asked.append(asked_.accuracy)
+        return searched(self, texts, asked_, *arguments)
 
     monkeypatch.setattr(Collection, "_search", note)
     for accuracy in (0.9, 1, None):
@@ -244,3 +244,33 @@ def wait_for(condition):
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def articles(tmp_path_factory):
+    """A client of a collection whose documents are split."""
+    folder = tmp_path_factory.mktemp("split") / "articles"
+    text = "Whales sing \N{WHALE}. Sharks hunt in the deep. An eagle hunts from the air."
+    made = Collection.create(folder, passages="split,tokens=7,overlap=0")
+    made.upsert([{"id": "a", "title": "Hunting", "text": text}])
+    with TestClient(create_app(Backend.open(folder))) as client:
+        yield client, text
+
+
+def test_a_hit_tells_its_passage_and_highlights_in_it_alone(articles):
+    client, text = articles
+    body = {"query": "hunting eagles", "highlight": True, "explain": True}
+    path = "/v1/collections/articles/search"
+    [hit] = client.post(path, json=body).json()["hits"]
+    start = text.index("An eagle")
+    assert hit["passage"] == {"number": 2, "start": start, "end": len(text)}
+    marks = [
+        (mark["field"], hit[mark["field"]][mark["start"] : mark["end"]])
+        for mark in hit["highlights"]
+    ]
+    assert marks == [("title", "Hunting"), ("text", "eagle"), ("text", "hunts")]
+    assert sum(term["product"] for term in hit["terms"]) == pytest.approx(hit["score"])
+    [short] = client.post(path, json=body | {"fields": ["passage"]}).json()["hits"]
+    assert short.keys() == {"id", "score", "passage", "terms", "highlights"}
+    assert short["passage"]["text"] == "An eagle hunts from the air."
+    assert [mark["start"] for mark in short["highlights"]] == [start + 3, start + 9]

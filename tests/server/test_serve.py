@@ -55,7 +55,8 @@ def test_other_machines_are_not_let_in_by_default(folder, host):
     assert "--insecure" in err
 
 
-def test_a_folder_without_collections_is_not_found(tmp_path):
+def test_a_folder_of_other_files_is_not_found(tmp_path):
+    (tmp_path / "notes.txt").write_text("not a collection")
     process = start(tmp_path, "--port", 0)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 3

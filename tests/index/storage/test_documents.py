@@ -37,11 +37,12 @@ def reader_of(documents):
     writer = stored.DocumentWriter(file)
     for document in documents:
         writer.add(document)
-    starts = writer.finish()
+    placed = writer.finish()
     ids = pa.chunked_array([pa.array([d.id for d in documents], pa.large_string())])
     data = memoryview(file.file.getvalue())
     assert file.size == len(data)
-    return stored.DocumentReader(data, starts, stored.sort_ids(ids), "here"), ids
+    placed["id_order"] = stored.sort_ids(ids)
+    return stored.DocumentReader(data, placed, "here"), ids
 
 
 @given(st.lists(docs, max_size=30), st.integers(1, 7))
@@ -65,7 +66,6 @@ def test_documents_come_back_and_ids_are_found(documents, rows):
 
 
 def test_something_else_than_documents_is_refused():
+    placed = {"batch_starts": np.zeros(1, np.int64), "id_order": np.zeros(0, np.int32)}
     with pytest.raises(CorruptFile, match="here: "):
-        stored.DocumentReader(
-            memoryview(b"x" * 200), np.zeros(1, np.int64), np.zeros(0, np.int32), "here"
-        )
+        stored.DocumentReader(memoryview(b"x" * 200), placed, "here")

@@ -1,0 +1,173 @@
+"""Vectors on their way into a collection, kept for when the run that makes them is killed.
+
+A staged vector is found by the text that it was made of: what else a run does, and in which order,
+is its own business. Parts are written as they come and never changed; one that is damaged, or gone,
+counts as never written. So staging can only save work, and may be removed at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexidex.errors import FormatError, LexidexError
+
+from ..vectors import Components, Float32s, Vectors, stack
+from . import layout
+from .arrays import read_arrays, verify_arrays, write_arrays
+from .files import Storage
+
+KIND = "staged"
+
+PART_SECONDS = (1.0, 10.0)
+"""Time after which what was encoded is written: at first the former, after a quarter of an hour the
+latter, so that there are not too many parts. A run that is killed loses at most that."""
+
+STALE_SECONDS = 7 * 24 * 3600.0
+"""Age of its last part at which nobody is expected to go on from what is staged."""
+
+_MAPPED = 64
+"""Parts that are mapped at a time: the system allows only so many of all."""
+
+Row = tuple[Components, Float32s]
+Keys = NDArray[np.uint64]
+
+
+def keys_of(texts: Sequence[str]) -> Keys:
+    """What texts are found by, uint64 (n, 2): their BLAKE2b hashes of 128 bits."""
+    hashes = (
+        hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        for text in texts
+    )
+    return np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 2)
+
+
+class Staging:
+    """The vectors of one encoder, by its fingerprint, that are staged in a collection's folder."""
+
+    def __init__(self, storage: Storage, fingerprint: str) -> None:
+        """Find out what is there; damaged parts are removed."""
+        self._storage = storage
+        self._folder = layout.staging(fingerprint)
+        self._names: list[str] = []
+        self._mapped = lru_cache(_MAPPED)(self._read)
+        self._waiting: list[tuple[Keys, Vectors]] = []
+        self._began = self._written = time.monotonic()
+        self._index(self._sound_parts())
+
+    def find(self, keys: Keys) -> list[Row | None]:
+        """For each key the staged vector, as components and values, or None."""
+        places = np.searchsorted(self._keys[:, 0], keys[:, 0])
+        rows: list[Row | None] = []
+        for place, key in zip(places.tolist(), keys, strict=True):
+            known = place < len(self._keys) and bool((self._keys[place] == key).all())
+            rows.append(self._row(*self._places[place].tolist()) if known else None)
+        return rows
+
+    def put(self, keys: Keys, vectors: Vectors) -> None:
+        """Stage vectors; on disk within some seconds. `find` sees them in a later run."""
+        self._waiting.append((keys, vectors))
+        now = time.monotonic()
+        soon, late = PART_SECONDS
+        if now - self._written >= min(max(soon, (now - self._began) / 90), late):
+            self.write()
+
+    def write(self) -> None:
+        """Put on disk what waits for it."""
+        if not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, []
+        vectors = stack([part for _, part in waiting], max(part.shape[1] for _, part in waiting))
+        # Unlike any other's, so that two runs of one encoder do no harm to each other.
+        name = f"{self._folder}/{layout.staged_part(secrets.token_hex(8))}"
+        arrays = {
+            "keys": np.concatenate([keys for keys, _ in waiting]),
+            "indptr": vectors.indptr.astype(np.int64),
+            "components": vectors.indices.astype(np.int32, copy=False),
+            "values": vectors.data,
+        }
+        with self._storage.create(name) as file:
+            write_arrays(file, KIND, arrays, {"dim": vectors.shape[1], "time": time.time()})
+        self._storage.sync_folder(self._folder)
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """Take away all that is staged: it is committed, or given up."""
+        self._waiting = []
+        self._storage.remove(self._folder)
+
+    def _sound_parts(self) -> list[Keys]:
+        found = []
+        for file in self._storage.list(self._folder):
+            name = f"{self._folder}/{file}"
+            try:
+                verify_arrays(self._storage.view(name), name)
+                arrays, _ = self._read(name)
+            except FormatError:
+                with suppress(OSError, LexidexError):
+                    self._storage.remove(name)
+                continue
+            self._names.append(name)
+            found.append(arrays["keys"])
+        return found
+
+    def _index(self, parts: Sequence[Keys]) -> None:
+        """Every key in ascending order of its first half, and the part and row of each."""
+        keys = np.concatenate([np.empty((0, 2), np.uint64), *parts])
+        sizes = [len(part) for part in parts]
+        numbers = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
+        starts = np.cumsum([0, *sizes])[:-1].astype(np.int32)
+        rows = np.arange(len(keys), dtype=np.int32) - np.repeat(starts, sizes)
+        order = np.argsort(keys[:, 0], kind="stable")
+        self._keys: Keys = keys[order]
+        self._places = np.stack([numbers[order], rows[order]], axis=1)
+
+    def _row(self, part: int, row: int) -> Row | None:
+        try:
+            arrays, _ = self._mapped(self._names[part])
+        except FormatError:  # another run has committed the same vectors, and removed them here
+            return None
+        start, end = arrays["indptr"][row : row + 2].tolist()
+        return arrays["components"][start:end], arrays["values"][start:end]
+
+    def _read(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        where = f"{self._storage.location}/{name}"
+        return read_arrays(self._storage.view(name), KIND, where)
+
+
+def open_staging(storage: Storage, fingerprint: str, current: str) -> Staging:
+    """The staging of an encoder.
+
+    What is staged of other encoders goes, but for the collection's own, and so does what is stale.
+
+    Args:
+        current: fingerprint of the encoder that the collection has now.
+    """
+    sweep_staging(storage, {fingerprint, current})
+    return Staging(storage, fingerprint)
+
+
+def sweep_staging(storage: Storage, wanted: set[str]) -> None:
+    """Remove what is staged for others than these fingerprints, and what is stale."""
+    for fingerprint in storage.list(layout.STAGING):
+        if fingerprint not in wanted or _age(storage, fingerprint) > STALE_SECONDS:
+            storage.remove(layout.staging(fingerprint))
+
+
+def _age(storage: Storage, fingerprint: str) -> float:
+    """Seconds since its last part was written; 0 where no part tells."""
+    folder = layout.staging(fingerprint)
+    times = []
+    for file in storage.list(folder):
+        name = f"{folder}/{file}"
+        with suppress(FormatError):
+            times.append(read_arrays(storage.view(name), KIND, name)[1]["time"])
+    return time.time() - max(times) if times else 0.0

@@ -1,0 +1,178 @@
+"""The dense side of a collection: where its vectors come from, and how they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lexidex.encoders.dense import DenseEncoder
+from lexidex.encoders.loading import load_dense_encoder
+from lexidex.errors import EncoderMismatch, InputError, ParameterError
+from lexidex.index.dense import DenseParams, DenseRows
+from lexidex.index.dense.vectors import as_dense
+from lexidex.index.vectors import Float32s
+
+_UNIT = 1e-5
+"""How far from length 1 rounding leaves a vector."""
+
+VECTORS = "vectors"
+"""The kind of a dense side whose documents and queries bring their vectors."""
+
+
+@dataclass(frozen=True)
+class DenseSide:
+    """How a collection comes by dense vectors.
+
+    Attributes:
+        params: how vectors are compared, and what index is made of them.
+        encoder: None where documents bring their vectors.
+    """
+
+    params: DenseParams
+    encoder: DenseEncoder | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """As a manifest keeps it."""
+        described: dict[str, Any] = {"params": asdict(self.params), "kind": VECTORS}
+        if self.encoder is not None:
+            described["kind"] = self.encoder.kind
+            described["options"] = self.encoder.options
+            described["fingerprint"] = self.encoder.fingerprint
+        return described
+
+    @classmethod
+    def of(cls, given: str | DenseEncoder | DenseSide | None) -> DenseSide | None:
+        """As a user names it: "vectors", a folder or hub id, or an encoder; None for none.
+
+        Vectors are compared as the encoder says, and by the cosine without one.
+        """
+        if given is None or isinstance(given, DenseSide):
+            return given
+        if given == VECTORS:
+            return cls(DenseParams())
+        encoder = given if isinstance(given, DenseEncoder) else load_dense_encoder(given)
+        return cls(DenseParams(encoder.metric), encoder)
+
+    @classmethod
+    def named(cls, given: str | None, factory: str | None) -> DenseSide | None:
+        """`of`, with another index than the default one where `factory` names it."""
+        side = cls.of(given)
+        if side is None or factory is None:
+            if factory is not None:
+                raise ParameterError(
+                    "dense index: of no use without dense vectors; name those, too"
+                )
+            return side
+        return replace(side, params=replace(side.params, factory=factory))
+
+    @classmethod
+    def from_manifest(
+        cls, described: Mapping[str, Any], known: DenseSide | None, where: str
+    ) -> DenseSide | None:
+        """What `describe` described; None for nothing.
+
+        Args:
+            known: a side that is open already; kept if it is the one described.
+            where: what to call the collection in messages.
+
+        Raises:
+            EncoderMismatch: the model is not the one the collection was made with.
+        """
+        if not described:
+            return None
+        if known is not None and known.describe() == dict(described):
+            return known
+        params = DenseParams(**described["params"])
+        if described["kind"] == VECTORS:
+            return cls(params)
+        encoder = load_dense_encoder(described["kind"], **described["options"])
+        if encoder.fingerprint != described["fingerprint"]:
+            raise EncoderMismatch(
+                f"{where}: made with a dense encoder of fingerprint {described['fingerprint']}, "
+                f"the one loaded has {encoder.fingerprint}; give back the model it was made with, "
+                "or index the documents anew"
+            )
+        return cls(params, encoder)
+
+    def given_query(self, given: object, dim: int | None) -> Float32s:
+        """The dense vector of a query as it is given, float32 (1, d).
+
+        Args:
+            dim: dimensions of the collection's vectors; None while there are none.
+
+        Raises:
+            ParameterError: it is none, or of other dimensions.
+        """
+        try:
+            row = np.asarray(given, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise ParameterError("dense: expected a list of numbers") from None
+        if row.ndim != 1:
+            raise ParameterError(f"dense: shape {row.shape}; expected one flat list of numbers")
+        return as_dense(row[None, :], self.params.metric, dim, name="dense")
+
+    def ready_rows(self, vectors: Float32s) -> Float32s:
+        """Vectors that a collection with this side has held, as they are, to the last bit.
+
+        Raises:
+            ParameterError: no such collection can have held them.
+        """
+        checked = as_dense(vectors, self.params.metric, name="dense")
+        if not np.allclose(checked, vectors, atol=_UNIT):
+            raise ParameterError("dense: a vector is not of length 1, as it was when written")
+        return np.ascontiguousarray(vectors, dtype=np.float32)
+
+    def encode_queries(self, texts: Sequence[str]) -> Float32s:
+        """The dense vectors of texts, float32 (n, d).
+
+        Raises:
+            ParameterError: the collection has no dense encoder.
+        """
+        if self.encoder is None:
+            raise ParameterError(
+                "dense: this collection's vectors are brought along; give the query's as dense="
+            )
+        return as_dense(self.encoder.encode_queries(texts), self.params.metric)
+
+
+class DenseDrafter:
+    """The dense vectors of passages: brought along, or encoded."""
+
+    def __init__(self, side: DenseSide, dim: int | None) -> None:
+        """Draft for a collection whose vectors have `dim` dimensions; None while it has none."""
+        self._side = side
+        self.dim = dim if side.encoder is None else side.encoder.dim
+
+    def check(self, given: Float32s) -> Float32s:
+        """Vectors that a document brings; InputError unless they fit the collection's."""
+        try:
+            vectors = as_dense(given, self._side.params.metric, self.dim, name="dense")
+        except ParameterError as error:
+            message = str(error).replace("the index has", "this collection's vectors have")
+            raise InputError(message) from None
+        self.dim = vectors.shape[1]
+        return vectors
+
+    def rows(self, texts: list[str], brought: list[Float32s | None]) -> DenseRows | None:
+        """The vectors of passages; None where no passage has any.
+
+        Args:
+            texts: what each passage is read as.
+            brought: the vectors that a passage brings, checked; None for one that brings none.
+        """
+        vectors = list(brought)
+        encoder = self._side.encoder
+        if encoder is not None:
+            places = [place for place, one in enumerate(brought) if one is None and texts[place]]
+            encoded = encoder.encode_documents([texts[place] for place in places])
+            unit = as_dense(encoded, self._side.params.metric)
+            for place, row in zip(places, unit, strict=True):
+                vectors[place] = row[None, :]
+        some = [one for one in vectors if one is not None and one.size]
+        if not some:
+            return None
+        counts = [0 if one is None else one.shape[0] for one in vectors]
+        return DenseRows.of_each(self._side.params, counts, np.concatenate(some))

@@ -1,0 +1,252 @@
+"""Answering a search on one snapshot: encode, search the legs, fuse them, fetch the hits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from lexidex.documents import SparseInput, check_sparse
+from lexidex.errors import InputError, ParameterError
+from lexidex.index import Counters, SearchParams
+from lexidex.index.batch import check_k
+from lexidex.index.filters import Expression
+from lexidex.index.fusion import FusionParams
+from lexidex.index.vectors import Float32s, Vectors, build_vectors, stack
+
+from .arguments import ALL_FIELDS, check_facets, check_fields, check_manner
+from .dense_side import DenseSide
+from .hybrid import fuse_legs, with_leg
+from .results import Hit, Passage, SearchResult, Timings
+from .segment_search import Located
+from .snapshot import EVERYTHING, Snapshot
+from .sparse_input import resolve
+
+Mode: TypeAlias = Literal["sparse", "dense", "hybrid"]
+
+FACET_VALUES = 10
+"""Values of each facet, unless asked for otherwise."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search but for its queries; `Collection.search` describes each.
+
+    Raises:
+        ParameterError: one is out of its range.
+    """
+
+    k: int = 10
+    mode: Mode = "sparse"
+    exact: bool = False
+    params: SearchParams | None = None
+    accuracy: float | None = None
+    fusion: FusionParams | None = None
+    fields: Sequence[str] = ALL_FIELDS
+    expression: Expression | None = None
+    facets: Sequence[str] = ()
+    n_threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_k(self.k)
+        if self.mode not in get_args(Mode):
+            known = ", ".join(get_args(Mode))
+            raise ParameterError(f"mode: {self.mode!r}; choose among {known}")
+        if self.fusion is not None and self.mode != "hybrid":
+            raise ParameterError(f"fusion: only for mode 'hybrid', this is {self.mode!r}")
+        check_fields(self.fields)
+        check_facets(self.facets)
+        check_manner(self.exact, self.params, self.accuracy)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Queries as vectors.
+
+    Attributes:
+        sparse: csr_array (n, dim); None where only the dense leg is asked for.
+        dense: float32 (n, d); None where only the sparse leg is.
+        ignored: for each query the terms that no document can match.
+    """
+
+    sparse: Vectors | None
+    dense: Float32s | None
+    ignored: list[list[str]] = field(default_factory=list)
+
+
+def encode(
+    snapshot: Snapshot,
+    mode: Mode,
+    texts: Sequence[str | None],
+    sparse: SparseInput | None = None,
+    dense: object = None,
+) -> Queries:
+    """The vectors that the legs of a mode need.
+
+    Args:
+        texts: of each query; None for one that is given as a vector.
+        sparse, dense: of the only query, in the place of what its text would become.
+
+    Raises:
+        ParameterError: a text or a vector is missing, wrong, or of no use in this mode.
+    """
+    for name, given in (("sparse", sparse), ("dense", dense)):
+        if given is not None and mode not in (name, "hybrid"):
+            raise ParameterError(f"{name}: of no use in mode {mode!r}; choose another mode")
+    vectors, rows = None, None
+    ignored: list[list[str]] = [[] for _ in texts]
+    if mode != "dense":
+        if sparse is None:
+            vectors, ignored = encode_texts(snapshot, texts)
+        else:
+            vectors, unknown = read_sparse(snapshot, sparse)
+            ignored = [unknown]
+    if mode != "sparse":
+        side = _dense_side(snapshot, mode)
+        if dense is not None:
+            rows = side.given_query(dense, snapshot.dense_dim)
+        else:
+            rows = side.encode_queries(_checked(texts, "dense"))
+    return Queries(vectors, rows, ignored)
+
+
+def encode_texts(
+    snapshot: Snapshot, texts: Sequence[str | None]
+) -> tuple[Vectors, list[list[str]]]:
+    """Texts as sparse vectors, and the terms of each that no document can match."""
+    checked = _checked(texts, "sparse")
+    vectors = snapshot.encoder.encode_queries(checked)
+    return vectors, [snapshot.encoder.ignored_terms(text) for text in checked]
+
+
+def read_sparse(snapshot: Snapshot, given: SparseInput) -> tuple[Vectors, list[str]]:
+    """A sparse vector as it is given, (1, dim), and its terms that no document can match."""
+    try:
+        ids, values, unknown = resolve(check_sparse(given), snapshot.encoder)
+    except InputError as error:
+        raise ParameterError(f"sparse: {error}") from None
+    return build_vectors([(ids, values)], snapshot.encoder.dim), unknown
+
+
+def query_vectors(snapshot: Snapshot, query: str | SparseInput) -> tuple[Vectors, list[str]]:
+    """A text or a sparse vector as a vector (1, dim), and its terms that cannot match."""
+    if not isinstance(query, str):
+        return read_sparse(snapshot, query)
+    vectors, ignored = encode_texts(snapshot, [query])
+    return vectors, ignored[0]
+
+
+def sample_vectors(snapshot: Snapshot, queries: Iterable[str | SparseInput]) -> Vectors:
+    """Texts and sparse vectors as vectors, csr_array (n, dim)."""
+    given = list(queries)
+    texts = [query for query in given if isinstance(query, str)]
+    if len(texts) == len(given):
+        return encode_texts(snapshot, texts)[0]
+    return stack([query_vectors(snapshot, query)[0] for query in given], snapshot.encoder.dim)
+
+
+def answer(
+    snapshot: Snapshot, queries: Queries, asked: Asked, started: float
+) -> list[SearchResult]:
+    """The results of queries that have been encoded since `started`, in order."""
+    clock = [started, time.perf_counter()]
+    found, plans, counters = _search(snapshot, queries, asked)
+    clock.append(time.perf_counter())
+    if queries.sparse is not None and queries.dense is not None:
+        located = [
+            fuse_legs(
+                snapshot,
+                queries.sparse[[row]],
+                queries.dense[row],
+                [leg[row] for leg in found],
+                asked.k,
+                asked.fusion or FusionParams(),
+            )
+            for row in range(queries.dense.shape[0])
+        ]
+    else:
+        located = found[0]
+    clock.append(time.perf_counter())
+    stored = ("id", *("text" if name == "passage" else name for name in asked.fields))
+    hits = [[_hit(snapshot, one, asked.fields, stored) for one in some] for some in located]
+    facets = {}
+    if asked.facets:
+        facets = snapshot.facets(asked.facets, asked.expression or EVERYTHING, FACET_VALUES)
+    clock.append(time.perf_counter())
+    timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
+    return [
+        SearchResult(one, timings, snapshot.generation, counters, plan, terms, facets)
+        for one, plan, terms in zip(hits, plans, queries.ignored, strict=True)
+    ]
+
+
+def _search(
+    snapshot: Snapshot, queries: Queries, asked: Asked
+) -> tuple[list[list[list[Located]]], list[tuple[str, ...]], Counters]:
+    """What each leg finds for each query, how segments were searched, and the work done."""
+    depth = asked.k
+    if asked.mode == "hybrid":
+        depth = (asked.fusion or FusionParams()).depth
+    found: list[list[list[Located]]] = []
+    plans: list[tuple[str, ...]] = []
+    counters = Counters()
+    if queries.sparse is not None:
+        hits, ways, work = snapshot.search(
+            queries.sparse,
+            depth,
+            exact=asked.exact,
+            params=asked.params,
+            accuracy=asked.accuracy,
+            n_threads=asked.n_threads,
+            expression=asked.expression,
+        )
+        found.append(hits)
+        plans, counters = list(ways), counters + work
+    if queries.dense is not None:
+        hits, way, work = snapshot.search_dense(
+            queries.dense,
+            depth,
+            exact=asked.exact,
+            n_threads=asked.n_threads,
+            expression=asked.expression,
+        )
+        if asked.mode == "dense":
+            hits = [with_leg(one, "dense") for one in hits]
+        found.append(hits)
+        plans, counters = plans or [way] * len(hits), counters + work
+    return found, plans, counters
+
+
+def _dense_side(snapshot: Snapshot, mode: Mode) -> DenseSide:
+    if snapshot.dense_side is None:
+        raise ParameterError(
+            f"mode: {mode!r}, but this collection has no dense side; create it with dense=, or "
+            "'lexidex index --dense'"
+        )
+    return snapshot.dense_side
+
+
+def _checked(texts: Sequence[str | None], leg: str) -> list[str]:
+    checked = []
+    for text in texts:
+        if not isinstance(text, str):
+            raise ParameterError(f"query: {text!r}; expected a text, or a vector as {leg}=")
+        checked.append(text)
+    return checked
+
+
+def _hit(snapshot: Snapshot, located: Located, fields: Sequence[str], stored: Sequence[str]) -> Hit:
+    """A document found; `stored` are the names of the fields, as documents have them, and "id"."""
+    segment = snapshot.segments[located.segment]
+    found = segment.documents.fetch(located.document, stored)
+    first = int(segment.passages.starts[located.document])
+    start, end = segment.passages.spans[first + located.passage].tolist()
+    text = found.get("text")
+    passage = Passage(located.passage, start, end, text and text[start:end])
+    if "passage" in fields and "text" not in fields:
+        del found["text"]
+    legs = located.legs or {}
+    return Hit(found.pop("id"), located.score, passage=passage, legs=legs, **found)

@@ -1,0 +1,78 @@
+"""Options of the encoder on the command line: from `index` to `eval`, with a model's licence."""
+
+import json
+import sys
+
+import pytest
+
+from lexidex import Collection
+from lexidex.cli import main
+
+from .encoders.checkpoints import write_plain
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line in this process: its status, stdout and stderr."""
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lexidex", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        return ended.value.code, captured.out, captured.err
+
+    return run_here
+
+
+@pytest.fixture
+def beir(tmp_path):
+    """A judged collection of two documents."""
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {"a": "The weather in New York is rainy", "b": "Sparse vectors and inverted indexes"}
+    lines = [json.dumps({"_id": name, "text": text}) + "\n" for name, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("".join(lines))
+    (folder / "queries.jsonl").write_text('{"_id": "q", "text": "rainy weather"}\n')
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\ta\t1\n")
+    return folder
+
+
+def test_a_model_indexes_searches_and_is_evaluated(run, beir, tmp_path):
+    model = write_plain(tmp_path / "model")
+    (model / "README.md").write_text("---\nlicense: mit\n---\n")
+    options = ("--encoder-option", "preset=splade-doc", "--encoder-option", "max_length=16")
+    to = tmp_path / "collection"
+
+    prune = ("--prune", "top_k=40,max_ratio=0.05")
+    code, _, err = run("index", beir, "--to", to, "--encoder", model, *options, *prune)
+    assert code == 0
+    assert f"{model}: licence: mit" in err
+    encoder = Collection.open(to).encoder
+    assert encoder.options["preset"] == "splade-doc"
+    assert encoder.options["max_length"] == 16
+    assert encoder.options["document_pruning"] == {"top_k": 40, "max_ratio": 0.05}
+
+    code, out, _ = run("search", to, "rainy weather", "--json", "--explain")
+    assert code == 0
+    assert json.loads(out)["hits"]
+    code, out, _ = run("eval", to, "--data", beir, "--json")
+    assert code == 0
+    assert 0 <= json.loads(out)["measures"]["nDCG@10"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prune", "top_k=3"], "document_pruning: give the encoder as well, by --encoder"),
+        (["--encoder", "bm25", "--encoder-option", "k1"], "'k1'; expected NAME=VALUE"),
+        (["--encoder", "bm25", "--encoder-option", "k3=1"], "encoder bm25: unknown option 'k3'"),
+        (["--encoder", "bm25", "--prune-queries", "top_k=1"], "unknown option 'query_pruning'"),
+        (["--encoder", "bm25", "--encoder-option", "k1=much"], "k1: 'much'; expected a finite"),
+    ],
+)
+def test_options_that_cannot_be_are_wrong_usage(run, beir, tmp_path, arguments, message):
+    code, out, err = run("index", beir, "--to", tmp_path / "c", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err.replace("\n", " ")
+    assert not (tmp_path / "c").exists()

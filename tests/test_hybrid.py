@@ -1,0 +1,347 @@
+"""Dense and hybrid search in a collection against brute force over a dict of documents."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from lexidex import Collection
+from lexidex.cli import app
+from lexidex.dense_side import DenseSide
+from lexidex.errors import EncoderMismatch, ParameterError
+from lexidex.index import DenseParams
+from lexidex.index.fusion import METHODS, FusionParams, Leg, fuse
+from lexidex.index.storage.files import MemoryStorage
+
+from .encoders.checkpoints import write_dense
+
+D = 6
+
+
+def made(**options):
+    return Collection.create(
+        MemoryStorage(), encoder="vectors", dense="vectors", merge="off", **options
+    )
+
+
+def document(random, name, *, n_dense=1, group="a"):
+    terms = random.choice(12, size=random.integers(1, 6), replace=False)
+    vector = {f"t{t}": float(random.integers(1, 9)) for t in terms}
+    given_ = {"id": name, "vector": vector, "metadata": {"group": group}}
+    if n_dense == 1:
+        given_["dense"] = random.standard_normal(D).tolist()
+    elif n_dense:
+        given_["dense"] = random.standard_normal((n_dense, D)).tolist()
+    return given_
+
+
+def cosine(one, other):
+    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    return one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+
+
+def dense_score(given_, query):
+    if "dense" not in given_:
+        return np.nan
+    return max(cosine(row, query) for row in np.atleast_2d(given_["dense"]))
+
+
+def sparse_score(given_, query):
+    score = sum(query.get(term, 0) * weight for term, weight in given_["vector"].items())
+    return score or np.nan
+
+
+def fused(documents, sparse, dense, params):
+    """(id, score), best first, of every document that a leg finds within its depth."""
+    names = list(documents)
+    scores = {
+        "sparse": np.array([sparse_score(documents[n], sparse) for n in names]),
+        "dense": np.array([dense_score(documents[n], dense) for n in names]),
+    }
+    chosen = set()
+    for leg in scores.values():
+        known = [place for place in range(len(names)) if not np.isnan(leg[place])]
+        chosen |= set(sorted(known, key=lambda place: (-leg[place], place))[: params.depth])
+    places = sorted(chosen)
+    legs = [
+        Leg("sparse", scores["sparse"][places], 0.0),
+        Leg("dense", np.clip(scores["dense"][places], -1, 1), -1.0),
+    ]
+    result = fuse(legs, params)
+    return {names[places[o]]: result.scores[o] for o in result.order.tolist()}
+
+
+def check(collection, documents, sparse, dense, params=None, k=5, **options):
+    params = params or FusionParams()
+    found = collection.search(
+        None, k, mode="hybrid", sparse=sparse, dense=dense, fusion=params, **options
+    )
+    expected = fused(documents, sparse, dense, params)
+    best = sorted(expected.values(), reverse=True)[:k]
+    assert [hit.score for hit in found] == pytest.approx(best, abs=1e-5)
+    for hit in found:
+        assert hit.score == pytest.approx(expected[hit.doc_id], abs=1e-5)
+        assert sum(leg.contribution for leg in hit.legs.values()) == pytest.approx(hit.score)
+        assert hit.legs.keys() <= {"sparse", "dense"}
+        for name, score in (("sparse", sparse_score), ("dense", dense_score)):
+            value = score(documents[hit.doc_id], sparse if name == "sparse" else dense)
+            assert (name in hit.legs) == (not np.isnan(value))
+            if name in hit.legs:
+                assert hit.legs[name].score == pytest.approx(value, abs=1e-5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 10**6), st.sampled_from(METHODS), st.integers(1, 30), st.integers(1, 8))
+def test_hybrid_search_is_brute_force_over_writes_of_all_kinds(seed, method, depth, k):
+    random = np.random.default_rng(seed)
+    collection, documents = made(), {}
+    for _ in range(6):
+        names = [f"d{n}" for n in random.integers(0, 20, random.integers(1, 8))]
+        batch = {
+            name: document(
+                random, name, n_dense=int(random.integers(0, 3)), group="ab"[random.integers(2)]
+            )
+            for name in names
+        }
+        collection.upsert(batch.values())
+        for name in batch:
+            documents.pop(name, None)
+        documents |= batch
+        gone = [name for name in documents if random.random() < 0.1]
+        collection.delete(gone)
+        for name in gone:
+            del documents[name]
+        if random.random() < 0.3:
+            collection.flush()
+        if random.random() < 0.15:
+            collection.compact()
+    sparse = {f"t{t}": float(random.integers(1, 5)) for t in random.choice(12, 4, replace=False)}
+    dense = random.standard_normal(D)
+    params = FusionParams(method, {"dense": float(random.integers(1, 4))}, depth)
+    check(collection, documents, sparse, dense, params, k)
+    some = {
+        name: given_ for name, given_ in documents.items() if given_["metadata"]["group"] == "a"
+    }
+    check(collection, some, sparse, dense, params, k, filter={"group": "a"})
+    found = collection.search(None, k, mode="dense", dense=dense)
+    scores = {name: dense_score(given_, dense) for name, given_ in documents.items()}
+    best = sorted((s for s in scores.values() if not np.isnan(s)), reverse=True)[:k]
+    assert [hit.score for hit in found] == pytest.approx(best, abs=1e-5)
+    assert all(hit.score == pytest.approx(scores[hit.doc_id], abs=1e-5) for hit in found)
+
+
+def test_it_is_the_same_after_opening_again_and_after_a_restart_from_the_log(tmp_path):
+    random = np.random.default_rng(1)
+    documents = {f"d{n}": document(random, f"d{n}", n_dense=n % 3) for n in range(40)}
+    with Collection.create(tmp_path / "c", "vectors", dense="vectors") as collection:
+        collection.upsert(list(documents.values())[:30])
+        collection.flush()
+        collection.upsert(list(documents.values())[30:])
+        sparse, dense = {"t1": 1.0, "t5": 2.0}, random.standard_normal(D)
+        again = Collection.open(tmp_path / "c")
+        assert not again.check().problems
+        check(again, documents, sparse, dense)
+        check(collection, documents, sparse, dense)
+        collection.compact()
+    check(Collection.open(tmp_path / "c"), documents, sparse, dense, k=40)
+
+
+def test_pages_of_any_size_are_parts_of_one_ranking():
+    random = np.random.default_rng(2)
+    collection = made()
+    collection.upsert([document(random, f"d{n}") for n in range(60)])
+    query = {"sparse": {"t1": 1.0, "t2": 1.0}, "dense": random.standard_normal(D)}
+    rankings = [
+        [hit.doc_id for hit in collection.search(None, k, mode="hybrid", **query)]
+        for k in (3, 10, 25)
+    ]
+    assert rankings[2][:10] == rankings[1]
+    assert rankings[1][:3] == rankings[0]
+
+
+def test_metadata_is_updated_and_vectors_stay():
+    random = np.random.default_rng(3)
+    collection = made()
+    collection.upsert([document(random, "a"), document(random, "b", n_dense=2)])
+    before = collection.search(None, mode="dense", dense=np.ones(D))
+    collection.update([{"id": "b", "metadata": {"group": "z"}}])
+    after = collection.search(None, mode="dense", dense=np.ones(D))
+    assert {h.doc_id: h.score for h in after} == {h.doc_id: h.score for h in before}
+    assert [
+        h.doc_id
+        for h in collection.search(None, mode="dense", dense=np.ones(D), filter={"group": "z"})
+    ] == ["b"]
+
+
+def test_passages_bring_their_vectors_and_the_best_of_them_is_the_hit_s():
+    collection = made(passages="split,tokens=100")
+    text = "one two three"
+    passages = [
+        {"start": 0, "end": 3, "vector": {"one": 1.0}, "dense": [1.0, 0.0]},
+        {"start": 4, "end": 13, "vector": {"two": 1.0}, "dense": [0.0, 1.0]},
+    ]
+    collection.upsert([{"id": "a", "text": text, "passages": passages}])
+    (hit,) = collection.search(None, mode="dense", dense=[0.1, 1.0])
+    assert (hit.passage.number, hit.passage.text) == (1, "two three")
+    (hit,) = collection.search(
+        None,
+        mode="hybrid",
+        dense=[0.1, 1.0],
+        sparse={"one": 3.0},
+        fusion=FusionParams(weights={"dense": 0.1}),
+    )
+    assert hit.passage.number == 0
+
+
+def test_a_dense_vector_alone_is_a_document():
+    collection = made()
+    assert collection.upsert([{"id": "a", "dense": [1.0, 0.0]}]).upserted == 1
+    assert [h.doc_id for h in collection.search(None, mode="dense", dense=[1.0, 1.0])] == ["a"]
+    query = {"sparse": {"x": 1.0}, "dense": [1.0, 1.0]}
+    (hit,) = collection.search(None, mode="hybrid", **query)
+    assert hit.legs.keys() == {"dense"}
+
+
+def test_an_index_by_name_is_made_once_there_are_vectors_enough(monkeypatch, tmp_path):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 50)
+    random = np.random.default_rng(4)
+    side = DenseSide(DenseParams("inner-product", "SQ8"))
+    collection = Collection.create(tmp_path / "c", "vectors", dense=side, merge="off")
+    collection.upsert([document(random, f"d{n}") for n in range(40)])
+    assert collection.search(None, mode="dense", dense=np.ones(D)).plan == ("Flat",)
+    collection.upsert([document(random, f"e{n}") for n in range(40)])
+    collection.compact()
+    found = collection.search(None, mode="dense", dense=np.ones(D))
+    assert found.plan == ("SQ8",)
+    exact = collection.search(None, mode="dense", dense=np.ones(D), exact=True)
+    assert [h.doc_id for h in exact] == [h.doc_id for h in found]
+
+
+@pytest.mark.parametrize(
+    ("given_", "reason"),
+    [
+        ({"dense": "abc"}, "dense: 'abc'; expected a list of numbers"),
+        ({"dense": [1.0, float("nan")]}, "dense: value nan in row 0"),
+        ({"dense": [0.0, 0.0]}, "dense: row 0 is all zeros"),
+        ({"dense": [1.0, 2.0, 3.0]}, "dense: 3 dimensions; this collection's vectors have 2"),
+        ({"dense": [[[1.0]]]}, r"dense: an array of shape (1, 1, 1); expected (d,) or (n, d)"),
+    ],
+)
+def test_dense_vectors_that_do_not_fit_are_left_out_with_the_reason(given_, reason):
+    collection = made()
+    good = {"id": "a", "vector": {"x": 1.0}, "dense": [1.0, 2.0]}
+    result = collection.upsert([good, {"id": "b", "vector": {"x": 1.0}, **given_}])
+    assert result.upserted == 1
+    ((name, said),) = result.failed
+    assert name == "b"
+    assert reason in said
+
+
+def test_searches_that_have_no_answer_are_refused():
+    plain = Collection.create(MemoryStorage(), encoder="vectors")
+    with pytest.raises(ParameterError, match="no dense side"):
+        plain.search(None, mode="dense", dense=[1.0])
+    assert "no dense side" in plain.upsert([{"id": "a", "dense": [1.0]}]).failed[0][1]
+    collection = made()
+    collection.upsert([{"id": "a", "vector": {"x": 1.0}, "dense": [1.0, 2.0]}])
+    for options, message in (
+        ({"mode": "both"}, "mode: 'both'; choose among sparse, dense, hybrid"),
+        ({"mode": "sparse", "sparse": {"x": 1}, "dense": [1, 2]}, "dense: of no use"),
+        ({"mode": "dense", "dense": [1, 2, 3]}, "dense: 3 dimensions; the index has 2"),
+        ({"mode": "dense", "dense": [[1, 2]]}, "dense: shape"),
+        ({"mode": "hybrid", "sparse": {"x": 1}}, "query: None; expected a text"),
+        ({"mode": "sparse", "sparse": {"x": 1}, "fusion": FusionParams()}, "fusion: only for"),
+        (
+            {
+                "mode": "hybrid",
+                "sparse": {"x": 1},
+                "dense": [1, 2],
+                "fusion": FusionParams(weights={"bm25": 1}),
+            },
+            "weights: no leg 'bm25'",
+        ),
+    ):
+        with pytest.raises(ParameterError, match=message):
+            collection.search(None, **options)
+
+
+def test_the_command_line_indexes_searches_and_measures_both_sides(tmp_path):
+    random = np.random.default_rng(5)
+    lines = [json.dumps(document(random, f"d{n}")) for n in range(20)]
+    (tmp_path / "docs.jsonl").write_text("\n".join(lines))
+    run = CliRunner().invoke
+    to = str(tmp_path / "c")
+    made = run(app, ["index", str(tmp_path / "docs.jsonl"), "--to", to, "--encoder", "vectors",
+                     "--dense", "vectors", "--dense-index", "Flat"])  # fmt: skip
+    assert made.exit_code == 0, made.output
+    dense = json.dumps(random.standard_normal(D).tolist())
+    asked = [
+        "search",
+        to,
+        "--sparse",
+        '{"t1": 1.0}',
+        "--dense",
+        dense,
+        "--mode",
+        "hybrid",
+        "-k",
+        "3",
+    ]
+    found = run(app, [*asked, "--fusion", "convex,dense=2", "--json"])
+    assert found.exit_code == 0, found.output
+    hits = json.loads(found.stdout)["hits"]
+    expected = Collection.open(to).search(
+        None, 3, mode="hybrid", sparse={"t1": 1.0}, dense=json.loads(dense),
+        fusion=FusionParams(weights={"dense": 2}),
+    )  # fmt: skip
+    assert [(h["id"], h["score"]) for h in hits] == [(h.doc_id, h.score) for h in expected]
+    shown = run(app, asked)
+    assert "dense 0." in shown.output
+    refused = run(app, ["index", str(tmp_path / "docs.jsonl"), "--to", to, "--dense", "vectors"])
+    assert isinstance(refused.exception, ParameterError)
+    assert "--dense and --dense-index are for new collections" in str(refused.exception)
+
+
+def test_a_dense_model_encodes_documents_and_queries(tmp_path):
+    """Through the command line, on a small random model; hybrid results are measured."""
+    folder = write_dense(tmp_path / "model", {"pooling_mode_mean_tokens": True})
+    side = DenseSide.of(str(folder))
+    texts = {"a": "the weather in New York", "b": "sparse vectors", "c": "inverted indexes"}
+    collection = Collection.create(tmp_path / "c", dense=side)
+    collection.upsert({"id": name, "text": text} for name, text in texts.items())
+    vectors = side.encoder.encode_documents(list(texts.values()))
+    query = side.encoder.encode_queries(["sparse indexes"])[0]
+    (first, *_) = collection.search("sparse indexes", mode="dense")
+    assert first.doc_id == list(texts)[int(np.argmax(vectors @ query))]
+    assert first.score == pytest.approx(float((vectors @ query).max()), abs=1e-5)
+    hybrid = Collection.open(tmp_path / "c").search("sparse indexes", mode="hybrid")
+    assert {hit.doc_id for hit in hybrid} == set(texts)
+    other = write_dense(tmp_path / "other", {"pooling_mode_cls_token": True})
+    (tmp_path / "model").rename(tmp_path / "gone")
+    other.rename(tmp_path / "model")
+    with pytest.raises(EncoderMismatch, match="dense encoder of fingerprint"):
+        Collection.open(tmp_path / "c")
+
+
+@pytest.mark.parametrize("name", ["out.ndjson.gz", "out.parquet"])
+def test_an_export_makes_the_same_collection_again(tmp_path, name):
+    random = np.random.default_rng(6)
+    collection = made(passages="split,tokens=100")
+    collection.upsert([document(random, f"d{n}", n_dense=n % 3) for n in range(20)])
+    passages = [
+        {"start": 0, "end": 3, "vector": {"t1": 1.0}, "dense": random.standard_normal(D).tolist()},
+        {"start": 4, "end": 7, "vector": {"t2": 1.0}},
+    ]
+    collection.upsert([{"id": "p", "text": "one two", "passages": passages}])
+    collection.export(tmp_path / name)
+    again = Collection.from_export(tmp_path / name, MemoryStorage())
+    for query in ({"mode": "dense"}, {"mode": "hybrid", "sparse": {"t1": 2.0, "t3": 1.0}}):
+        asked = {"query": None, "k": 30, "dense": random.standard_normal(D), **query}
+        one, other = collection.search(**asked), again.search(**asked)
+        assert [(h.doc_id, h.score) for h in one] == [(h.doc_id, h.score) for h in other]
+    plain = Collection.create(MemoryStorage(), encoder="vectors")
+    with pytest.raises(EncoderMismatch, match=r"its dense side is .*, the collection's is none"):
+        plain.import_from(tmp_path / name)
