@@ -41,7 +41,7 @@ def test_paths_that_documents_name_exist(document):
     folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
     folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "docs"]
-    folders.append(ROOT / "eval" / "benchmarks")
+    folders += [ROOT / "eval" / "benchmarks", ROOT / "encoders" / "training"]
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
         assert any((folder / path).exists() for folder in folders), f"{document}: {path}"

@@ -199,5 +199,5 @@ def query_clusters(recipe: TrainingRecipe, pairs: Pairs) -> Int64s:
     folders = [section.path for section in recipe.teacher if section.kind == "dense"]
     if not folders or folders[0] is None:
         raise ParameterError("training.block: blocks of like queries need a teacher of kind dense")
-    vectors = dense(folders[0]).encode(pairs.queries)
+    vectors = dense(folders[0]).encode_queries(pairs.queries)
     return cluster(vectors, recipe.training.clusters, recipe.training.seed)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lexidex.errors import ParameterError
+from lexidex.errors import EncoderNotFound, ParameterError
 
+from ..dense import DenseEncoder
+from ..locating import locate
 from .candidates import Candidates
 from .negatives import DenseRetriever, Retriever, SparseRetriever
 from .pairs import Pairs
@@ -23,8 +24,8 @@ from .teachers import (
     Teacher,
 )
 
-if TYPE_CHECKING:
-    from .dense_model import DenseModel
+CROSS_ENCODER_LENGTH = 256
+"""Tokens of query and document together, where the recipe does not tell."""
 
 _RESCALED_ON = 256
 """Lists that a teacher's mean and deviation are taken from."""
@@ -87,8 +88,9 @@ def teacher_of(
     if section.kind == "encoder":
         return SparseTeacher(load_encoder(section.path), pairs)
     if section.kind == "cross-encoder":
-        return CrossEncoderTeacher(located(section.path), pairs, max_length=section.max_length)
-    return DenseTeacher(dense(section.path, section.max_length).encode, pairs)
+        length = section.max_length or CROSS_ENCODER_LENGTH
+        return CrossEncoderTeacher(located(section.path), pairs, max_length=length)
+    return DenseTeacher(dense(section.path, section.max_length), pairs)
 
 
 def retriever(name: str) -> Retriever:
@@ -97,27 +99,27 @@ def retriever(name: str) -> Retriever:
 
     kind, _, path = name.partition(":")
     if kind == "dense" and path:
-        return DenseRetriever(dense(path).encode)
+        return DenseRetriever(dense(path))
     return SparseRetriever(load_encoder(name))
 
 
-def dense(path: str, max_length: int | None = None) -> DenseModel:
-    """The dense model in a folder or on a hub."""
-    import torch
+def dense(path: str, max_length: int | None = None) -> DenseEncoder:
+    """The dense model in a folder or on a hub; one that does not tell is pooled by its mean."""
+    from ..dense_model import DenseModelEncoder
+    from ..layouts.settings import MODULES
 
-    from .dense_model import DenseModel
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return DenseModel(located(path), max_length=max_length, device=device)
+    folder = located(path)
+    pooling = None if (folder / MODULES).is_file() else "mean"
+    return DenseModelEncoder(folder, pooling=pooling, max_length=max_length)
 
 
 def located(name: str) -> Path:
-    """The folder of a model: itself, or what was fetched of a hub's."""
-    from ..hub import fetch, looks_like_hub_id
+    """The folder of a model: itself, or what was fetched of a hub's.
 
-    folder = Path(name)
-    if folder.is_dir() or not looks_like_hub_id(name):
-        if not folder.is_dir():
-            raise ParameterError(f"{name!r}: no such folder, and no organisation/model")
-        return folder
-    return fetch(name, None)
+    Raises:
+        EncoderNotFound: there is none.
+    """
+    folder = locate(name, None, False)[2]
+    if not folder.is_dir():
+        raise EncoderNotFound(f"model {name!r}: no such folder, and no organisation/model")
+    return folder

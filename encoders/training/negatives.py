@@ -18,7 +18,8 @@ from pydantic import ConfigDict
 from lexidex.errors import ParameterError
 from lexidex.index.vectors import Float32s, Int64s
 
-from ..base import Encoder, Texts
+from ..base import Encoder
+from ..dense import DenseEncoder
 from .candidates import Candidates
 from .pairs import Pairs
 from .teachers import Ensemble
@@ -63,11 +64,12 @@ class SparseRetriever:
 class DenseRetriever:
     """A dense model; every document is compared, some hundred queries at a time."""
 
-    encode: Callable[[Texts], Float32s]
+    encoder: DenseEncoder
 
     def ranking(self, pairs: Pairs, k: int) -> Int64s:
         """See `Retriever`."""
-        documents, queries = self.encode(pairs.documents), self.encode(pairs.queries)
+        documents = self.encoder.encode_documents(pairs.documents)
+        queries = self.encoder.encode_queries(pairs.queries)
         k = min(k, len(documents))
         found = np.empty((len(queries), k), dtype=np.int64)
         for first in range(0, len(queries), _SCORED_TOGETHER):

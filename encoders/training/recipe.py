@@ -101,7 +101,7 @@ class TeacherSection(Section):
     kind: Literal["bm25", "dense", "encoder", "cross-encoder", "stored"]
     path: str | None = None
     weight: float = 1.0
-    max_length: Count = 256
+    max_length: Count | None = Field(default=None, description="None: what the model says")
 
     @model_validator(mode="after")
     def _has_path(self) -> TeacherSection:

@@ -20,6 +20,7 @@ from lexidex.errors import CorruptFile, InputError, ParameterError
 from lexidex.index.vectors import Float32s, Int64s, Vectors
 
 from ..base import Encoder, Texts
+from ..dense import DenseEncoder
 from .candidates import Candidates
 from .pairs import Pairs
 
@@ -46,10 +47,10 @@ class Teacher(Protocol):
 class DenseTeacher:
     """Inner products of dense vectors."""
 
-    def __init__(self, encode: Callable[[Texts], Float32s], pairs: Pairs) -> None:
-        """Take what turns texts into vectors, such as `DenseModel.encode`."""
-        self._queries = _DenseRows(encode, pairs.queries)
-        self._documents = _DenseRows(encode, pairs.documents)
+    def __init__(self, encoder: DenseEncoder, pairs: Pairs) -> None:
+        """Take a dense encoder."""
+        self._queries = _DenseRows(encoder.encode_queries, pairs.queries)
+        self._documents = _DenseRows(encoder.encode_documents, pairs.documents)
 
     def scores(self, queries: Int64s, documents: Int64s) -> Float32s:
         """See `Teacher`."""

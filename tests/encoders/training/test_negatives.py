@@ -12,6 +12,7 @@ from lexidex.encoders.training.negatives import (
     mine,
     take_turns,
 )
+from lexidex.encoders.training.pairs import text_id
 from lexidex.encoders.training.teachers import Ensemble
 from lexidex.errors import ParameterError
 
@@ -52,19 +53,23 @@ def test_sparse_ranking_is_that_of_all_products(pairs):
         np.testing.assert_allclose(ranked, np.sort(scores[query])[::-1][: ranked.size], rtol=1e-5)
 
 
+class Random:
+    """A dense encoder whose vectors are random, but those of a text always the same."""
+
+    def encode_documents(self, texts):
+        seeds = [int(text_id(text), 16) for text in texts]
+        vectors = [np.random.default_rng(seed).normal(size=8) for seed in seeds]
+        return np.array(vectors, dtype=np.float32)
+
+    encode_queries = encode_documents
+
+
 def test_dense_ranking_is_that_of_all_products(pairs):
-    vectors = {
-        text: np.random.default_rng(i).normal(size=8)
-        for i, text in enumerate([*pairs.queries, *pairs.documents])
-    }
-
-    def encode(texts):
-        return np.array([vectors[text] for text in texts], dtype=np.float32)
-
-    scores = encode(pairs.queries) @ encode(pairs.documents).T
-    found = DenseRetriever(encode).ranking(pairs, 7)
+    encoder = Random()
+    scores = encoder.encode_queries(pairs.queries) @ encoder.encode_documents(pairs.documents).T
+    found = DenseRetriever(encoder).ranking(pairs, 7)
     np.testing.assert_array_equal(found, np.argsort(-scores, axis=1, kind="stable")[:, :7])
-    assert DenseRetriever(encode).ranking(pairs, 1000).shape == (N, N)
+    assert DenseRetriever(encoder).ranking(pairs, 1000).shape == (N, N)
 
 
 def test_negatives_are_what_is_ranked_high_and_is_no_positive(pairs):

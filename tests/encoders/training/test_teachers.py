@@ -5,7 +5,7 @@ import pytest
 
 from lexidex.encoders import load_encoder
 from lexidex.encoders.training.candidates import Candidates, read_candidates
-from lexidex.encoders.training.dense_model import DenseModel
+from lexidex.encoders.training.named_models import dense
 from lexidex.encoders.training.teachers import (
     CrossEncoderTeacher,
     DenseTeacher,
@@ -14,7 +14,7 @@ from lexidex.encoders.training.teachers import (
     StoredTeacher,
     min_max,
 )
-from lexidex.errors import InputError, ParameterError
+from lexidex.errors import EncoderNotFound, InputError, ParameterError
 
 from .tiny import tiny_pairs, write_backbone
 
@@ -49,58 +49,45 @@ def test_bm25_teaches_what_its_vectors_say():
     np.testing.assert_allclose(found, wanted[QUERIES, DOCUMENTS], rtol=1e-6)
 
 
-def test_a_dense_teacher_encodes_each_text_once():
-    asked = []
+class Counting:
+    """A dense encoder that counts letters, and notes what it was asked."""
 
-    def encode(texts):
-        asked.extend(texts)
+    def __init__(self):
+        self.asked = []
+
+    def encode_documents(self, texts):
+        self.asked.extend(texts)
         return np.array([[len(text), text.count("1")] for text in texts], dtype=np.float32)
 
-    teacher = DenseTeacher(encode, PAIRS)
-    wanted = encode(PAIRS.queries) @ encode(PAIRS.documents).T
-    asked.clear()
+    encode_queries = encode_documents
+
+
+def test_a_dense_teacher_encodes_each_text_once():
+    encoder = Counting()
+    wanted = encoder.encode_queries(PAIRS.queries) @ encoder.encode_documents(PAIRS.documents).T
+    encoder.asked.clear()
+    teacher = DenseTeacher(encoder, PAIRS)
     for _ in range(2):
         found = teacher.scores(QUERIES, DOCUMENTS)
         np.testing.assert_allclose(found, wanted[QUERIES, DOCUMENTS])
-    assert sorted(asked) == sorted(
-        [
-            *(PAIRS.queries[row] for row in {0, 3, 11, 5}),
-            *(PAIRS.documents[row] for row in {0, 3, 7, 2, 5}),
-        ]
-    )
+    texts = [PAIRS.queries[row] for row in {0, 3, 11, 5}]
+    texts += [PAIRS.documents[row] for row in {0, 3, 7, 2, 5}]
+    assert sorted(encoder.asked) == sorted(texts)
 
 
-def test_a_dense_model_is_the_mean_of_its_states(tmp_path):
+def test_a_dense_model_in_transformers_layout_is_the_mean_of_its_states(tmp_path):
     import torch
     from transformers import AutoModel, AutoTokenizer
 
     folder = write_backbone(tmp_path, "BertModel")
-    model, words = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    found = DenseModel(folder).encode(PAIRS.documents)
-    assert found.shape == (12, 32)
+    model, words = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    found = dense(str(folder)).encode_documents(PAIRS.documents)
     for text, vector in zip(PAIRS.documents, found, strict=True):
         with torch.inference_mode():
-            states = model.eval()(**words(text, return_tensors="pt")).last_hidden_state[0]
+            states = model(**words(text, return_tensors="pt")).last_hidden_state[0]
         np.testing.assert_allclose(vector, states.mean(0).numpy(), atol=1e-5)
-
-
-def test_a_dense_model_equals_sentence_transformers(tmp_path):
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import (
-        Normalize,
-        Pooling,
-        Transformer,
-    )
-
-    backbone = write_backbone(tmp_path / "backbone", "BertModel")
-    modules = [Transformer(str(backbone), max_seq_length=6), Pooling(32, "cls"), Normalize()]
-    reference = SentenceTransformer(modules=modules, device="cpu")
-    reference.save(str(tmp_path / "model"), create_model_card=False)
-    found = DenseModel(tmp_path / "model")
-    assert found.max_length == 6
-    np.testing.assert_allclose(
-        found.encode(PAIRS.documents), reference.encode(PAIRS.documents), atol=1e-5
-    )
+    with pytest.raises(EncoderNotFound, match="'nowhere': no such folder"):
+        dense("nowhere")
 
 
 def test_a_cross_encoder_reads_both_texts(tmp_path):
