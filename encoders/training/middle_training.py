@@ -107,13 +107,9 @@ class MaskedTrainer(PlannedTrainer):
         self._activated_weight = activated_weight
         super().__init__(model, model.student, *rest, **others)
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
-    ) -> Tensor:
-        """Gradients of one batch; returns its loss, divided by the steps that are accumulated."""
-        model.train()
-        batch: dict[str, Any] = self._prepare_inputs(inputs)
-        step = self.state.global_step
+    def _step(
+        self, model: nn.Module, batch: dict[str, Any], step: int, share: float
+    ) -> tuple[Tensor, dict[str, float]]:
         scores, vectors = model(**batch)
         labels = batch["labels"][batch["labels"] != NOT_HIDDEN]
         value = masked_language_model(scores, labels, activated_weight=self._activated_weight)
@@ -127,7 +123,6 @@ class MaskedTrainer(PlannedTrainer):
             penalty = regulariser.value(texts)
             parts[f"{regulariser.name}_documents"] = float(penalty.detach())
             loss = loss + regulariser.weight_at(step) * penalty
-        loss = loss / self.current_gradient_accumulation_steps
+        loss = loss * share
         self.accelerator.backward(loss)
-        self._count(step, float(loss.detach()), parts)
-        return loss.detach()
+        return loss.detach(), parts

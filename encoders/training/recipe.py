@@ -16,7 +16,6 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from lexidex.errors import InputError, NotFound, ParameterError
 
@@ -310,7 +309,7 @@ def _toml(text: str, path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not TOML: {error}") from None
 
 
-def _told(problem: ErrorDetails) -> str:
+def _told(problem: Any) -> str:
     """One problem in one clause: which key, its value, what to do."""
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from accelerate import PartialState
 from transformers.trainer_utils import get_last_checkpoint
 
 from lexidex.errors import ParameterError
@@ -95,7 +97,9 @@ class Run:
             TrainingCollapsed: see `guards`.
         """
         started = time.process_time()
-        self._claim()
+        processes = PartialState(cpu=not torch.cuda.is_available())
+        with processes.main_process_first():
+            self._claim()
         training, held_out = read_data(self.recipe)
         self.say(
             f"{len(training):,} queries and {len(training.documents):,} documents to train on, "
@@ -105,8 +109,9 @@ class Run:
         before: dict[str, float] = {}
         student = None
         for number in range(1, self._n_rounds + 1):
-            candidates = self._candidates(number, training, student)
-            student = self._student(training)
+            with processes.main_process_first():
+                candidates = self._candidates(number, training, student)
+                student = self._student(training)
             if not before:
                 before = measure.measure(student)
                 self.say(f"before: {_shown(before)}")
@@ -118,7 +123,8 @@ class Run:
         results = Results(
             before, after, len(held_out), len(held_out.documents), len(training), minutes
         )
-        self._write(student, results, log)
+        if processes.is_main_process:
+            self._write(student, results, log)
         return results
 
     @property

@@ -28,6 +28,8 @@ from ..layouts import own
 from ..layouts.settings import MODULES
 from ..learned import LearnedEncoder
 from ..networks.base import VocabularyNetwork
+from ..networks.epic import EpicNetwork
+from ..networks.masked_lm import MaskedLMNetwork
 from ..networks.residual import residual_network, write_residual
 from ..networks.scalar import ScalarNetwork
 from ..projection import TiledHead
@@ -83,7 +85,7 @@ def calibrate(encoder: LearnedEncoder, texts: Sequence[str], active: float) -> N
     """
     networks = {id(m.network): m.network for m in _modules(encoder) if hasattr(m, "network")}
     for network in networks.values():
-        if isinstance(network, VocabularyNetwork) and isinstance(network.head, TiledHead):
+        if isinstance(network, MaskedLMNetwork | EpicNetwork):
             _begin_as_identity(network)
             _shift(network, encoder, texts[:CALIBRATED_ON], active)
         if isinstance(network, ScalarNetwork):

@@ -82,6 +82,37 @@ class PlannedTrainer(Trainer):
         # which no in-batch loss survives.
         self.args._n_gpu = min(self.args.n_gpu, 1)
 
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        """Gradients of one batch; returns its loss, divided by the steps that are accumulated."""
+        model.train()
+        batch: dict[str, Any] = self._prepare_inputs(inputs)
+        step, share = self.state.global_step, 1 / self.current_gradient_accumulation_steps
+        loss, parts = self._step(model, batch, step, share)
+        for name, value in parts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._n_summed += 1
+        if self._guard is not None:
+            self._guard.check(step, float(loss), parts)
+        return loss
+
+    def _step(
+        self, model: nn.Module, batch: dict[str, Any], step: int, share: float
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Leave the gradients of a batch in the parameters.
+
+        Args:
+            model: as the Trainer wraps it.
+            batch: on the device.
+            step: from 0.
+            share: what the loss is multiplied by.
+
+        Returns:
+            The loss, and its parts by name.
+        """
+        raise NotImplementedError
+
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """Measure on what is held out; every process measures the same."""
         if self._held_out is None:
@@ -139,14 +170,6 @@ class PlannedTrainer(Trainer):
         assert isinstance(self.model, nn.Module)
         return self.model
 
-    def _count(self, step: int, loss: float, parts: Mapping[str, float]) -> None:
-        """Take down the parts of a step's loss, for the log and for the guard."""
-        for name, value in parts.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._n_summed += 1
-        if self._guard is not None:
-            self._guard.check(step, loss, parts)
-
 
 class SparseTrainer(PlannedTrainer):
     """Trains for retrieval: queries, documents, scores, penalties."""
@@ -183,15 +206,9 @@ class SparseTrainer(PlannedTrainer):
         collator = Collator(trained.student, pairs)
         super().__init__(trained, trained.student, arguments, plan, collator, **others)
 
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
-    ) -> Tensor:
-        """Gradients of one batch; returns its loss, divided by the steps that are accumulated."""
-        model.train()
-        batch: dict[str, Any] = self._prepare_inputs(inputs)
-        step = self.state.global_step
-        share = 1 / self.current_gradient_accumulation_steps
-
+    def _step(
+        self, model: nn.Module, batch: dict[str, Any], step: int, share: float
+    ) -> tuple[Tensor, dict[str, float]]:
         def loss_of(vectors: Vectors) -> Tensor:
             return self._total(vectors, batch, step) * share
 
@@ -208,8 +225,7 @@ class SparseTrainer(PlannedTrainer):
                 n_chunks=math.ceil(len(batch["query_rows"]) / self._chunk),
                 without_sync=lambda: self.accelerator.no_sync(model),
             )
-        self._count(step, float(loss.detach()), self._loss.parts)
-        return loss.detach()
+        return loss.detach(), self._loss.parts
 
     def _total(self, vectors: Vectors, inputs: Mapping[str, Any], step: int) -> Tensor:
         """The loss of a batch: this process's queries against the documents of all of them."""

@@ -47,7 +47,8 @@ def test_students_compute_what_encoders_encode(start, preset):
     for side in ("queries", "documents"):
         texts = getattr(PAIRS, side)
         found, wanted = dense(student, side, texts), student.encode(side, texts).toarray()
-        assert wanted.any()
+        # Words of queries that no document says have no component.
+        assert wanted.any() or (side == "queries" and student.encoder.vocabulary is not None)
         np.testing.assert_allclose(found, wanted, atol=1e-5)
         assert student.training
 
@@ -69,7 +70,8 @@ def test_what_was_trained_is_saved(start, preset, tmp_path):
     calibrate(encoder, PAIRS.documents, 0.3)
     student = EncoderStudent(encoder)
     student.read_words(PAIRS.documents)
-    optimizer = torch.optim.SGD(student.parameters(), lr=0.01)
+    started = student.encode("documents", PAIRS.documents).toarray()
+    optimizer = torch.optim.SGD(student.parameters(), lr=1e-4)
     for _ in range(3):
         queries = student.queries(student.prepare("queries", PAIRS.queries))
         documents = student.documents(student.prepare("documents", PAIRS.documents))
@@ -82,7 +84,8 @@ def test_what_was_trained_is_saved(start, preset, tmp_path):
     for side in ("queries", "documents"):
         texts = getattr(PAIRS, side)
         found = getattr(loaded, f"encode_{side}")(texts).toarray()
-        assert found.any()
+        if side == "documents":
+            assert not np.array_equal(found, started)
         np.testing.assert_allclose(found, student.encode(side, texts).toarray(), atol=1e-5)
 
 
@@ -108,7 +111,7 @@ def test_a_residual_head_begins_as_the_plain_one_and_is_saved(start, tmp_path):
     plain = start("inference-free-v2").encode_documents(PAIRS.documents).toarray()
     encoder = start("inference-free-v2", residual=24)
     np.testing.assert_array_equal(encoder.encode_documents(PAIRS.documents).toarray(), plain)
-    student = EncoderStudent(encoder)
+    student = EncoderStudent(encoder, dropout=False)
     residual = encoder.documents.module().network.residual
     torch.nn.init.normal_(residual[2].weight)
     changed = student.encode("documents", PAIRS.documents).toarray()

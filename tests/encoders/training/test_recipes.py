@@ -1,6 +1,7 @@
 """Recipes: each that is shipped runs, at a tiny scale; what is wrong in one is named."""
 
 import copy
+import dataclasses
 import xml.dom.minidom
 
 import numpy as np
@@ -24,12 +25,15 @@ SMALLEST = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A tiny backbone, a tiny cross-encoder, and a file of pairs."""
+    """A tiny backbone, a tiny cross-encoder, and a file of pairs, whose queries quote documents."""
+    pairs = tiny_pairs(60)
+    quoted = [" ".join(text.split()[:3]) for text in pairs.documents]
+    pairs = dataclasses.replace(pairs, queries=quoted)
     folder = tmp_path_factory.mktemp("world")
     return {
         "backbone": write_backbone(folder / "backbone"),
         "cross-encoder": write_backbone(folder / "cross", "BertForSequenceClassification"),
-        "pairs": write_pairs(folder / "pairs.jsonl", tiny_pairs(60)),
+        "pairs": write_pairs(folder / "pairs.jsonl", pairs),
     }
 
 
