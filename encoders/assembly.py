@@ -28,6 +28,7 @@ class Assembly:
         delimiter: str | None = None,
         batch_tokens: int = 1024,
         trust_remote_code: bool = False,
+        backend: str = "auto",
     ) -> None:
         """Take a checkpoint.
 
@@ -36,6 +37,7 @@ class Assembly:
             delimiter: what stands between a document's text and its expansion.
             batch_tokens: tokens that pass through a model together.
             trust_remote_code: whether code from the model's repository may run.
+            backend: what runs models.
 
         Raises:
             ParameterError: documents have words for terms and queries tokens; or an expansion for
@@ -45,7 +47,8 @@ class Assembly:
         self._delimiter = delimiter
         self._batch_tokens = batch_tokens
         self._trust_remote_code = trust_remote_code
-        self._models: dict[tuple[Path, Path | None], LanguageModel] = {}
+        self._backend = backend
+        self._models: dict[tuple[Path, Path | None, str], LanguageModel] = {}
         documents, queries = checkpoint.documents.recipe, checkpoint.queries.recipe
         if documents.terms != queries.terms:
             raise ParameterError(
@@ -57,6 +60,11 @@ class Assembly:
                 f"expansion_delimiter: {delimiter!r}; only models that weigh a text's own terms "
                 "take an expansion, after some text that is not empty"
             )
+
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        for model in self._models.values():
+            model.use_device(device)
 
     def sides(self, vocabulary: Vocabulary) -> tuple[Side, Side]:
         """The document and the query side; one object where they do the same.
@@ -121,19 +129,20 @@ class Assembly:
         return {side: self._model(side) for side in sides if side.recipe.has_model}
 
     def _model(self, spec: SideSpec) -> LanguageModel:
-        place = spec.folder, spec.adapter
-        if place not in self._models:
-            # Where one side has a head that serves both, the other uses it too.
-            sides = (self._checkpoint.documents, self._checkpoint.queries)
-            heads = [side.recipe.head for side in sides if side.folder == spec.folder]
-            self._models[place] = LanguageModel(
+        sides = (self._checkpoint.documents, self._checkpoint.queries)
+        heads = [side.recipe.head for side in sides if side.folder == spec.folder]
+        head = "epic" if "epic" in heads else spec.recipe.head  # it serves both sides
+        known = spec.folder, spec.adapter, head
+        if known not in self._models:
+            self._models[known] = LanguageModel(
                 spec.folder,
                 self._trust_remote_code,
                 self._checkpoint.licence,
-                head="epic" if "epic" in heads else spec.recipe.head,
+                head=head,
                 adapter=spec.adapter,
+                backend=self._backend,
             )
-        return self._models[place]
+        return self._models[known]
 
 
 def _tokenizer(spec: SideSpec) -> ModelTokenizer:

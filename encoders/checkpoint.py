@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from lexidex.errors import CorruptFile, EncoderNotFound
 
@@ -24,6 +25,8 @@ from .layouts.settings import CONFIG, MODULES, read_licence
 from .recipe import Checkpoint, SideSpec
 from .scalar_weights import BGE_M3
 
+Fetch: TypeAlias = Callable[[str, str | None], Path]
+
 
 def is_checkpoint(folder: Path) -> bool:
     """Whether the folder has one of the layouts read here."""
@@ -31,12 +34,13 @@ def is_checkpoint(folder: Path) -> bool:
     return any((folder / name).is_file() for name in files)
 
 
-def read_checkpoint(folder: Path, fetch: Callable[[str], Path] | None = None) -> Checkpoint:
+def read_checkpoint(folder: Path, fetch: Fetch | None = None) -> Checkpoint:
     """What the folder holds; reads settings, no weights and no tokenizer.
 
     Args:
         folder: of the checkpoint.
-        fetch: from a folder's path or a hub id to a folder, for the model under an adapter.
+        fetch: from a folder's path, or a hub's id and its revision, to a folder; for the model
+            under an adapter. None for folders alone.
 
     Raises:
         EncoderNotFound: no such folder, or no layout known here.
@@ -50,7 +54,7 @@ def read_checkpoint(folder: Path, fetch: Callable[[str], Path] | None = None) ->
     if (folder / own.DESCRIPTION).is_file():
         documents, queries = own.read_sides(folder)
     elif (folder / lora.CONFIG).is_file():
-        return _adapted(folder, fetch or Path)
+        return _adapted(folder, fetch or (lambda name, _: Path(name)))
     elif (folder / MODULES).is_file() and not (folder / BGE_M3).is_file():
         documents, queries = sentence_transformers.read_sides(folder)
     else:
@@ -58,20 +62,22 @@ def read_checkpoint(folder: Path, fetch: Callable[[str], Path] | None = None) ->
     return Checkpoint(folder, documents, queries, read_licence(folder), undecided)
 
 
-def _adapted(folder: Path, fetch: Callable[[str], Path]) -> Checkpoint:
+def _adapted(folder: Path, fetch: Fetch) -> Checkpoint:
     """The model that an adapter's settings name, with the adapter over it."""
-    base_name = read_json(folder / lora.CONFIG).get("base_model_name_or_path")
-    if not isinstance(base_name, str) or not base_name:
-        raise CorruptFile(f"{folder / lora.CONFIG}: base_model_name_or_path: {base_name!r}")
-    beside = folder / base_name
-    base = read_checkpoint(beside if beside.is_dir() else fetch(base_name), fetch)
+    config = read_json(folder / lora.CONFIG)
+    name = config.get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise CorruptFile(f"{folder / lora.CONFIG}: base_model_name_or_path: {name!r}")
+    beside = folder / name
+    base = beside if beside.is_dir() else fetch(name, config.get("revision"))
+    checkpoint = read_checkpoint(base, fetch)
 
     def adapted(side: SideSpec) -> SideSpec:
         return replace(side, adapter=folder) if side.recipe.has_model else side
 
     return replace(
-        base,
-        documents=adapted(base.documents),
-        queries=adapted(base.queries),
-        licence=read_licence(folder) or base.licence,
+        checkpoint,
+        documents=adapted(checkpoint.documents),
+        queries=adapted(checkpoint.queries),
+        licence=read_licence(folder) or checkpoint.licence,
     )

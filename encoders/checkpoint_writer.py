@@ -36,7 +36,7 @@ def write_checkpoint(
     dim: int,
     tables: Mapping[str, Float32s],
     models: Mapping[SideSpec, LanguageModel],
-) -> Checkpoint:
+) -> None:
     """Write the checkpoint into the folder `path`, which is made if it is not there.
 
     Args:
@@ -46,9 +46,6 @@ def write_checkpoint(
         tables: weights of tokens, float32 (terms,), for "document" and "query" where a side
             multiplies by them.
         models: of the sides that have one.
-
-    Returns:
-        The checkpoint as it now stands in `path`.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +61,6 @@ def write_checkpoint(
             place = folder / f"{route}_{number}_SparseStaticEmbedding"
             side = _with_table(side, place if beside_model else side.folder, tables[route])
         moved.append(side)
-    written = replace(checkpoint, folder=folder, documents=moved[0], queries=moved[1])
     if as_modules:
         sentence_transformers_writer.write(folder, dim, *moved)
     else:
@@ -73,7 +69,6 @@ def write_checkpoint(
         (folder / own.DESCRIPTION).unlink(missing_ok=True)
     else:
         own.write_description(folder, *moved)
-    return written
 
 
 def _moved_model(

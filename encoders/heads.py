@@ -75,7 +75,7 @@ def headless(folder: Path, missing: list[str]) -> ParameterError:
     shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
     return ParameterError(
         f"{folder}: weights are missing: {shown}; without them vectors would be random. A "
-        "checkpoint with a trained masked-language-model head is needed"
+        "checkpoint with that head, trained, is needed"
     )
 
 

@@ -13,6 +13,9 @@ from lexidex.errors import EncoderNotFound
 SETTINGS = ("*.json", "*vocab.txt", "*query_token_weights.txt", "README.md")
 """Files that say what a checkpoint is; `*` also stands for folders."""
 
+OWN_EXPORTS = "*lexidex_onnx/model.onnx"
+"""Exports that are used here, beside what says so."""
+
 HEADS = ("*scalar_head.safetensors", "*residual_head.safetensors", "*sparse_linear.pt")
 """Files of heads beside a backbone."""
 
@@ -39,7 +42,7 @@ def looks_like_hub_id(name: str) -> bool:
 
 def is_needed(path: str) -> bool:
     """Whether a file of a checkpoint, by its path in the folder, is used or explains it."""
-    wanted = (*SETTINGS, *HEADS, SAFETENSORS, *BIN, CODE)
+    wanted = (*SETTINGS, OWN_EXPORTS, *HEADS, SAFETENSORS, *BIN, CODE)
     return _matches(path, wanted) and not _matches(path, EXPORTS)
 
 
@@ -64,7 +67,8 @@ def fetch(name: str, revision: str | None = None, code: bool = False) -> Path:
         else:
             if _has_weights(folder):
                 return folder
-    folder = _snapshot(name, revision, (*SETTINGS, *HEADS, SAFETENSORS, *((CODE,) if code else ())))
+    wanted = (*SETTINGS, OWN_EXPORTS, *HEADS, SAFETENSORS, *((CODE,) if code else ()))
+    folder = _snapshot(name, revision, wanted)
     return folder if _has_weights(folder) else _snapshot(name, folder.name, BIN)
 
 

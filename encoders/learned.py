@@ -20,6 +20,7 @@ from .assembly import Assembly
 from .base import Encoder, Texts, check_texts, fingerprint_of
 from .checkpoint import read_checkpoint
 from .checkpoint_writer import write_checkpoint
+from .engines.engine import check_backend
 from .layouts.own import read_words, write_words
 from .locating import locate
 from .presets import apply_preset
@@ -112,6 +113,7 @@ class LearnedEncoder(Encoder):
         query_pruning: Any = None,
         expansion_delimiter: str | None = None,
         batch_tokens: int = BATCH_TOKENS,
+        backend: str = "auto",
         trust_remote_code: bool = False,
     ) -> None:
         """Read settings and tokenizers; the model's weights load when it is first needed.
@@ -136,6 +138,8 @@ class LearnedEncoder(Encoder):
             expansion_delimiter: what stands in a document between its text and its expansion, for
                 scalar heads; see `lexidex.encoders.terms`.
             batch_tokens: tokens that pass through the model together; memory grows with it.
+            backend: what runs the model, see `lexidex.encoders.engines.engine.BACKENDS`. Vectors by
+                integers differ a little; the fingerprint does not.
             trust_remote_code: run code that the model's repository brings. Not among `options`,
                 so that no stored collection can ask for it.
 
@@ -157,16 +161,17 @@ class LearnedEncoder(Encoder):
         )
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
+        self._backend = check_backend(backend)
         self._place, self._revision, folder = locate(fspath(path), revision, trust_remote_code)
-        checkpoint = read_checkpoint(folder, lambda name: locate(name, None, False)[2])
+        checkpoint = read_checkpoint(folder, _folder_of)
         self._query_place = self._query_revision = None
         if query_path is not None:
             where = locate(fspath(query_path), query_revision, trust_remote_code)
             self._query_place, self._query_revision, folder = where
-            checkpoint = replace(checkpoint, queries=read_checkpoint(folder).queries)
+            checkpoint = replace(checkpoint, queries=read_checkpoint(folder, _folder_of).queries)
         self._checkpoint = self._overrides.apply(checkpoint)
         self._assembly = Assembly(
-            self._checkpoint, expansion_delimiter, batch_tokens, trust_remote_code
+            self._checkpoint, expansion_delimiter, batch_tokens, trust_remote_code, backend
         )
         self.use_vocabulary(Vocabulary(read_words(self._checkpoint.folder)))
 
@@ -210,6 +215,7 @@ class LearnedEncoder(Encoder):
             **asdict(self._overrides),
             "expansion_delimiter": self._delimiter,
             "batch_tokens": self._batch_tokens,
+            "backend": self._backend,
         }
 
     @property
@@ -238,6 +244,19 @@ class LearnedEncoder(Encoder):
 
     def token_spans(self, text: str) -> Spans:
         return self._documents.tokenizer.spans(text)
+
+    def devices(self) -> list[str]:
+        import torch
+
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
+
+    def use_device(self, device: str) -> None:
+        if device != "cpu":
+            gpus = [gpu for gpu in self.devices() if gpu != "cpu"]
+            if device not in (*gpus, *("cuda" for _ in gpus[:1])):
+                known = ", ".join(["cpu", *gpus])
+                raise ParameterError(f"device: {device!r}; this machine has {known}")
+        self._assembly.use_device(device)
 
     def encode_documents(self, texts: Texts) -> Vectors:
         """Document vectors, csr_array (len(texts), dim).
@@ -282,6 +301,11 @@ class LearnedEncoder(Encoder):
 
 def _rules(given: Any, where: str) -> dict[str, Any] | None:
     return None if given is None else as_pruning(given, where).options
+
+
+def _folder_of(name: str, revision: str | None) -> Path:
+    """The folder of a model that another one builds on."""
+    return locate(name, revision, False)[2]
 
 
 def _is_count(number: object) -> bool:

@@ -26,6 +26,11 @@ KINDS = {
 }
 """Families of encoders, by name; their modules load when they are asked for."""
 
+DENSE_MODEL = "model"
+
+DENSE_KINDS = {DENSE_MODEL: ("lexidex.encoders.dense_model", "DenseModelEncoder")}
+"""The same of dense encoders."""
+
 
 def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
     """The encoder of that name, in that folder, or with that id on the model hub.
@@ -72,12 +77,14 @@ def load_dense_encoder(name: str | PathLike[str], **options: Any) -> DenseEncode
     Raises:
         EncoderNotFound, ParameterError, CorruptFile: as `load_encoder`.
     """
-    from .dense_model import DenseModelEncoder
-
     name = fspath(name)
-    if name != DenseModelEncoder.kind:
-        options = {"path": name} | options
-    return _built(DenseModelEncoder, "dense encoder", _harmless(options))
+    if name in DENSE_KINDS:
+        kind, given = name, _harmless(options)
+    else:
+        kind, given = DENSE_MODEL, {"path": name} | options
+    module, class_name = DENSE_KINDS[kind]
+    family: type[DenseEncoder] = getattr(import_module(module), class_name)
+    return _built(family, "dense encoder", given)
 
 
 def _harmless(stored: dict[str, Any]) -> dict[str, Any]:

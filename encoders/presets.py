@@ -56,7 +56,7 @@ PRESETS = {
     "splade-top-k": Preset(
         replace(_MLM, pruning=Pruning(top_k=32)),
         replace(_MLM, pruning=Pruning(top_k=5)),
-        "arXiv 2112.06253",
+        "arXiv 2304.12702",
     ),
     "efficient-splade": _both(_MLM, "arXiv 2207.03834", separate=True),
     "cls-mlm": _both(replace(_MLM, pooling="cls"), "arXiv 2303.13416"),

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from lexidex.errors import ParameterError
-from lexidex.index.vectors import Float32s
+from lexidex.index.vectors import Components, Float32s, Int64s
 
-from .activations import activate, activate_in_place, activate_tensor
+from .activations import activate, activate_in_place, activate_tensor, least_score
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +110,23 @@ class Pooling:
         """Weights, from what a head pooled."""
         return pooled if self.sums else activate(pooled, self.activation)
 
+    def positions(self, ids: Sequence[int]) -> Int64s:
+        """`counted` for one text without padding: the positions that are pooled, int64."""
+        if self.strategy == "cls":
+            ids = ids[:1]
+        if not self.skipped:
+            return np.arange(len(ids))
+        return np.flatnonzero(~np.isin(ids, self.skipped))
+
+    def rows(self, pooled: Float32s) -> list[tuple[Components, Float32s]]:
+        """The terms of each text that have a weight, and their weights, from what a head pooled."""
+        least = 0.0 if self.sums else least_score(self.activation)
+        found = []
+        for row in pooled:
+            components = np.flatnonzero(row > least).astype(np.int32)
+            found.append((components, self.finish(row[components])))
+        return found
+
     def weights(self, scores: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
         """Weights by the book, (texts, vocabulary), differentiable.
 
@@ -136,12 +153,6 @@ class Head(Protocol):
             states: hidden states of all positions, text after text, float32 (positions, width).
             lengths: positions of each text; they add up to `positions`.
             pooling: maximum or sum, and of what.
-        """
-
-    def scores(self, states: torch.Tensor) -> torch.Tensor:
-        """Scores of states (texts, longest, width), (texts, longest, vocabulary), with gradients.
-
-        Makes the whole array.
         """
 
     def weights(

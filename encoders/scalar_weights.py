@@ -55,6 +55,11 @@ def head_files(folder: Path) -> list[Path]:
     return [folder / name for name in (OWN, RESIDUAL, BGE_M3) if (folder / name).is_file()]
 
 
+def has_layers(folder: Path) -> bool:
+    """Whether there are linear maps that weigh tokens."""
+    return bool(head_files(folder)) or published_family(folder) is not None
+
+
 def read_layers(folder: Path, name: str = "") -> list[Layer]:
     """The linear maps of a folder, in order; none where there are none.
 

@@ -109,6 +109,16 @@ class ModelSide:
         return self._model.vocabulary
 
     @property
+    def model(self) -> LanguageModel:
+        """What scores the vocabulary."""
+        return self._model
+
+    @property
+    def pooling(self) -> Pooling:
+        """How scores become weights."""
+        return self._pooling
+
+    @property
     def table(self) -> Float32s | None:
         return self._own_terms
 

@@ -2,8 +2,9 @@
 
 Numba's cache knows a function by its own file alone, so a changed helper in another file would
 leave old machine code in use; and code compiled with bounds checks would be taken for plain code.
-The cache folder is therefore named by a hash of every kernel source and of the mode. Where no
-folder can be written, kernels compile afresh in each process.
+The cache folder is therefore named by a hash of every kernel source and of the mode: of those
+here, and for kernels of other packages of those beside them, too. Where no folder can be written,
+kernels compile afresh in each process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,12 +30,22 @@ _WITHOUT_KERNELS = {"dense", "filters", "storage"}
 _REASSOCIATED = {"reassoc", "contract", "nsz"}
 
 
-def _cache_folder() -> str | None:
-    """A writable folder for this version of the kernels, or None."""
-    here = Path(__file__).parent
+_HERE = Path(__file__).parent.resolve()
+
+
+@cache
+def cache_folder(package: Path = _HERE) -> str | None:
+    """Where compiled kernels are kept between processes; None where nothing can be written.
+
+    Args:
+        package: the folder of the kernels, whose files may use each other and those here.
+    """
     digest = hashlib.sha256(repr((numba.__version__, config.BOUNDSCHECK)).encode())
-    for source in sorted(here.rglob("*.py")):
-        if source.relative_to(here).parts[0] not in _WITHOUT_KERNELS:
+    for source in sorted(_HERE.rglob("*.py")):
+        if source.relative_to(_HERE).parts[0] not in _WITHOUT_KERNELS:
+            digest.update(source.read_bytes())
+    if not package.is_relative_to(_HERE):
+        for source in sorted(package.glob("*.py")):
             digest.update(source.read_bytes())
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
@@ -44,10 +56,6 @@ def _cache_folder() -> str | None:
             return str(folder)
     except OSError:
         return None
-
-
-CACHE_FOLDER = _cache_folder()
-"""Where compiled kernels are kept between processes; None where nothing can be written."""
 
 
 def kernel(function: Callable[..., R]) -> Callable[..., R]:
@@ -83,9 +91,10 @@ def strict_lean_kernel(function: Callable[..., R]) -> Callable[..., R]:
 
 def _compile(function: Callable[..., R], **options: Any) -> Callable[..., R]:
     former = config.CACHE_DIR
+    folder = cache_folder(Path(function.__code__.co_filename).parent.resolve())
     try:
-        config.CACHE_DIR = CACHE_FOLDER or former
-        compile_ = numba.njit(nogil=True, cache=CACHE_FOLDER is not None, **options)
+        config.CACHE_DIR = folder or former
+        compile_ = numba.njit(nogil=True, cache=folder is not None, **options)
         compiled: Callable[..., R] = compile_(function)
         return compiled
     finally:

@@ -24,7 +24,9 @@ from lexidex.commands.evaluate import evaluate
 from lexidex.commands.export import export, import_
 from lexidex.commands.index import index
 from lexidex.commands.mine import mine
+from lexidex.commands.models import models
 from lexidex.commands.output import err
+from lexidex.commands.reencode import reencode
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
 from lexidex.commands.snapshot import restore, snapshot
@@ -49,6 +51,7 @@ app.command()(delete)
 app.command("eval")(evaluate)
 app.command()(check)
 app.command()(compact)
+app.command()(reencode)
 app.command()(snapshot)
 app.command()(restore)
 app.command()(export)
@@ -58,6 +61,7 @@ app.command()(train)
 app.command()(mine)
 app.command()(serve)
 app.command()(demo)
+app.add_typer(models, name="models")
 app.add_typer(bench, name="bench")
 
 

@@ -158,6 +158,11 @@ class Collection:
         return self._snapshot.passage_params
 
     @property
+    def dense_lower_bound(self) -> float | None:
+        """The least score of a dense search: -1 for cosines; None where there is no such bound."""
+        return self._snapshot.dense_lower_bound
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
@@ -284,6 +289,48 @@ class Collection:
         same = passages is None and fresh.fingerprint == known.fingerprint
         params = self.passages if same else passages_for(passages, fresh)
         return self._writer.replace(documents, fresh, params, progress, building)
+
+    def reencode(
+        self,
+        encoder: str | Encoder,
+        progress: Progress | None = None,
+        building: Building | None = None,
+        *,
+        passages: PassageParams | str | None = None,
+    ) -> WriteResult:
+        """Encode every document anew by another encoder, and change to it in one step.
+
+        Searches and writes go on meanwhile, by the old encoder; documents that are written then
+        are encoded, too, before the change. When this fails, or the process dies, the collection
+        stays as it is, and what was encoded is taken over by the next call with that encoder.
+        Dense vectors are kept. Where the collection has this encoder already, nothing is done.
+
+        Args:
+            encoder: see `create`.
+            progress: called often with the number of documents encoded so far, which grows beyond
+                `len` by those that are written meanwhile; what it raises ends the work.
+            building: see `upsert`.
+            passages: see `create`.
+
+        Returns:
+            How many documents were encoded, those that changed meanwhile again.
+
+        Raises:
+            InputError: a document brought its own vector, and has no text.
+            ParameterError: the encoder is "vectors", which encodes nothing.
+            Locked: another call or process is encoding the collection anew.
+            StorageFull: no space left; the collection is as before.
+        """
+        chosen = _encoder(encoder)
+        if chosen.kind == "vectors":
+            raise ParameterError(
+                'encoder: "vectors" encodes nothing; replace documents by some that bring theirs'
+            )
+        params = passages_for(passages, chosen)
+        same = chosen.fingerprint == self.encoder.fingerprint
+        if same and (passages is None or params == self.passages):
+            return WriteResult(generation=self.generation)
+        return self._writer.reencode(chosen, params, progress, building)
 
     def search(
         self,

@@ -114,13 +114,16 @@ class DenseSide:
             raise ParameterError(f"dense: shape {row.shape}; expected one flat list of numbers")
         return as_dense(row[None, :], self.params.metric, dim, name="dense")
 
-    def ready_rows(self, vectors: Float32s) -> Float32s:
+    def ready_rows(self, vectors: Float32s, dim: int | None = None) -> Float32s:
         """Vectors that a collection with this side has held, as they are, to the last bit.
+
+        Args:
+            dim: the dimensions that are expected; None takes any.
 
         Raises:
             ParameterError: no such collection can have held them.
         """
-        checked = as_dense(vectors, self.params.metric, name="dense")
+        checked = as_dense(vectors, self.params.metric, dim, name="dense")
         if not np.allclose(checked, vectors, atol=_UNIT):
             raise ParameterError("dense: a vector is not of length 1, as it was when written")
         return np.ascontiguousarray(vectors, dtype=np.float32)

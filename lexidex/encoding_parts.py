@@ -80,8 +80,12 @@ class Parts:
                 f"{self.folder}: was begun with encoder {named(found['encoder'])}, not "
                 f"{named(wanted['encoder'])}; {way_out}"
             )
-        if found["side"] != wanted["side"]:
-            raise InputError(f"{self.folder}: was begun with {found['side']}; {way_out}")
+        for what in ("side", "passages"):
+            if found[what] != wanted[what]:
+                raise InputError(
+                    f"{self.folder}: was begun with {what} {found[what]!r}, not {wanted[what]!r}; "
+                    f"{way_out}"
+                )
         if found["source"] != wanted["source"]:
             raise InputError(
                 f"{self.folder}: was begun with other sources, or they have changed; {way_out}"

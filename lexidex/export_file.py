@@ -66,7 +66,7 @@ class Header:
     vocabulary: list[str] | None
     average_length: float
     dense: Mapping[str, Any] = field(default_factory=dict)
-    format: int = field(default=FORMAT_VERSION)
+    format: int = field(default_factory=lambda: FORMAT_VERSION)
 
     @classmethod
     def read(cls, described: object, where: str) -> Header:

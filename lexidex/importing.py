@@ -88,17 +88,24 @@ class Export:
             described = document.id, document.text, document.title, document.metadata
             yield Document(*described, dense=dense)
 
-    def ready(self, encoder: Encoder, dense: DenseSide | None = None) -> Iterator[Drafted]:
+    def ready(
+        self, encoder: Encoder, dense: DenseSide | None = None, dim: int | None = None
+    ) -> Iterator[Drafted]:
         """The documents batch by batch, with the vectors that they had, as an encoder numbers them.
 
         A vocabulary that grows takes up the export's terms, in their order.
+
+        Args:
+            dense: the collection's dense side.
+            dim: dimensions of its dense vectors; None while there are none.
         """
         vectors = _Vectors(encoder, self.header.vocabulary)
         documents = self._documents()
         while batch := list(islice(documents, _BATCH)):
             drafted = self._batch(batch, vectors)
             if dense is not None:
-                rows = self._dense(batch, dense)
+                rows = self._dense(batch, dense, dim)
+                dim = rows.vectors.shape[1] if rows else dim
                 drafted = replace(drafted, passages=drafted.passages.with_dense(rows))
             yield drafted
 
@@ -124,16 +131,19 @@ class Export:
         matrix: Vectors = build_vectors(rows, dim)
         return Drafted(documents, matrix, Passages.of_each(counts, spans))
 
-    def _dense(self, documents: list[Document], side: DenseSide) -> DenseRows | None:
+    def _dense(
+        self, documents: list[Document], side: DenseSide, dim: int | None
+    ) -> DenseRows | None:
         """The dense vectors of the documents' passages, to the last bit."""
         brought: list[Float32s | None] = []
         for document in documents:
             own = [one.dense for one in document.passages] or [document.dense]
             for vectors in own:
                 try:
-                    brought.append(None if vectors is None else side.ready_rows(vectors))
+                    brought.append(None if vectors is None else side.ready_rows(vectors, dim))
                 except ParameterError as error:
                     raise InputError(f"{self.path}: document {document.id!r}: {error}") from None
+                dim = dim if vectors is None else vectors.shape[1]
         some = [vectors for vectors in brought if vectors is not None]
         if not some:
             return None

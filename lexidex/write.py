@@ -54,20 +54,21 @@ class Write:
         keep: bool = True,
         resumable: Resumable | None = None,
         passages: PassageParams | None = None,
+        name: Callable[[int], str] = layout.new_segment,
     ) -> None:
-        """Start from `base`; the caller holds the write lock until the end.
-
-        What a crashed writer left behind is removed first, but for vectors that it has staged.
+        """Start from `base`.
 
         Args:
             keep: go on from the documents that are there; otherwise from none.
             resumable: drafts documents, so that a crash costs no vector.
             passages: what becomes of long documents from now on; None for what did.
+            name: of a segment with a number.
         """
         self._storage = storage
         self._base = base
         self._encoder = encoder
         self._building = building
+        self._name = name
         self._number = base.manifest.number + 1
         self._next_segment = base.manifest.next_segment
         self._segments: list[SegmentEntry] = []
@@ -78,10 +79,14 @@ class Write:
         self.upserted = 0
         self.deleted = 0
         self.failed: list[tuple[str, str]] = []
-        sweep(storage, base.manifest)
 
     def start(self) -> None:
-        """Make segments and deletions of what the log holds."""
+        """Make segments and deletions of what the log holds.
+
+        The caller holds the write lock from now on. What a crashed writer left behind is removed
+        first, but for vectors that it has staged.
+        """
+        sweep(self._storage, self._base.manifest)
         if not self._kept:
             return
         manifest = self._base.manifest
@@ -132,6 +137,12 @@ class Write:
         self._complete_segment()
         self.deleted += self._delete(pa.array(ids, pa.large_string()))
 
+    def rebase(self, base: Snapshot) -> None:
+        """Go on from a later snapshot; the caller holds the write lock from now on."""
+        self._base = base
+        self._number = base.manifest.number + 1
+        self._next_segment = max(self._next_segment, base.manifest.next_segment)
+
     def commit(self, generation: int) -> tuple[Manifest, Place]:
         """Write what is missing and make it the newest manifest, as of a generation."""
         self._complete_segment()
@@ -164,10 +175,14 @@ class Write:
                 self._current.abandon()
             sweep(self._storage, self._base.manifest)
 
+    def stop(self) -> None:
+        """Give up the segment that is being made, and nothing else; needs no lock."""
+        if self._current:
+            self._current.abandon()
+
     def _new_segment(self) -> SegmentWriter:
         self._next_segment += 1
-        name = layout.new_segment(self._next_segment - 1)
-        return SegmentWriter(self._storage, name, self._building)
+        return SegmentWriter(self._storage, self._name(self._next_segment - 1), self._building)
 
     def _complete_segment(self) -> None:
         if self._current is None:

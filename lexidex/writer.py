@@ -23,6 +23,8 @@ from lexidex.index.storage.building import Building
 from lexidex.index.storage.change import encode_change
 from lexidex.index.storage.files import waiting
 from lexidex.index.storage.log import Place, append_record
+from lexidex.index.storage.manifest import Manifest
+from lexidex.index.storage.staging import sweep_staging
 from lexidex.results import WriteResult
 
 from . import fresh
@@ -34,6 +36,7 @@ from .importing import Export
 from .merging import Merge, choose, neighbours
 from .opening import Newest
 from .passages import PassageParams
+from .reencoding import ROUNDS, SMALL_REST, Reencoding
 from .resuming import Resumable
 from .small_writes import Delete, GroupState, SmallWrite, Update, Upsert, combined
 from .snapshot import Snapshot
@@ -145,6 +148,28 @@ class Writer:
         self._keep_within(building)
         return self._write_segments(documents, progress, building, encoder, passages)
 
+    def reencode(
+        self,
+        encoder: Encoder,
+        passages: PassageParams,
+        progress: Progress | None = None,
+        building: Building | None = None,
+    ) -> WriteResult:
+        """Encode everything anew beside what is there, and put it in its place."""
+        self._keep_within(building)
+        with self._storage.lock(layout.REENCODE_LOCK):
+            snapshot = self._newest.refresh()
+            work = Reencoding(
+                self._storage, snapshot, encoder, passages, building or self._building, progress
+            )
+            try:
+                generation = self._swap(work, encoder)
+            except BaseException:
+                work.abandon()
+                raise
+        self._tidy()
+        return WriteResult(work.n_encoded, generation=generation, resumed=work.n_resumed)
+
     def take(
         self,
         export: Export,
@@ -166,7 +191,7 @@ class Writer:
             building = building or self._building
             write = Write(self._storage, snapshot, chosen, building, keep=keep, passages=passages)
             average, generation = export.header.average_length, snapshot.generation + 1
-            ready = export.ready(chosen, side)
+            ready = export.ready(chosen, side, snapshot.dense_dim if keep else None)
             self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
         self._tidy()
         return WriteResult(upserted=write.upserted, generation=generation)
@@ -188,6 +213,7 @@ class Writer:
         self._background.stop()
         with self._exclusive() as snapshot:
             self._flush(snapshot)
+            sweep_staging(self._storage)
         with self._merge_turn, waiting(self._storage, layout.MERGE_LOCK, COMPACT_SECONDS):
             stored = self._newest.snapshot.stored
             if len(stored) > 1 or any(segment.deleted is not None for segment in stored):
@@ -294,6 +320,16 @@ class Writer:
         resumed = kept.n_resumed if kept else 0
         return WriteResult(write.upserted, 0, write.failed, generation, resumed)
 
+    def _swap(self, work: Reencoding, encoder: Encoder) -> int:
+        """Encode until little is left, then the rest while other writes wait, and commit."""
+        while True:
+            for _ in range(ROUNDS):
+                if work.take(self._newest.refresh()) <= SMALL_REST:
+                    break
+            with suppress(Locked), self._exclusive(SWAP_SECONDS) as snapshot:
+                work.take(snapshot)
+                return self._show(*work.commit(snapshot), encoder).generation
+
     def _flush(self, snapshot: Snapshot) -> Snapshot:
         if snapshot.generation == snapshot.manifest.generation:
             return snapshot
@@ -316,6 +352,10 @@ class Writer:
         except BaseException:
             write.abandon()
             raise
+        return self._show(manifest, place, encoder)
+
+    def _show(self, manifest: Manifest, place: Place, encoder: Encoder) -> Snapshot:
+        """Let searches see what was committed."""
         with self._newest.lock:
             former = self._newest.snapshot
             self._newest.snapshot = self._newest.compose(manifest, encoder, place, former)

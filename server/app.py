@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -103,29 +104,36 @@ def from_environment() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.threads, app.state.writers = Threads(), Threads(WRITERS)
-    follower = asyncio.create_task(_warm_up_and_follow(app))
+    stop = threading.Event()
+    # Not in a pool, whose threads are waited for when the process ends: compiling takes long.
+    follower = threading.Thread(
+        target=_warm_up_and_follow, args=(app, stop), name="follow", daemon=True
+    )
+    follower.start()
     yield
-    follower.cancel()
-    with suppress(asyncio.CancelledError):
-        await follower
+    stop.set()
+    await asyncio.to_thread(follower.join, _FOLLOW_SECONDS)
     app.state.threads.close()
     app.state.writers.close()
     await asyncio.to_thread(app.state.writes.close)
 
 
-async def _warm_up_and_follow(app: FastAPI) -> None:
+def _warm_up_and_follow(app: FastAPI, stop: threading.Event) -> None:
     """Become ready, then show what other processes write to the collections."""
     backend, told = app.state.backend, ""
-    while True:
+    while not stop.is_set():
         try:
-            await app.state.threads.run(backend.refresh if app.state.ready else backend.warm_up)
+            if app.state.ready:
+                backend.refresh()
+            else:
+                backend.warm_up()
             app.state.ready, told = True, ""
         except Exception as error:
             # What is served stays as it is; the next round tries again, and tells no news twice.
-            if repr(error) != told:
+            if repr(error) != told and not stop.is_set():
                 told = repr(error)
                 _LOG.exception("cannot %s", "follow a write" if app.state.ready else "warm up")
-        await asyncio.sleep(_FOLLOW_SECONDS)
+        stop.wait(_FOLLOW_SECONDS)
 
 
 async def health() -> StatusAnswer:

@@ -17,11 +17,16 @@ class Inode:
         self.synced = synced
         self.data = synced
         self.cut = len(synced)
+        self.overwritten = []
 
     def after_power_loss(self, rng):
         if self.data == self.synced or rng.random() < 0.25:
             return self.synced
-        return self.data[: rng.integers(self.cut, len(self.data) + 1)]
+        left = bytearray(self.data[: rng.integers(self.cut, len(self.data) + 1)])
+        for at, end in self.overwritten:
+            if rng.random() < 0.5:
+                left[at:end] = self.synced[at:end]
+        return bytes(left)
 
 
 class FaultyStorage(MemoryStorage):
@@ -29,8 +34,9 @@ class FaultyStorage(MemoryStorage):
 
     A write that fails has left some of its bytes: half of what was written so far. `files` is what
     a process that was killed leaves; `after_power_loss` draws what remains when the power went:
-    names whose folder was not synced since may be there or not, each on its own, and of bytes that
-    were appended and not synced any number from the first on. With `once`, later operations
+    names whose folder was not synced since may be there or not, each on its own, of bytes that were
+    appended and not synced any number from the first on, and of what was overwritten the old or the
+    new. With `once`, later operations
     succeed again.
     """
 
@@ -85,10 +91,25 @@ class FaultyStorage(MemoryStorage):
         inode.cut = min(at, len(inode.data))
         inode.data = bytes(self.files[name])
 
+    def overwrite(self, name, at, data):
+        try:
+            self._count()
+        except Crash:
+            data = data[: len(data) // 2]
+            self._overwrite(name, at, data)
+            raise
+        self._overwrite(name, at, data)
+
+    def _overwrite(self, name, at, data):
+        super().overwrite(name, at, data)
+        inode = self.inodes[name]
+        inode.data = bytes(self.files[name])
+        inode.overwritten.append((at, at + len(data)))
+
     def sync(self, name):
         self._count()
         inode = self.inodes[name]
-        inode.synced, inode.cut = inode.data, len(inode.data)
+        inode.synced, inode.cut, inode.overwritten = inode.data, len(inode.data), []
 
     def rename(self, old, new):
         self._count()

@@ -193,6 +193,7 @@ def test_index_and_search(run, tmp_path, source):
     assert done.json == {
         "collection": str(tmp_path / "c"),
         "upserted": 3,
+        "resumed": 0,
         "failed": [],
         "documents": 3,
         "generation": 2,
@@ -842,6 +843,9 @@ def test_an_interrupted_index_is_130_and_leaves_the_collection_as_it_was(
         for number in range(1500):
             writer.write(json.dumps({"id": f"new {number}", "text": "a new fox"}) + "\n")
         writer.flush()
+        while not (animals / "write.json").exists():  # the pipe holds what is not read yet
+            assert process.poll() is None
+            time.sleep(0.01)
         done = run("index", source, "--to", animals)
         assert done.code == 75
         assert f"process {process.pid} on " in done.err

@@ -102,14 +102,18 @@ def test_ids_that_are_none_are_refused(collection, given):
 
 
 def test_any_flipped_byte_of_a_small_collection_is_named_on_opening(collection):
-    """What opening reads through: every file of up to 64 MiB."""
+    """What opening reads through: every file of up to 64 MiB, but for a log's mark, which a crash
+    may tear."""
     collection.flush()
     files = dict(collection._storage.files)
     rng = np.random.default_rng(0)
     for name in files:
-        for _ in range(8):
+        places = np.arange(len(files[name]))
+        if name.startswith("log-"):
+            places = np.delete(places, slice(24, 36))
+        for place in rng.choice(places, 8):
             damaged = bytearray(files[name])
-            damaged[rng.integers(len(damaged))] ^= 1 << int(rng.integers(8))
+            damaged[place] ^= 1 << int(rng.integers(8))
             storage = MemoryStorage()
             storage.files = {**files, name: bytes(damaged)}
             with pytest.raises(FormatError, match=name):
@@ -140,8 +144,8 @@ def test_a_bad_document_is_left_out_and_named(collection):
         ("#2", "field 'id' is missing"),
         (
             "y",
-            "unknown field 'txt'; a document has id, title, text, metadata, vector, passages "
-            "(your own fields go under metadata)",
+            "unknown field 'txt'; a document has id, title, text, metadata, vector, dense, "
+            "passages (your own fields go under metadata)",
         ),
     ]
 

@@ -11,6 +11,7 @@ DOCUMENTS = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
+    "docs/ENCODERS.md",
     "docs/FORMAT.md",
     "docs/EXCHANGE.md",
     "docs/FILTERS.md",
@@ -40,8 +41,8 @@ def test_paths_that_documents_name_exist(document):
     text = (ROOT / document).read_text(encoding="utf-8")
     folders = [ROOT, *(ROOT / f for f in ("lexidex", "encoders", "index", "eval", "server"))]
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
-    folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "docs"]
-    folders += [ROOT / "eval" / "benchmarks", ROOT / "encoders" / "training"]
+    folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "index" / "exact"]
+    folders += [ROOT / "docs", ROOT / "eval" / "benchmarks", ROOT / "encoders" / "training"]
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
         assert any((folder / path).exists() for folder in folders), f"{document}: {path}"
@@ -67,6 +68,14 @@ def test_every_method_of_fusion_is_described():
 
     text = (ROOT / "docs" / "FUSION.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `([\w-]+)`", text, re.M) == list(METHODS)
+
+
+def test_every_preset_of_an_encoder_is_described():
+    from lexidex.encoders.presets import PRESETS
+
+    text = (ROOT / "docs" / "ENCODERS.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[\w`, +-]+`) \| `[a-z]", text, re.M)
+    assert re.findall(r"`([\w-]+)`", " ".join(rows)) == list(PRESETS)
 
 
 def test_every_route_is_in_the_readme_and_every_problem_in_the_description():

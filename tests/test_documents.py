@@ -161,8 +161,8 @@ def test_sound_documents_are_taken_as_they_are(doc_id, text, title, metadata):
         (["1", "x"], "expected an object with id and text, got ['1', 'x']"),
         (
             {"id": "1", "text": "x", "url": "u"},
-            "unknown field 'url'; a document has id, title, text, metadata, vector, passages "
-            "(your own fields go under metadata)",
+            "unknown field 'url'; a document has id, title, text, metadata, vector, dense, "
+            "passages (your own fields go under metadata)",
         ),
         ({"id": [10**5000], "text": "x"}, "field 'id': <list too large to show>; expected a "),
         ({"id": 10**5000, "text": "x"}, "field 'id': <int too large to show>; expected a "),

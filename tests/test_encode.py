@@ -206,7 +206,7 @@ def test_what_has_changed_since_is_refused(source, tmp_path):
         encode(source, target, progress=interrupt)
     with pytest.raises(EncoderMismatch, match=r"begun with encoder counting .* remove .*\.parts"):
         encode(source, target, model="other")
-    with pytest.raises(InputError, match="begun with documents"):
+    with pytest.raises(InputError, match="begun with side 'documents', not 'queries'"):
         encode(source, target, side="queries")
     write(source, RECORDS[:-1])
     with pytest.raises(InputError, match=r"they have changed; .* remove .*out.parquet.parts"):

@@ -1,5 +1,8 @@
 """A collection against a dict and brute force, over random lives."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -7,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from lexidex import Collection
+from lexidex.index.storage.archive import write_snapshot
 from lexidex.index.storage.files import MemoryStorage
+from lexidex.index.storage.restoring import restore_snapshot
 
 IDS = [f"d{i}" for i in range(8)]
 WORDS = ["sea", "sky", "land", "fire"]
@@ -31,6 +36,7 @@ class Life(RuleBasedStateMachine):
         self.storage = MemoryStorage()
         Collection.create(self.storage, encoder="vectors")
         self.kept = {}
+        self.snapshots, self.of_snapshot = MemoryStorage(), None
         self.reopen("inline")
 
     def teardown(self):
@@ -85,6 +91,26 @@ class Life(RuleBasedStateMachine):
         assert all(segment.deleted is None for segment in self.collection._snapshot.stored)
 
     @rule()
+    def snapshot(self):
+        write_snapshot(self.storage, self.snapshots, "kept.tar", over=True)
+        self.of_snapshot = dict(self.kept)
+
+    @rule()
+    def restore(self):
+        if self.of_snapshot is not None:
+            before = self.collection.generation
+            restore_snapshot(self.snapshots, "kept.tar", self.storage, over=True)
+            assert self.collection.refresh() > before
+            self.kept = dict(self.of_snapshot)
+
+    @rule(suffix=st.sampled_from(["ndjson", "parquet"]), replace=st.booleans())
+    def export_and_import(self, suffix, replace):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"kept.{suffix}"
+            assert self.collection.export(path).n_documents == len(self.kept)
+            self.collection.import_from(path, replace=replace)
+
+    @rule()
     def close(self):
         self.collection.close()
 
@@ -121,12 +147,15 @@ class Life(RuleBasedStateMachine):
         found = collection.search(sparse=query, k=20).hits
         assert [(h.doc_id, h.score, h.text, h.metadata) for h in found] == expected
         assert len(collection) == len(self.kept)
+        counts = {note: len(self.having(note)) for note in range(3)}
+        facets = {one.value: one.count for one in collection.facets(["note"])["note"]}
+        assert facets == {note: n for note, n in counts.items() if n}
         for note in range(3):
             only = {"note": note}
             assert collection.search(sparse=query, k=20, filter=only).hits == [
                 hit for hit in found if hit.metadata == only
             ]
-            assert collection.count(only) == len(self.having(note))
+            assert collection.count(only) == counts[note]
         assert [i for i in IDS if i in collection] == [i for i in IDS if i in self.kept]
 
 

@@ -47,7 +47,8 @@ def live(collection, mine, seed):
         if deletes:
             collection.delete(ids)
         else:
-            collection.upsert([{"id": i, "text": str(value), "vector": {"x": 1.0}} for i in ids])
+            document = {"text": str(value), "vector": {"x": 1.0}, "metadata": {"v": value % 7}}
+            collection.upsert([{"id": i, **document} for i in ids])
         say("done", mine)
         if chance.random() < 0.02:
             collection.compact()
@@ -130,7 +131,7 @@ def test_killed_writers_lose_nothing_they_acknowledged(folder, n_rounds):
     Collection.create(folder, "vectors")
     ledger = Ledger()
     with python(WRITERS, folder) as zygote:
-        for _ in range(n_rounds):
+        for number in range(n_rounds):
             zygote.stdin.write(f"{rng.integers(2**31)}\n")
             words = json.loads(zygote.stdout.readline())
             assert words[0] == "started", words
@@ -144,6 +145,18 @@ def test_killed_writers_lose_nothing_they_acknowledged(folder, n_rounds):
             assert len({hit.doc_id for hit in hits}) == len(hits) == len(opened)
             ledger.settle({hit.doc_id: int(hit.text) for hit in hits})
             assert opened.check().problems == []
+            for rest in range(7):
+                scanned = {i for i, value in ledger.known.items() if value % 7 == rest}
+                filtered = opened.search(sparse={"x": 1.0}, k=1000, filter={"v": rest})
+                assert {hit.doc_id for hit in filtered} == scanned
+                assert opened.count({"v": rest}) == len(scanned)
+            if number % 10 == 9:
+                opened.snapshot(folder.parent / "kept.tar", replace=True)
+                again = Collection.restore(
+                    folder.parent / "kept.tar", folder.parent / "again", replace=number > 9
+                )
+                found = again.search(sparse={"x": 1.0}, k=1000).hits
+                assert {hit.doc_id: int(hit.text) for hit in found} == ledger.known
         zygote.stdin.close()
     assert ledger.n_acknowledged > 5 * n_rounds
 

@@ -213,10 +213,40 @@ def test_killed_runs_encode_nothing_twice_and_end_the_same(tmp_path, commands, r
         n_killed += status != 0
         with Collection.open(made["killed"]) as reader:
             assert len(reader) in (1, 240 + (not replace)), "all or nothing"
+            if len(reader) > 1:
+                break  # perhaps killed when it was done
     counts = Counter(read_journal(journal))
     assert counts.keys() == set(texts)
     assert counts.total() - len(counts) <= 8 * n_killed
     assert n_killed
-    assert json.loads(printed)["resumed"] == 240 - (counts.total() - n_before)
+    assert status or json.loads(printed)["resumed"] == 240 - (counts.total() - n_before)
     with Collection.open(made["whole"]) as whole, Collection.open(made["killed"]) as killed:
         assert content(killed) == content(whole)
+
+
+@pytest.mark.slow
+def test_killed_reencodings_encode_nothing_twice_and_leave_the_old_encoder(tmp_path, commands):
+    texts = [f"word{number} in sentence {number % 7}" for number in range(240)]
+    path, journal = tmp_path / "collection", tmp_path / "journal"
+    with Collection.create(path, CountingEncoder()) as collection:
+        collection.upsert(documents(texts))
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    given = ("model=other", "seconds=0.004", f"journal={json.dumps(str(journal))}")
+    options = [part for option in given for part in ("--encoder-option", option)]
+    n_killed, status = 0, None
+    while status != 0:
+        delay = chance.uniform(0.1, 0.7) if n_killed < 6 else None
+        arguments = ("reencode", path, "--encoder", "counting", *options, "-q", "--json")
+        status, printed = commands(*arguments, kill_after=delay)
+        n_killed += status != 0
+        with Collection.open(path) as reader:
+            assert len(content(reader)) == 240
+            if reader.encoder.model == "other":
+                break  # perhaps killed when it was done
+    counts = Counter(read_journal(journal))
+    assert n_killed
+    assert counts.keys() == set(texts)
+    assert counts.total() - len(counts) <= 8 * n_killed
+    assert status or json.loads(printed)["documents"] == 240

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +14,6 @@ from torch import nn
 from lexidex.errors import CorruptFile
 from lexidex.index.vectors import Components, Float32s
 
-from ..activations import least_score
 from ..backbones import Source, quiet_transformers
 from ..projection import Head, Pooling
 
@@ -43,10 +44,28 @@ class Network(nn.Module):
         ).last_hidden_state
         return found
 
+    def placed(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
+        """Tensors where the network's parameters are."""
+        device = next(self.parameters()).device
+        return [tensor.to(device) for tensor in tensors]
+
     def write(self, folder: Path) -> None:
         """Write config.json and all weights into `folder`, which `load` reads back."""
         with quiet_transformers():
             self.model.save_pretrained(folder)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """No gradients and no dropout, in the midst of training too."""
+        was_training = self.model.training
+        if was_training:
+            self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            if was_training:
+                self.train()
 
     def check_finite(self, weights: Float32s) -> None:
         """CorruptFile where the model gives what no vector can hold."""
@@ -75,14 +94,10 @@ class VocabularyNetwork(Network):
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         """`expand` without gradients and large arrays: (components, values) of each text."""
-        with torch.inference_mode():
+        ids, mask = self.placed(ids, mask)
+        with self.encoding():
             counted = pooling.counted(ids, mask)
             states = self.states(ids, mask)[counted]
-            pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).numpy()
+            pooled = self.head.pool(states, counted.sum(1).tolist(), pooling).cpu().numpy()
         self.check_finite(pooled)
-        least = 0.0 if pooling.sums else least_score(pooling.activation)
-        rows: Rows = []
-        for row in pooled:
-            components = np.flatnonzero(row > least).astype(np.int32)
-            rows.append((components, pooling.finish(row[components])))
-        return rows
+        return pooling.rows(pooled)

@@ -67,13 +67,11 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
         return weights * self.quality_of(states)
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
-        with torch.inference_mode():
-            states = self.states(ids, mask)
-            counted = pooling.counted(ids, mask)
-            lengths = counted.sum(1).tolist()
-            pooled = (
-                self._pool(states[counted], lengths, pooling) * self.quality_of(states)
-            ).numpy()
+        ids, mask = self.placed(ids, mask)
+        with self.encoding():
+            states, counted = self.states(ids, mask), pooling.counted(ids, mask)
+            weights = self._pool(states[counted], counted.sum(1).tolist(), pooling)
+            pooled = (weights * self.quality_of(states)).cpu().numpy()
         self.check_finite(pooled)
         rows: Rows = []
         for row in pooled:

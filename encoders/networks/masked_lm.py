@@ -7,6 +7,7 @@ from typing import Any, Self
 from ..backbones import Source, load_masked_lm
 from ..heads import head_of
 from ..projection import Head
+from ..screened import fastest
 from .base import VocabularyNetwork
 
 
@@ -16,7 +17,7 @@ class MaskedLMNetwork(VocabularyNetwork):
     def __init__(self, model: Any) -> None:
         """Take what `AutoModelForMaskedLM` returns."""
         super().__init__(model)
-        self._head = head_of(model)
+        self._head = fastest(head_of(model))
 
     @property
     def head(self) -> Head:

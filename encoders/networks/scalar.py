@@ -50,8 +50,9 @@ class ScalarNetwork(Network):
 
     def weights(self, ids: torch.Tensor, mask: torch.Tensor, activation: str) -> Float32s:
         """`weigh` without gradients."""
-        with torch.inference_mode():
-            found: Float32s = self.weigh(ids, mask, activation).numpy()
+        ids, mask = self.placed(ids, mask)
+        with self.encoding():
+            found: Float32s = self.weigh(ids, mask, activation).cpu().numpy()
         self.check_finite(found)
         return found
 

@@ -78,7 +78,8 @@ class MaskedModel(nn.Module):
         """Scores of hidden positions (hidden, terms), and vectors (texts, terms), float32."""
         module = self._module
         states = module.network.states(ids, mask)
-        scores = module.network.head.scores(states).float()
+        head: Any = module.network.head
+        scores = head.scores(states).float()
         vectors = module.pooling.weights(scores, module.pooling.counted(ids, mask)) * module.kept
         return scores[labels != NOT_HIDDEN], vectors
 

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -53,34 +53,28 @@ class Answers:
     ordinals: list[list[int]]
 
 
-class EngineProcess:
-    """An engine in a process of its own; a context that ends the process.
+class WorkerProcess:
+    """A process that answers requests, a line of JSON each way; a context that ends it."""
 
-    Rust's thread pool and glibc's allocator are set by the environment, which must stand before
-    the process starts: see ALLOCATOR.
-    """
+    def __init__(
+        self, module: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Start the process.
 
-    def __init__(self, variant: Variant, log: Path, n_threads: int = 1) -> None:
-        """Start the process; what the library prints goes to the file `log`."""
-        self.variant = variant
+        Args:
+            module: what runs in it, by `answer`; beside this one.
+            arguments: of the module.
+            log: the file that gets what the process prints.
+            environment: what differs from this process's own.
+        """
         self._log = log
-        environment = {
-            **os.environ,
-            "RAYON_NUM_THREADS": str(n_threads),
-            "NUMBA_NUM_THREADS": str(n_threads),
-            "OMP_NUM_THREADS": str(n_threads),
-            "GLIBC_TUNABLES": ALLOCATOR,
-        }
-        if variant.own_kernels:
-            environment["NUMBA_CACHE_DIR"] = str(log.parent / f"kernels-{variant.engine}")
-        options = json.dumps(variant.options)
         with log.open("a", encoding="utf-8") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.worker", variant.engine, options],
+                [self._interpreter(), "-m", f"{__package__}.{module}", *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=environment,
+                env={**os.environ, **environment},
                 text=True,
                 encoding="utf-8",
             )
@@ -96,6 +90,11 @@ class EngineProcess:
     ) -> None:
         self.close()
 
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return self._log.stem
+
     def close(self) -> None:
         """End the process."""
         for pipe in (self._process.stdin, self._process.stdout):
@@ -103,10 +102,54 @@ class EngineProcess:
                 pipe.close()
         self._process.wait()
 
+    def ask(self, do: str, **arguments: Any) -> Any:
+        """What the process replies; BenchmarkError where that is an error, or nothing."""
+        requests, replies = self._process.stdin, self._process.stdout
+        line = ""
+        if requests and replies:
+            line = _exchanged(requests, replies, json.dumps({"do": do, **arguments}))
+        reply = json.loads(line) if line else {"error": f"the process ended; {self._last_words()}"}
+        if "error" in reply:
+            raise BenchmarkError(f"{self.name}: {do}: {reply['error']}")
+        return reply
+
+    def _interpreter(self) -> str:
+        return sys.executable
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return lines[-1] if lines else "without a word"
+
+
+class EngineProcess(WorkerProcess):
+    """An engine in a process of its own.
+
+    Rust's thread pool and glibc's allocator are set by the environment, which must stand before
+    the process starts: see ALLOCATOR.
+    """
+
+    def __init__(self, variant: Variant, log: Path, n_threads: int = 1) -> None:
+        """Start the process; what the library prints goes to the file `log`."""
+        self.variant = variant
+        environment = {
+            "RAYON_NUM_THREADS": str(n_threads),
+            "NUMBA_NUM_THREADS": str(n_threads),
+            "OMP_NUM_THREADS": str(n_threads),
+            "GLIBC_TUNABLES": ALLOCATOR,
+        }
+        if variant.own_kernels:
+            environment["NUMBA_CACHE_DIR"] = str(log.parent / f"kernels-{variant.engine}")
+        arguments = [variant.engine, json.dumps(variant.options)]
+        super().__init__("worker", arguments, log, environment)
+
+    @property
+    def name(self) -> str:
+        return self.variant.name
+
     def build(self, workload: Workload, folder: Path, n_threads: int) -> dict[str, Any]:
         """Build into `folder`: cpu_s, wall_s, bytes, rss_before, rss_peak."""
         documents = str(workload.folder / "documents")
-        figures: dict[str, Any] = self._ask(
+        figures: dict[str, Any] = self.ask(
             "build",
             documents=documents,
             folder=str(folder),
@@ -117,7 +160,7 @@ class EngineProcess:
 
     def open(self, folder: Path) -> dict[str, float]:
         """Load the index: rss_before, rss."""
-        figures: dict[str, float] = self._ask("open", folder=str(folder))
+        figures: dict[str, float] = self.ask("open", folder=str(folder))
         return figures
 
     def search(
@@ -125,7 +168,7 @@ class EngineProcess:
     ) -> Answers:
         """One pass over a query set, or over the first `limit` of it."""
         stem = str(workload.folder / queries)
-        reply = self._ask("search", queries=stem, k=k, point=point, limit=limit)
+        reply = self.ask("search", queries=stem, k=k, point=point, limit=limit)
         return Answers(np.array(reply["ns"], dtype=np.int64), reply["ordinals"])
 
     def search_batch(
@@ -133,24 +176,10 @@ class EngineProcess:
     ) -> dict[str, float | None]:
         """The query set in one call: cpu_us and wall_us a query, None where there is no such."""
         stem = str(workload.folder / queries)
-        figures: dict[str, float | None] = self._ask(
+        figures: dict[str, float | None] = self.ask(
             "search_batch", queries=stem, k=k, point=point, n_threads=n_threads
         )
         return figures
-
-    def _ask(self, do: str, **arguments: Any) -> Any:
-        requests, replies = self._process.stdin, self._process.stdout
-        line = ""
-        if requests and replies:
-            line = _exchanged(requests, replies, json.dumps({"do": do, **arguments}))
-        reply = json.loads(line) if line else {"error": f"the process ended; {self._last_words()}"}
-        if "error" in reply:
-            raise BenchmarkError(f"{self.variant.name}: {do}: {reply['error']}")
-        return reply
-
-    def _last_words(self) -> str:
-        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return lines[-1] if lines else "without a word"
 
 
 def _exchanged(requests: IO[str], replies: IO[str], line: str) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,33 +61,28 @@ def facts(
     workload: Workload, variants: Iterable[Variant], n_threads: int, command: str = ""
 ) -> dict[str, Any]:
     """Command, date, machine, versions, commit when known, collection, seed and threads."""
-    machine = machine_facts(command)
-    machine["versions"] |= {variant.package: variant.version for variant in variants}
     return {
+        "command": command,
         "collection": workload.collection,
         "documents": workload.n_documents,
         "queries": workload.n_queries,
         "seed": workload.seed,
         "threads": n_threads,
-        **machine,
+        **machine({variant.package: variant.version for variant in variants}),
     }
 
 
-def machine_facts(command: str = "") -> dict[str, Any]:
-    """Command, date, machine, versions, and commit when known."""
+def machine(versions: Mapping[str, str | None]) -> dict[str, Any]:
+    """Date, machine, commit when known, and versions: those given, and our own."""
+    own = {"numpy": numpy.__version__, "numba": numba.__version__, "lexidex": __version__}
     return {
-        "command": command,
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {
-            "numpy": numpy.__version__,
-            "numba": numba.__version__,
-            "lexidex": __version__,
-        },
+        "versions": {**own, **versions},
         "commit": _commit(Path(__file__).resolve().parents[2]),
     }
 

@@ -16,8 +16,10 @@ from . import (
     build,
     churn,
     collection_opening,
+    encode,
     exact,
     filters,
+    maps,
     opening,
     passages,
     pruning,
@@ -59,6 +61,11 @@ SECTIONS = (
         collection_opening.tables,
     ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(maps.KIND, "Linear maps", maps.ABOUT, maps.tables),
+    Section(encode.KIND, "Encoding", encode.ABOUT, encode.tables),
+    Section(
+        encode.QUALITY, "What faster encoding costs", encode.QUALITY_ABOUT, encode.quality_tables
+    ),
     Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
     Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),

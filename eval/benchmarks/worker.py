@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import ablated, engines, peers
+from .answering import answer
 from .engines import Engine
 from .memory import reset_peak, resident
 from .timing import one_by_one
@@ -114,25 +112,9 @@ class Worker:
         return {"cpu_us": cpu_us * each, "wall_us": wall_us * each}
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
 def main() -> None:
     """Answer requests until standard input ends."""
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    worker = Worker(sys.argv[1], json.loads(sys.argv[2]))
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            reply = getattr(worker, request.pop("do"))(**request)
-        except Exception as error:  # told to the other side, which knows what to do without it
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        replies.write(json.dumps(reply, default=_number) + "\n")
-        replies.flush()
+    answer(lambda: Worker(sys.argv[1], json.loads(sys.argv[2])))
 
 
 if __name__ == "__main__":

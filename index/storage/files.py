@@ -7,7 +7,7 @@ POSIX paths. The promises that commits are built on:
 - `create` gives a file that, when its `with` block ends without an error, is complete and synced;
   when the block fails, no file of that name is left.
 - `append` has reached the disk once `sync` of that file has returned; before that, any of its bytes
-  may be lost with all that follow.
+  may be lost with all that follow. `overwrite` likewise; before that, the old bytes may come back.
 - `rename` replaces atomically.
 - a name is durable once `sync_folder` of its folder has returned.
 """
@@ -25,7 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Literal, Protocol, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,14 +51,17 @@ class Storage(Protocol):
     def view(self, name: str, memory: Memory = "map") -> memoryview:
         """The file's bytes, read-only: mapped, or loaded into memory of their own."""
 
-    def read(self, name: str, start: int) -> bytes:
-        """The file's bytes from `start` on, as they are now."""
+    def read(self, name: str, start: int, length: int = -1) -> bytes:
+        """The file's bytes from `start` on as they are now, `length` of them or up to the end."""
 
     def append(self, name: str, at: int, data: bytes) -> None:
         """Cut an existing file at byte `at` and write `data` there; not synced."""
 
+    def overwrite(self, name: str, at: int, data: bytes) -> None:
+        """Put `data` in the place of as many bytes of an existing file; not synced."""
+
     def sync(self, name: str) -> None:
-        """Make what was appended to a file durable."""
+        """Make what was appended to a file, or overwritten, durable."""
 
     def size(self, name: str) -> int:
         """Length of the file in bytes."""
@@ -96,7 +99,7 @@ class FileStorage:
         with _full_disk_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                with open(path, "wb") as file:
+                with _Written(path) as file:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())
@@ -117,11 +120,11 @@ class FileStorage:
         except FileNotFoundError:
             raise CorruptFile(f"{path}: the file is missing") from None
 
-    def read(self, name: str, start: int) -> bytes:
+    def read(self, name: str, start: int, length: int = -1) -> bytes:
         try:
             with open(self.root / name, "rb") as file:
                 file.seek(start)
-                return file.read()
+                return file.read(length)
         except FileNotFoundError:
             raise CorruptFile(f"{self.root / name}: the file is missing") from None
 
@@ -133,6 +136,12 @@ class FileStorage:
             rest = memoryview(data)
             while rest:
                 rest = rest[file.write(rest) :]
+
+    def overwrite(self, name: str, at: int, data: bytes) -> None:
+        path = self.root / name
+        with _full_disk_named(path), open(path, "r+b", buffering=0) as file:
+            file.seek(at)
+            file.write(data)
 
     def sync(self, name: str) -> None:
         path = self.root / name
@@ -174,6 +183,21 @@ class FileStorage:
         return file_lock(self.root, name)
 
 
+class _Written(io.BufferedWriter):
+    """A file being written, of which every write tells in our words why it failed.
+
+    Not every writer passes its errors through the `with` block of `create`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "w"))
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        with _full_disk_named(self._path):
+            return super().write(data)
+
+
 class MemoryStorage:
     """The same operations on a dict of bytes."""
 
@@ -198,16 +222,17 @@ class MemoryStorage:
         # A file that was appended to is a bytearray, which could not grow while it is viewed.
         return memoryview(bytes(self.files[name]))
 
-    def read(self, name: str, start: int) -> bytes:
+    def read(self, name: str, start: int, length: int = -1) -> bytes:
         if name not in self.files:
             raise CorruptFile(f"{self.location}/{name}: the file is missing")
-        return bytes(self.files[name][start:])
+        end = None if length < 0 else start + length
+        return bytes(self.files[name][start:end])
 
     def append(self, name: str, at: int, data: bytes) -> None:
-        content = self.files[name]
-        if not isinstance(content, bytearray):
-            content = self.files[name] = bytearray(content)
-        content[at:] = data
+        self._changeable(name)[at:] = data
+
+    def overwrite(self, name: str, at: int, data: bytes) -> None:
+        self._changeable(name)[at : at + len(data)] = data
 
     def sync(self, name: str) -> None:
         """Nothing to do: memory has no other copy."""
@@ -231,6 +256,12 @@ class MemoryStorage:
 
     def sync_folder(self, folder: str = "") -> None:
         """Nothing to do: memory has no other copy."""
+
+    def _changeable(self, name: str) -> bytearray:
+        content = self.files[name]
+        if not isinstance(content, bytearray):
+            content = self.files[name] = bytearray(content)
+        return content
 
     @contextmanager
     def lock(self, name: str = layout.LOCK) -> Iterator[None]:

@@ -3,7 +3,8 @@
 manifest-0000000007.json      the seventh manifest: settings, and which segments there are
 vocabulary-0000000007.arrow   terms by component, where the encoder's vocabulary grows
 log-0000000042.lxl            the small writes since generation 42, one record a commit
-segments/s000003/             one segment: immutable but for deletions (m000004: from a merge)
+segments/s000003/             one segment: immutable but for deletions (m000004: from a merge,
+                              r000005: by another encoder)
     documents.arrow           id, title, text, metadata
     documents.lxd             order of the ids, batches, first passage of each document
     metadata.arrow            the metadata's values, by field and kind
@@ -18,6 +19,7 @@ staging/7d4be0.../            vectors that a long run has made so far, by the en
     4f0c5a9e1b2d3c68.lxd      a part of them
 write.lock, write.json        held, and described, by the writing process
 merge.lock, merge.json        held, and described, by the process that merges segments
+reencode.lock, reencode.json  held, and described, by the process that encodes everything anew
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ SEGMENTS = "segments"
 STAGING = "staging"
 LOCK = "write.lock"
 MERGE_LOCK = "merge.lock"
+REENCODE_LOCK = "reencode.lock"
 
 DOCUMENTS = "documents.arrow"
 DOCUMENT_MAP = "documents.lxd"
@@ -42,9 +45,9 @@ SNAPSHOT = "snapshot.json"
 """What a snapshot holds, first in it."""
 
 _LOG = re.compile(r"log-(\d{10})\.lxl")
-_SEGMENT = re.compile(r"[sm](\d{6,})")
+_SEGMENT = re.compile(r"[smr](\d{6,})")
 _MANIFEST = re.compile(r"manifest-(\d{10})\.json")
-_LOCK = re.compile(r"(?:write|merge)\.(?:lock|json)")
+_LOCK = re.compile(r"(?:write|merge|reencode)\.(?:lock|json)")
 _NUMBERED = re.compile(r"(?:manifest|vocabulary|log)-\d{10}\.(?:json|arrow|lxl)(?:\.tmp)?")
 
 
@@ -78,7 +81,7 @@ def is_numbered(name: str) -> bool:
 
 def is_ours(name: str) -> bool:
     """Whether a file in a folder may be what an unfinished creation left."""
-    return is_numbered(name) or _LOCK.fullmatch(name) is not None
+    return is_numbered(name) or name == STAGING or _LOCK.fullmatch(name) is not None
 
 
 def vocabulary(number: int) -> str:
@@ -119,6 +122,23 @@ def staging(fingerprint: str) -> str:
 def staged_part(token: str) -> str:
     """A file in that folder."""
     return f"{token}.lxd"
+
+
+def reencoded_segment(number: int) -> str:
+    """A segment of documents that were there before, by another encoder."""
+    return f"r{number:06d}"
+
+
+def is_reencoded(segment: str) -> bool:
+    """Whether a segment is of documents that were there before."""
+    return segment.startswith("r")
+
+
+def maker_lock(segment: str) -> str | None:
+    """The lock that is held while a segment is made; None for that of writing."""
+    if is_merged(segment):
+        return MERGE_LOCK
+    return REENCODE_LOCK if is_reencoded(segment) else None
 
 
 def segment_file(segment: str, file: str) -> str:

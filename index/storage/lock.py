@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def file_lock(root: Path, name: str) -> Iterator[None]:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        holder.write_text(json.dumps(described), encoding="utf-8")
+        with suppress(OSError):  # on a full disk the lock holds all the same
+            holder.write_text(json.dumps(described), encoding="utf-8")
         yield
     finally:
         holder.unlink(missing_ok=True)

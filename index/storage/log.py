@@ -4,6 +4,10 @@ A collection's log goes on from the manifest of one generation. A record is what
 together; the next is written only when it has reached the disk. So what a crash leaves unfinished
 is always the last record: readers ignore such a *torn tail*, and the next commit cuts it off. A
 damaged record that others follow was once complete, and is an error.
+
+Nor is a tail torn that was acknowledged. When a record has reached the disk, its commit number is
+written to a fixed place at the beginning, the *mark*; that itself is synced with the next record
+only, for without it no more is lost than the difference between torn and damaged.
 """
 
 from __future__ import annotations
@@ -16,20 +20,28 @@ from dataclasses import dataclass
 
 from zlib_ng.zlib_ng import crc32
 
-from lexidex.errors import CorruptFile, FormatError, UnsupportedVersion
+from lexidex.errors import CorruptFile, FormatError, LexidexError, UnsupportedVersion
 
 from . import layout
 from .arrays import FORMAT_VERSION
 from .files import Storage
 
 MAGIC = b"LEXILOG\0"
-_HEAD = struct.Struct("<8sIIQI")
-"""Magic, format version, salt, generation, CRC-32 of these."""
+_IDENTITY = struct.Struct("<8sIIQ")
+"""Magic, format version, salt, generation."""
+
+_MARK = struct.Struct("<QI")
+"""A commit whose record has reached the disk, CRC-32 of salt and this; it may be torn."""
+
+_CHECK = struct.Struct("<I")
+"""CRC-32 of the identity, behind the mark."""
+
+_HEAD_SIZE = _IDENTITY.size + _MARK.size + _CHECK.size
 
 _RECORD = struct.Struct("<4sIQI")
-"""Mark, length of the payload, commit number, CRC-32 of salt, these and the payload."""
+"""Four fixed bytes, length of the payload, commit number, CRC-32 of salt, these and the payload."""
 
-_MARK = b"\xe7LXR"
+_BEGINNING = b"\xe7LXR"
 _SIGNED = struct.Struct("<IQ")
 
 
@@ -55,17 +67,17 @@ def create_log(storage: Storage, generation: int) -> Place:
     salt = secrets.randbits(32)
     name = layout.log(generation)
     with storage.create(name) as file:
-        file.write(_head(salt, generation))
-    return Place(name, salt, generation, _HEAD.size)
+        file.write(_head(salt, generation, generation))
+    return Place(name, salt, generation, _HEAD_SIZE)
 
 
 def encode_log(generation: int, payloads: Iterable[bytes]) -> bytes:
     """The bytes of a log that goes on from a generation, a record for each payload."""
     salt = secrets.randbits(32)
-    records = (
+    records = [
         _record(salt, generation + number, payload) for number, payload in enumerate(payloads, 1)
-    )
-    return b"".join([_head(salt, generation), *records])
+    ]
+    return b"".join([_head(salt, generation, generation + len(records)), *records])
 
 
 def highest_commit(storage: Storage, generation: int) -> int:
@@ -85,40 +97,55 @@ def open_log(storage: Storage, generation: int) -> Place:
     """
     name = layout.log(generation)
     where = f"{storage.location}/{name}"
-    data = storage.read(name, 0)[: _HEAD.size]
+    data = storage.read(name, 0, _HEAD_SIZE)
     if not data.startswith(MAGIC[: len(data)]) or not data:
         raise CorruptFile(f"{where}: not a Lexidex log (starts with {data[:8]!r})")
-    if len(data) < _HEAD.size:
+    if len(data) < _HEAD_SIZE:
         raise CorruptFile(f"{where}: truncated, {len(data)} bytes is less than its head")
-    _, version, salt, follows, crc = _HEAD.unpack(data)
+    _, version, salt, follows = _IDENTITY.unpack_from(data)
     if version != FORMAT_VERSION:
         raise UnsupportedVersion(
             f"{where}: format version {version}; this Lexidex reads version {FORMAT_VERSION}: "
             "use the release that wrote it"
         )
-    if crc != crc32(data[:-4]) or follows != generation:
+    (crc,) = _CHECK.unpack_from(data, _HEAD_SIZE - _CHECK.size)
+    if crc != crc32(data[: _IDENTITY.size]) or follows != generation:
         raise CorruptFile(f"{where}: its head does not match its checksum, or its name")
-    return Place(name, salt, generation, _HEAD.size)
+    return Place(name, salt, generation, _HEAD_SIZE)
 
 
 def read_log(storage: Storage, place: Place) -> tuple[list[bytes], Place]:
     """The payloads of the complete records behind `place`, and the place behind them.
 
     Raises:
-        CorruptFile: a record is damaged though others follow it, or their numbers jump; the
-            message names its offset.
+        CorruptFile: a record is damaged or missing though others follow it, or though it was
+            acknowledged, or their numbers jump; the message names its offset.
     """
     data = storage.read(place.name, place.end)
     while True:
         payloads, last = _complete(data, place)
         rest = data[last.end - place.end :]
         later = _records_in(rest, last.salt)
-        if not later:
+        if not later and marked_commit(storage, last) <= last.commit:
             return payloads, last
         again = storage.read(place.name, place.end)
         if again == data:  # and not read while it was written
             raise CorruptFile(f"{storage.location}/{last.name}: {_damage(rest, last)}")
         data = again
+
+
+def marked_commit(storage: Storage, place: Place) -> int:
+    """A commit of the log that has certainly reached the disk; 0 where nothing tells."""
+    mark = storage.read(place.name, _IDENTITY.size, _MARK.size)
+    if len(mark) < _MARK.size:
+        return 0
+    commit: int = _MARK.unpack(mark)[0]
+    return commit if mark == _marked(place.salt, commit) else 0
+
+
+def mark_commit(storage: Storage, place: Place) -> None:
+    """Put down that all before `place` has reached the disk; not synced."""
+    storage.overwrite(place.name, _IDENTITY.size, _marked(place.salt, place.commit))
 
 
 def read_sound(storage: Storage, place: Place) -> tuple[list[bytes], Place, list[bytes]]:
@@ -131,14 +158,15 @@ def read_sound(storage: Storage, place: Place) -> tuple[list[bytes], Place, list
 def restore_head(storage: Storage, generation: int) -> Place | None:
     """Write a damaged head anew where the records still agree with the salt in it."""
     name = layout.log(generation)
-    if name not in storage.list() or storage.size(name) < _HEAD.size:
+    if name not in storage.list() or storage.size(name) < _HEAD_SIZE:
         return None
     data = storage.read(name, 0)
-    place = Place(name, _HEAD.unpack_from(data)[2], generation, _HEAD.size)
-    if not _complete(data[_HEAD.size :], place)[0]:
+    place = Place(name, _IDENTITY.unpack_from(data)[2], generation, _HEAD_SIZE)
+    payloads, last = _complete(data[_HEAD_SIZE:], place)
+    if not payloads:
         return None
     with storage.create(f"{name}.tmp") as file:
-        file.write(_head(place.salt, generation) + data[_HEAD.size :])
+        file.write(_head(place.salt, generation, last.commit) + data[_HEAD_SIZE:])
     storage.rename(f"{name}.tmp", name)
     storage.sync_folder()
     return place
@@ -156,18 +184,25 @@ def append_record(storage: Storage, place: Place, payload: bytes) -> Place:
     except Exception:
         storage.append(place.name, place.end, b"")
         raise
-    return Place(place.name, place.salt, place.commit + 1, place.end + len(record))
+    end = Place(place.name, place.salt, place.commit + 1, place.end + len(record))
+    with suppress(OSError, LexidexError):  # the record is on disk, which is what counts
+        mark_commit(storage, end)
+    return end
 
 
-def _head(salt: int, generation: int) -> bytes:
-    head = _HEAD.pack(MAGIC, FORMAT_VERSION, salt, generation, 0)[:-4]
-    return head + struct.pack("<I", crc32(head))
+def _head(salt: int, generation: int, marked: int) -> bytes:
+    identity = _IDENTITY.pack(MAGIC, FORMAT_VERSION, salt, generation)
+    return identity + _marked(salt, marked) + _CHECK.pack(crc32(identity))
+
+
+def _marked(salt: int, commit: int) -> bytes:
+    return _MARK.pack(commit, crc32(commit.to_bytes(8, "little"), salt))
 
 
 def _record(salt: int, commit: int, payload: bytes) -> bytes:
     signed = _SIGNED.pack(len(payload), commit)
     crc = crc32(payload, crc32(signed, salt))
-    return _MARK + signed + struct.pack("<I", crc) + payload
+    return _BEGINNING + signed + struct.pack("<I", crc) + payload
 
 
 def _complete(data: bytes, place: Place) -> tuple[list[bytes], Place]:
@@ -183,12 +218,12 @@ def _complete(data: bytes, place: Place) -> tuple[list[bytes], Place]:
 def _records_in(data: bytes, salt: int) -> list[bytes]:
     """The payloads of complete records anywhere in `data`."""
     payloads = []
-    position = data.find(_MARK)
+    position = data.find(_BEGINNING)
     while position >= 0:
         found = _record_at(data, position, salt)
         if found:
             payloads.append(found[1])
-        position = data.find(_MARK, position + (_RECORD.size + len(found[1]) if found else 1))
+        position = data.find(_BEGINNING, position + (_RECORD.size + len(found[1]) if found else 1))
     return payloads
 
 
@@ -197,7 +232,7 @@ def _damage(rest: bytes, last: Place) -> str:
     if found:
         return f"at byte {last.end}, commit {found[0]} follows commit {last.commit}"
     return (
-        f"the record at byte {last.end} is damaged, and others follow it; "
+        f"the record at byte {last.end}, which was complete, is damaged or missing; "
         "'lexidex check --repair' keeps what comes before"
     )
 
@@ -206,9 +241,9 @@ def _record_at(data: bytes, position: int, salt: int) -> tuple[int, bytes] | Non
     """Commit number and payload of the complete record at `position`, or None."""
     if position + _RECORD.size > len(data):
         return None
-    mark, length, commit, crc = _RECORD.unpack_from(data, position)
+    beginning, length, commit, crc = _RECORD.unpack_from(data, position)
     start = position + _RECORD.size
-    if mark != _MARK or start + length > len(data):
+    if beginning != _BEGINNING or start + length > len(data):
         return None
     payload = data[start : start + length]
     sound = crc32(payload, crc32(_SIGNED.pack(length, commit), salt)) == crc

@@ -226,7 +226,7 @@ def write_manifest(storage: Storage, manifest: Manifest) -> None:
 def sweep(storage: Storage, manifest: Manifest, *, merging: bool = False) -> None:
     """Remove what the newest manifest does not name, and what a crash left behind.
 
-    What a merge is writing at the moment stays: who writes it holds the merge lock.
+    What is being merged or encoded anew at the moment stays: who does that holds its lock.
 
     Args:
         merging: the caller holds the merge lock, and has written all it will.
@@ -240,8 +240,9 @@ def sweep(storage: Storage, manifest: Manifest, *, merging: bool = False) -> Non
     for name in storage.list(layout.SEGMENTS):
         if name not in segments:
             with suppress(Locked), ExitStack() as held:
-                if layout.is_merged(name) and not merging:
-                    held.enter_context(storage.lock(layout.MERGE_LOCK))
+                lock = layout.maker_lock(name)
+                if lock and not (merging and lock == layout.MERGE_LOCK):
+                    held.enter_context(storage.lock(lock))
                 storage.remove(f"{layout.SEGMENTS}/{name}")
             continue
         for file in storage.list(f"{layout.SEGMENTS}/{name}"):

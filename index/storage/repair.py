@@ -24,7 +24,7 @@ from .deletions import mark_deleted, read_deletions
 from .documents import read_documents
 from .files import Storage
 from .integrity import check_file, check_segment, check_vocabulary
-from .log import create_log, open_log, read_sound, restore_head
+from .log import create_log, mark_commit, marked_commit, open_log, read_sound, restore_head
 from .manifest import FileEntry, Manifest, SegmentEntry, read_manifest, sweep, write_manifest
 from .segment import read_vectors
 from .segment_writer import SegmentWriter
@@ -113,13 +113,16 @@ def _cut_log(storage: Storage, manifest: Manifest, actions: list[str]) -> list[s
         place = restored
     _, last, later = read_sound(storage, place)
     rest = storage.size(manifest.log) - last.end
-    if not rest:
+    n_missing = max(marked_commit(storage, last) - last.commit, 0)
+    if not rest and not n_missing:
         return []
     storage.append(manifest.log, last.end, b"")
+    mark_commit(storage, last)
     storage.sync(manifest.log)
     actions.append(
         f"{where}: cut {rest} bytes at byte {last.end}, behind commit {last.commit}: a damaged "
         f"or unfinished record and {len(later)} behind it"
+        + (f"; {n_missing} commits are lost" if n_missing else "")
     )
     return [doc_id for payload in later for doc_id in decode_change(payload, where).ids]
 

@@ -76,7 +76,7 @@ class Segment:
         self._storage = storage
         guard = self._guards.get(layout.DOCUMENTS)
         self.documents, self.passages = read_documents(storage, entry, guard)
-        self._vectors = read_vectors(storage, entry.name)
+        self._vectors = self._read_vectors()
         self.directory = self._read_exact(memory)
         self._dense: DenseIndex | None = None
         if self._has(layout.DENSE):
@@ -133,7 +133,6 @@ class Segment:
         guard = self._guards.get(layout.VECTORS)
         if guard:
             spans = array_spans(*self._view(layout.VECTORS, "map"))
-            guard.verify(*spans["indptr"])
             indptr = self._vectors.indptr
             starts, ends = indptr[passages].astype(np.int64), indptr[passages + 1].astype(np.int64)
             for name in ("components", "values"):  # of 4 bytes each
@@ -253,6 +252,13 @@ class Segment:
         """The passages of the documents that a mask marks."""
         passages = self.passages.marked(documents)
         return Allowed(passages, passages.size)
+
+    def _read_vectors(self) -> Vectors:
+        """The vectors, verified where each begins."""
+        guard = self._guards.get(layout.VECTORS)
+        if guard:
+            guard.verify(*array_spans(*self._view(layout.VECTORS, "map"))["indptr"])
+        return read_vectors(self._storage, self.entry.name)
 
     def _read_exact(self, memory: Memory) -> ExactIndex:
         """The exact index, all verified that stands before the postings."""

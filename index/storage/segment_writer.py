@@ -6,11 +6,13 @@ Documents stream to disk; vectors and the metadata's values are held until the s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from lexidex.errors import LexidexError
 
 from .. import planner
 from ..dense import DenseIndex
@@ -145,7 +147,8 @@ class SegmentWriter:
 
     def abandon(self) -> None:
         """Remove what was written."""
-        self._open.close()
+        with suppress(OSError, LexidexError):  # on a full disk, what is left cannot be written
+            self._open.close()
         self._storage.remove(f"{layout.SEGMENTS}/{self._name}")
 
     def _path(self, file: str) -> str:

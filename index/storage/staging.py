@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lexidex.errors import FormatError, LexidexError
 
-from ..vectors import Components, Float32s, Vectors, stack
+from ..vectors import Components, Float32s, Int64s, Vectors, stack
 from . import layout
 from .arrays import read_arrays, verify_arrays, write_arrays
 from .files import Storage
@@ -50,6 +50,25 @@ def keys_of(texts: Sequence[str]) -> Keys:
     return np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 2)
 
 
+class KeyOrder:
+    """Keys in ascending order, to be looked up. Takes 24 bytes a key."""
+
+    def __init__(self, parts: Iterable[Keys]) -> None:
+        """Take the keys of some parts, one behind the other; equal ones are welcome."""
+        keys = np.concatenate([np.empty((0, 2), np.uint64), *parts])
+        self._places = np.argsort(keys[:, 0], kind="stable")
+        self._keys: Keys = keys[self._places]
+
+    def find(self, keys: Keys) -> Int64s:
+        """The place of each among all the keys, int64 (n,); -1 where it is not there."""
+        if not len(self._keys):
+            return np.full(len(keys), -1)
+        # Keys that differ and agree in their first halves are found by the first of them alone.
+        found = np.searchsorted(self._keys[:, 0], keys[:, 0])
+        found = np.minimum(found, len(self._keys) - 1)
+        return np.where((self._keys[found] == keys).all(axis=1), self._places[found], -1)
+
+
 class Staging:
     """The vectors of one encoder, by its fingerprint, that are staged in a collection's folder."""
 
@@ -61,16 +80,19 @@ class Staging:
         self._mapped = lru_cache(_MAPPED)(self._read)
         self._waiting: list[tuple[Keys, Vectors]] = []
         self._began = self._written = time.monotonic()
-        self._index(self._sound_parts())
+        parts = self._sound_parts()
+        self._order = KeyOrder(parts)
+        self._starts = np.cumsum([0, *map(len, parts)])
 
     def find(self, keys: Keys) -> list[Row | None]:
         """For each key the staged vector, as components and values, or None."""
-        places = np.searchsorted(self._keys[:, 0], keys[:, 0])
-        rows: list[Row | None] = []
-        for place, key in zip(places.tolist(), keys, strict=True):
-            known = place < len(self._keys) and bool((self._keys[place] == key).all())
-            rows.append(self._row(*self._places[place].tolist()) if known else None)
-        return rows
+        places = self._order.find(keys)
+        parts = np.searchsorted(self._starts, places, side="right") - 1
+        rows = places - self._starts[parts]
+        return [
+            None if part < 0 else self._row(part, row)
+            for part, row in zip(parts.tolist(), rows.tolist(), strict=True)
+        ]
 
     def put(self, keys: Keys, vectors: Vectors) -> None:
         """Stage vectors; on disk within some seconds. `find` sees them in a later run."""
@@ -119,17 +141,6 @@ class Staging:
             found.append(arrays["keys"])
         return found
 
-    def _index(self, parts: Sequence[Keys]) -> None:
-        """Every key in ascending order of its first half, and the part and row of each."""
-        keys = np.concatenate([np.empty((0, 2), np.uint64), *parts])
-        sizes = [len(part) for part in parts]
-        numbers = np.repeat(np.arange(len(parts), dtype=np.int32), sizes)
-        starts = np.cumsum([0, *sizes])[:-1].astype(np.int32)
-        rows = np.arange(len(keys), dtype=np.int32) - np.repeat(starts, sizes)
-        order = np.argsort(keys[:, 0], kind="stable")
-        self._keys: Keys = keys[order]
-        self._places = np.stack([numbers[order], rows[order]], axis=1)
-
     def _row(self, part: int, row: int) -> Row | None:
         try:
             arrays, _ = self._mapped(self._names[part])
@@ -155,10 +166,11 @@ def open_staging(storage: Storage, fingerprint: str, current: str) -> Staging:
     return Staging(storage, fingerprint)
 
 
-def sweep_staging(storage: Storage, wanted: set[str]) -> None:
-    """Remove what is staged for others than these fingerprints, and what is stale."""
+def sweep_staging(storage: Storage, wanted: set[str] | None = None) -> None:
+    """Remove what is stale; of what is staged for others than these fingerprints, everything."""
     for fingerprint in storage.list(layout.STAGING):
-        if fingerprint not in wanted or _age(storage, fingerprint) > STALE_SECONDS:
+        foreign = wanted is not None and fingerprint not in wanted
+        if foreign or _age(storage, fingerprint) > STALE_SECONDS:
             storage.remove(layout.staging(fingerprint))
 
 

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from lexidex.errors import LexidexError, ParameterError
 
+from .bench_encode import encode, maps
 from .bench_run import Run, benchmark, chosen_names, command_line, show, show_tables, teller
 from .output import AsJson, Quiet, print_json, write_file
 from .settings import Settings, parse_settings
@@ -35,6 +36,10 @@ bench = typer.Typer(
     "time of one query in one thread, where nothing else is said; every engine runs in a process "
     "of its own; a peer that is not installed is left out.",
 )
+
+
+bench.command()(encode)
+bench.command()(maps)
 
 
 @bench.command()
@@ -283,12 +288,12 @@ def train_matrix(
 ) -> None:
     """Train methods on the same pairs with the same budget: effectiveness, sparsity, FLOPS."""
     from lexidex.encoders.training.recipe import read_recipe
-    from lexidex.eval.benchmarks.record import Record, machine_facts
+    from lexidex.eval.benchmarks.record import Record, machine
     from lexidex.eval.benchmarks.train_matrix import run_train_matrix, training_table
 
     given = {"data.pairs": [str(path) for path in data], "model.backbone": backbone}
     base = read_recipe(recipe).changed(given | parse_settings(settings or []))
-    record = Record(machine_facts(command_line(ctx)), to)
+    record = Record({"command": command_line(ctx), **machine({})}, to)
     with tempfile.TemporaryDirectory() as scratch:
         run_train_matrix(
             base,

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from .encoder_options import Passages
+from .encoder_options import (
+    EncoderName,
+    EncoderOptions,
+    Passages,
+    Prune,
+    PruneQueries,
+    chosen_encoder,
+)
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, write_file
 
@@ -30,9 +37,10 @@ def encode(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", help="The Parquet file to make.")],
-    encoder: Annotated[
-        str | None, typer.Option(help="A model's folder, or its id on the hub.")
-    ] = None,
+    encoder: EncoderName = None,
+    encoder_options: EncoderOptions = None,
+    prune: Prune = None,
+    prune_queries: PruneQueries = None,
     passages: Passages = None,
     queries: Annotated[
         bool,
@@ -63,6 +71,7 @@ def encode(
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.encoding import Workforce, encode_files
 
+    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
     workforce = Workforce(processes, threads, device or ())
     if errors:
         write_file(errors, "")
@@ -70,7 +79,7 @@ def encode(
         report = encode_files(
             sources,
             to,
-            load_encoder(encoder or DEFAULT_ENCODER),
+            chosen or load_encoder(DEFAULT_ENCODER),
             side="queries" if queries else "documents",
             passages=passages,
             workforce=workforce,

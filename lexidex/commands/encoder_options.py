@@ -1,4 +1,4 @@
-"""Which encoder a command uses, and its options."""
+"""Which encoder a command uses, its options, and what becomes of long documents."""
 
 from __future__ import annotations
 

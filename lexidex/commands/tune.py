@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from .output import AsJson, out, print_json
+from .output import AsJson, out, print_json, progress
 from .search import Directory
 
 if TYPE_CHECKING:
@@ -30,12 +30,27 @@ def tune(
     accuracy: Annotated[
         float, typer.Option(help="Share of the exact results that is to be found.")
     ] = 0.95,
+    fusion: Annotated[
+        bool,
+        typer.Option("--fusion", help="Find weights of a hybrid search instead; needs --data."),
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="BEIR folder whose judgments --fusion is measured by.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which of that folder's qrels.")] = "dev",
+    measure: Annotated[str, typer.Option(help="What --fusion is measured by.")] = "nDCG@10",
     n_threads: Annotated[int, typer.Option("--threads", min=1, help="Threads over queries.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Measure search parameters and keep what was found, for `search --accuracy`."""
+    """Measure search parameters and keep what was found, for `search --accuracy`.
+
+    With --fusion: which weights a hybrid search should have, and whether it helps at all.
+    """
     from lexidex.collection import Collection
 
+    if fusion or data is not None:
+        tune_weights(directory, data, split, measure, as_json)
+        return
     sample = None if queries is None else read_sample(queries)
     report = Collection.open(directory).tune(sample, k, accuracy, n_threads=n_threads)
     if as_json:
@@ -47,6 +62,39 @@ def tune(
     else:
         for tuned in report.segments:
             _show(tuned, report)
+
+
+def tune_weights(
+    directory: Path, data: Path | None, split: str, measure: str, as_json: bool
+) -> None:
+    """Find weights of a hybrid search on judged queries."""
+    from lexidex.collection import Collection
+    from lexidex.errors import ParameterError
+    from lexidex.eval.fusion_tuning import tune_fusion
+    from lexidex.eval.judged import read_judged
+    from lexidex.eval.measures import parse_measures
+
+    if data is None:
+        raise ParameterError("--fusion: needs judged queries; give their folder by --data")
+    (chosen, *more) = parse_measures(measure)
+    if more:
+        raise ParameterError(f"--measure: {measure!r}; expected one")
+    judged = read_judged(data, split)
+    with progress("Searching", total=len(judged.queries), quiet=as_json) as count:
+        report = tune_fusion(Collection.open(directory), judged, chosen, progress=count)
+    if as_json:
+        print_json({**asdict(report), "helps": report.helps, "verdict": report.verdict})
+        return
+    table = Table("", report.measure, box=None, pad_edge=False)
+    for leg, mean in report.legs.items():
+        table.add_row(f"{leg} alone", f"{mean:.4f}")
+    for method, mean in report.cross_validated.items():
+        table.add_row(f"{method}, cross-validated", f"{mean:.4f}")
+    out.print(table)
+    best = report.chosen
+    weights = f"{best.method},dense={best.dense:g},sparse={1 - best.dense:g}"
+    out.print(f"best on all {report.n_queries:,} queries: --fusion {weights}", highlight=False)
+    out.print(report.verdict, highlight=False)
 
 
 def read_sample(path: Path) -> list[str | SparseInput]:

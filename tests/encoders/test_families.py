@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -215,3 +217,36 @@ def test_pruning_is_an_option_of_either_side(backbone):
     assert pruned.options["query_pruning"] == {"max_ratio": 0.5}
     assert pruned.fingerprint != whole.fingerprint
     assert load_encoder("learned", **pruned.options).fingerprint == pruned.fingerprint
+
+
+@pytest.mark.parametrize("architecture", ["distilbert", "roberta", "modernbert"])
+@pytest.mark.parametrize("preset", ["splade-max", "unicoil", "sparta", "deep-impact"])
+def test_families_stand_on_any_backbone(tmp_path, architecture, preset):
+    create(preset, write_plain(tmp_path / "backbone", architecture), tmp_path / "made")
+    encoder = load_encoder(tmp_path / "made")
+    for side in (encoder.documents, encoder.queries):
+        encoded = side.encode(TEXTS[:1])
+        weights = side.module()(*collate(side.tokens(TEXTS[:1]), 1), side.dim)
+        np.testing.assert_allclose(encoded.toarray(), weights.detach(), atol=2e-5)
+
+
+def test_a_backbone_without_a_head_gets_a_new_one(backbone, tmp_path):
+    from transformers import AutoModel
+
+    shutil.copytree(backbone, tmp_path / "bare")
+    AutoModel.from_pretrained(backbone).save_pretrained(tmp_path / "bare")
+    with pytest.raises(ParameterError, match=r"weights are missing: cls\.predictions"):
+        load_encoder(tmp_path / "bare")
+    create("epic", tmp_path / "bare", tmp_path / "made", max_length=20)
+    encoder = load_encoder(tmp_path / "made")
+    assert encoder.encode_documents(TEXTS).nnz
+    assert encoder.max_tokens == 18
+
+
+def test_encoding_in_the_midst_of_training_drops_nothing_out(folders):
+    encoder = load_encoder(folders("epic"))
+    before = [encoder.encode_documents(TEXTS), encoder.encode_queries(TEXTS)]
+    module = encoder.documents.module().train()
+    after = [encoder.encode_documents(TEXTS), encoder.encode_queries(TEXTS)]
+    assert all((a != b).nnz == 0 for a, b in zip(after, before, strict=True))
+    assert module.network.model.training

@@ -584,6 +584,22 @@ def test_what_looks_like_an_id_of_the_hub(name, is_id):
     assert hub.looks_like_hub_id(name) == is_id
 
 
+def test_it_computes_where_it_can(folders, bert, monkeypatch):
+    import torch
+
+    encoder = load_encoder(bert)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert encoder.devices() == ["cpu"]
+    encoder.use_device("cpu")
+    for device in ("cuda", "cuda:0", "tpu"):
+        with pytest.raises(ParameterError, match=f"device: '{device}'; this machine has cpu"):
+            encoder.use_device(device)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert encoder.devices() == ["cuda:0", "cuda:1"]
+    with pytest.raises(ParameterError, match="this machine has cpu, cuda:0, cuda:1"):
+        encoder.use_device("cuda:2")
+
+
 @pytest.mark.parametrize(
     "layout", ["plain bert", "plain roberta", "sum, prompts", "lengths of their own"]
 )

@@ -438,7 +438,7 @@ def test_the_command_prints_tables(tmp_path):
     result = CliRunner().invoke(app, [*arguments, "--work", str(tmp_path)])
     assert result.exit_code == 0, result.output
     rows = [line for line in result.stdout.splitlines() if line.startswith("lexidex exact")]
-    assert [len(row.split()) for row in rows] == [8, 8, 7]  # two query sets, and the build
+    assert [len(row.split()) for row in rows] == [9, 9, 7]  # two query sets, and the build
     assert result.stderr == ""
 
 

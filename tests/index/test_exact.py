@@ -102,6 +102,7 @@ def test_what_is_left_out_of_several_windows_changes_no_bit(monkeypatch, pruning
     assert done.postings_scored < 0.6 * plain.postings_scored
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, where kernels are interpreted
 @pytest.mark.parametrize("weight", [1e-37, 1e-20, 1e30])
 def test_extreme_weights_are_searched_like_others(monkeypatch, pruning, weight):
     rng = np.random.default_rng(4)

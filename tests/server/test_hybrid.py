@@ -7,16 +7,18 @@ from starlette.testclient import TestClient
 from lexidex import Collection
 from lexidex.server.app import create_app
 from lexidex.server.backend import Backend
-from lexidex.server.catalog import Catalog
 
 DENSE = [0.5, 1.0, -0.25]
 
 
 @pytest.fixture(scope="module")
-def collection(tmp_path_factory):
-    made = Collection.create(
-        tmp_path_factory.mktemp("server") / "mixed", encoder="vectors", dense="vectors"
-    )
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("server") / "mixed"
+
+
+@pytest.fixture(scope="module")
+def collection(folder):
+    made = Collection.create(folder, encoder="vectors", dense="vectors")
     random = np.random.default_rng(0)
     made.upsert(
         {
@@ -32,9 +34,8 @@ def collection(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(collection):
-    backend = Backend(Catalog({"mixed": collection}))
-    with TestClient(create_app(backend)) as made:
+def client(folder, collection):
+    with TestClient(create_app(Backend.open(folder))) as made:
         yield made
 
 

@@ -41,7 +41,7 @@ INVALID = [
     ({"query": "a", "explain": 1}, "$.explain"),
     ({"query": "a", "fields": ["id"]}, "$.fields[0]"),
     ({"query": "a", "fields": "title"}, "$.fields"),
-    ({"query": "a", "mode": "dense"}, "$.mode"),
+    ({"query": "a", "mode": "nix"}, "$.mode"),
     ({"query": "a", "filter": []}, "$.filter"),
     ({"query": "a", "facets": "length"}, "$.facets"),
     ({"query": "a", "facets": ["length"] * (limits.FACETS + 1)}, "$.facets"),

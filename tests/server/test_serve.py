@@ -29,10 +29,10 @@ def test_it_says_where_answers_and_stops(folder, stop):
         said = process.stderr.readline()
         found = re.search(r"Serving animals, points at (http://127\.0\.0\.1:\d+)/ui ", said)
         assert found, said + process.stderr.read()
-        assert b"Lexidex" in urlopen(f"{found[1]}/ui", timeout=20).read()
-        assert b"animals" in urlopen(f"{found[1]}/v1/collections", timeout=20).read()
+        assert b"Lexidex" in urlopen(f"{found[1]}/ui", timeout=60).read()
+        assert b"animals" in urlopen(f"{found[1]}/v1/collections", timeout=60).read()
         process.send_signal(stop)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 
@@ -40,7 +40,7 @@ def test_a_port_in_use_is_one_clear_line(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = start(folder, "--port", port)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert out == ""
     assert err.count("\n") == 1
@@ -50,7 +50,7 @@ def test_a_port_in_use_is_one_clear_line(folder):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 def test_other_machines_are_not_let_in_by_default(folder, host):
     process = start(folder, "--host", host)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "--insecure" in err
 
@@ -58,6 +58,6 @@ def test_other_machines_are_not_let_in_by_default(folder, host):
 def test_a_folder_of_other_files_is_not_found(tmp_path):
     (tmp_path / "notes.txt").write_text("not a collection")
     process = start(tmp_path, "--port", 0)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "no collection" in err

@@ -89,6 +89,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("workers")
     with Collection.create(made / "birds") as birds:
         birds.upsert([{"id": "owl", "text": "A bird of the night."}])
+        birds.warm_up()  # so that kernels are compiled once, and not by each process
     return made
 
 
@@ -215,7 +216,7 @@ def test_a_collection_that_cannot_be_opened_ends_it_with_one_line(tmp_path):
     (manifest,) = (tmp_path / "birds").glob("manifest-*")
     manifest.write_text("{}")
     process = start(tmp_path, "--port", 0, "--workers", WORKERS)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (5, "")
     assert err.startswith("error: ")
     assert err.count("\n") == 1

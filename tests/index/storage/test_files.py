@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lexidex.errors import CorruptFile, Locked, StorageFull
-from lexidex.index.storage.files import FileStorage, MemoryStorage
+from lexidex.index.storage.files import FileStorage, MemoryStorage, replacing
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -108,3 +108,25 @@ def test_a_full_disk_is_told_in_our_words(tmp_path, monkeypatch):
     with pytest.raises(StorageFull, match="x: no space left on the device; free some"):
         put(storage, "x", b"1")
     assert storage.list() == []
+
+
+def test_parts_of_a_file_are_read_and_overwritten(storage):
+    put(storage, "a", b"0123456789")
+    storage.overwrite("a", 3, b"xyz")
+    storage.sync("a")
+    assert storage.read("a", 2, 5) == b"2xyz6"
+    assert storage.read("a", 8) == b"89"
+    assert storage.read("a", 8, 100) == b"89"
+    assert storage.size("a") == 10
+
+
+def test_a_file_that_is_being_replaced_is_the_old_one_until_it_is_complete(storage):
+    put(storage, "a", b"old")
+    with pytest.raises(TypeError), replacing(storage, "a") as file:
+        put_wrongly(file)
+    assert bytes(storage.view("a")) == b"old"
+    with replacing(storage, "a") as file:
+        file.write(b"new")
+        assert bytes(storage.view("a")) == b"old"
+    assert bytes(storage.view("a")) == b"new"
+    assert storage.list() == ["a"]

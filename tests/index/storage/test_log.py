@@ -45,9 +45,19 @@ def test_records_are_read_in_order_and_from_any_place_on(storage):
     assert log.read_log(storage, places[-1]) == ([], places[-1])
 
 
-def test_a_log_cut_at_any_byte_keeps_its_complete_records():
+MARK = slice(24, 36)
+"""Where a log tells which record has reached the disk."""
+
+
+def unmarked(data):
+    """A log whose mark has not reached the disk."""
+    return data[: MARK.start] + bytes(12) + data[MARK.stop :]
+
+
+def test_a_log_that_was_cut_behind_the_mark_keeps_its_complete_records():
+    """As a writer leaves it that died before its record was synced."""
     storage, places = log_of(PAYLOADS)
-    whole = bytes(storage.files[places[0].name])
+    whole = unmarked(bytes(storage.files[places[0].name]))
     for length in range(len(whole) + 1):
         storage.files[places[0].name] = whole[:length]
         if length < places[0].end:
@@ -62,22 +72,49 @@ def test_a_log_cut_at_any_byte_keeps_its_complete_records():
         assert read(storage) == ([*payloads, b"next"], again)
 
 
-def test_any_flipped_bit_is_named_or_takes_the_last_record_away():
+def test_a_log_that_lacks_a_byte_of_what_was_acknowledged_is_damaged():
+    storage, places = log_of(PAYLOADS)
+    whole = bytes(storage.files[places[0].name])
+    for length in range(len(whole)):
+        storage.files[places[0].name] = whole[:length]
+        with pytest.raises(CorruptFile, match=places[0].name):
+            read(storage)
+        if length >= places[0].end:
+            with pytest.raises(CorruptFile, match="which was complete, is damaged or missing"):
+                log.read_log(storage, [place for place in places if place.end <= length][-1])
+
+
+def test_any_flipped_bit_is_named_or_does_not_matter():
     storage, places = log_of(PAYLOADS[:3])
     whole = bytes(storage.files[places[0].name])
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         storage.files[places[0].name] = bytes(damaged)
-        if bit // 8 >= places[-2].end:
-            assert read(storage) == (PAYLOADS[:2], places[-2])
+        if MARK.start <= bit // 8 < MARK.stop:
+            assert read(storage) == (PAYLOADS[:3], places[-1])
             continue
         with pytest.raises(FormatError) as caught:
             read(storage)
         assert places[0].name in str(caught.value)
         if bit // 8 >= places[0].end:
             at = max(place.end for place in places if place.end <= bit // 8)
-            assert f"byte {at} is damaged" in str(caught.value)
+            assert f"byte {at}, which was complete, is damaged" in str(caught.value)
+
+
+def test_without_a_mark_the_last_record_is_torn_where_it_is_damaged():
+    storage, places = log_of(PAYLOADS[:3])
+    whole = unmarked(bytes(storage.files[places[0].name]))
+    for at in range(places[-2].end, len(whole)):
+        storage.files[places[0].name] = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        assert read(storage) == (PAYLOADS[:2], places[-2])
+
+
+def test_a_mark_that_could_not_be_written_fails_nothing():
+    storage, places = log_of(PAYLOADS)
+    full = full_disk(storage.files, 2)  # behind appending and syncing
+    place = log.append_record(full, places[-1], b"next")
+    assert read(full) == ([*PAYLOADS, b"next"], place)
 
 
 def test_commits_that_jump_are_named():
@@ -93,6 +130,9 @@ def test_records_of_another_log_do_not_pass():
     other, _ = log_of(PAYLOADS)
     head, name = places[0].end, places[0].name
     storage.files[name] = storage.files[name][:head] + other.files[name][head:]
+    with pytest.raises(CorruptFile, match=f"the record at byte {head}"):
+        read(storage)
+    storage.files[name] = unmarked(bytes(storage.files[name]))
     assert read(storage) == ([], places[0])
 
 
