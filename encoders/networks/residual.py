@@ -18,8 +18,9 @@ from torch import nn
 from lexidex.errors import CorruptFile, ParameterError
 
 from ..backbones import Source, load_masked_lm
-from ..projection import Head, TiledHead
+from ..projection import TiledHead
 from ..scalar_weights import RESIDUAL
+from ..screened import fastest, whole_of
 from .masked_lm import MaskedLMNetwork
 
 
@@ -38,13 +39,10 @@ class ResidualNetwork(MaskedLMNetwork):
         """
         super().__init__(model)
         self.residual = residual
-        if not isinstance(self._head, TiledHead) or not hasattr(model, "cls"):
+        plain = whole_of(self._head)
+        if plain is None or not hasattr(model, "cls"):
             raise ParameterError(f"{type(model).__name__}: residual heads are for BERT's head")
-        self._plain = self._head
-
-    @property
-    def head(self) -> Head:
-        return TiledHead(self._transform, self._plain.weight, self._plain.bias)
+        self._head = fastest(TiledHead(self._transform, plain.weight, plain.bias))
 
     @classmethod
     def load(cls, source: Source) -> Self:

@@ -25,7 +25,7 @@ from ..learned import LearnedEncoder
 from ..networks.base import VocabularyNetwork
 from ..networks.epic import EpicNetwork
 from ..networks.side import ExpandingModule, StaticModule
-from ..projection import TiledHead
+from ..screened import whole_of
 from .student import Batch
 
 _ROWS = 64
@@ -215,8 +215,8 @@ def expand(
     """
     network, pooling = module.network, module.pooling
     weight, bias, kept = _output_map(module, columns)
-    head = network.head
-    assert isinstance(head, TiledHead)
+    head = whole_of(network.head)
+    assert head is not None
     whole, counted = network.states(ids, mask), pooling.counted(ids, mask)
     states = whole[counted]
     scores = nn.functional.linear(head.transform(states), weight, bias)
@@ -235,8 +235,8 @@ def expand(
 
 def _output_map(module: ExpandingModule, columns: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Weight, bias and mask of the columns."""
-    head = module.network.head
-    assert isinstance(head, TiledHead)
+    head = whole_of(module.network.head)
+    assert head is not None
     everything = head.weight, head.bias, module.kept
     if columns is None:
         return everything
@@ -258,4 +258,4 @@ def _pooled(scores: Tensor, lengths: list[int], how: str, empty: float) -> Tenso
 def _is_linear(module: ExpandingModule) -> bool:
     """Whether `expand` is what the module computes: states, a head it can cut, and pooling."""
     plain = type(module.network).expand in (VocabularyNetwork.expand, EpicNetwork.expand)
-    return plain and module.own is None and isinstance(module.network.head, TiledHead)
+    return plain and module.own is None and whole_of(module.network.head) is not None

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lexidex.index.vectors import Int64s
 
 from ..recipe import SPECIAL
+from ..screened import whole_of
 from .encoder_student import EncoderStudent
 from .loss import Regulariser, Texts
 from .objectives import masked_language_model
@@ -78,7 +79,7 @@ class MaskedModel(nn.Module):
         """Scores of hidden positions (hidden, terms), and vectors (texts, terms), float32."""
         module = self._module
         states = module.network.states(ids, mask)
-        head: Any = module.network.head
+        head: Any = whole_of(module.network.head) or module.network.head
         scores = head.scores(states).float()
         vectors = module.pooling.weights(scores, module.pooling.counted(ids, mask)) * module.kept
         return scores[labels != NOT_HIDDEN], vectors

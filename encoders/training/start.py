@@ -33,6 +33,7 @@ from ..networks.masked_lm import MaskedLMNetwork
 from ..networks.residual import residual_network, write_residual
 from ..networks.scalar import ScalarNetwork
 from ..projection import TiledHead
+from ..screened import whole_of
 
 CALIBRATED_ON = 64
 """Texts that a head is calibrated on."""
@@ -180,7 +181,13 @@ def _begin_as_identity(network: VocabularyNetwork) -> None:
         for tensor in (dense.bias, norm.bias):
             tensor.zero_()
         norm.weight.fill_(1)
-        network.head.bias.zero_()  # type: ignore[attr-defined]
+        _linear(network).bias.zero_()
+
+
+def _linear(network: VocabularyNetwork) -> TiledHead:
+    head = whole_of(network.head)
+    assert head is not None
+    return head
 
 
 def transform_of(model: Any) -> tuple[nn.Linear, nn.LayerNorm]:
@@ -207,8 +214,7 @@ def _shift(
 
     tokens = [text.ids for text in encoder.documents.tokens(texts)]
     ids, mask = padded(tokens, 0)
-    head = network.head
-    assert isinstance(head, TiledHead)
+    head = _linear(network)
     with torch.no_grad():
         states = head.transform(network.states(ids, mask))
         highest = [
