@@ -22,7 +22,7 @@ from .activations import check_activation
 from .projection import POOLINGS
 from .pruning import NO_PRUNING, Pruning, as_pruning
 
-VOCABULARY_HEADS = ("mlm", "embeddings", "epic")
+VOCABULARY_HEADS = ("mlm", "residual", "embeddings", "epic")
 """Heads that score the whole vocabulary at every position: texts are weighed and expanded."""
 
 SCALAR = "scalar"

@@ -21,6 +21,7 @@ Layer: TypeAlias = tuple[Float32s, Float32s]
 """Weight (out, in) and bias (out,)."""
 
 OWN = "scalar_head.safetensors"
+RESIDUAL = "residual_head.safetensors"
 BGE_M3 = "sparse_linear.pt"
 
 IMPORTANCE = "importance"
@@ -50,8 +51,8 @@ def published_family(folder: Path) -> str | None:
 
 
 def head_files(folder: Path) -> list[Path]:
-    """The files that hold nothing but linear maps, where there are any."""
-    return [folder / name for name in (OWN, BGE_M3) if (folder / name).is_file()]
+    """The files that hold nothing but heads, where there are any."""
+    return [folder / name for name in (OWN, RESIDUAL, BGE_M3) if (folder / name).is_file()]
 
 
 def has_layers(folder: Path) -> bool:

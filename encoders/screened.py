@@ -79,6 +79,12 @@ class ScreenedHead:
         return self._screen[1]
 
 
+def whole_of(head: Head) -> TiledHead | None:
+    """The head that ends in a linear map onto the vocabulary, screened or not; None for another."""
+    found = head.whole if isinstance(head, ScreenedHead) else head
+    return found if isinstance(found, TiledHead) else None
+
+
 def fastest(head: Head) -> Head:
     """The head, screened where this processor multiplies integers fast enough for it to pay."""
     if not isinstance(head, TiledHead) or not has_wide_integer_products():

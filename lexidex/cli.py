@@ -23,12 +23,14 @@ from lexidex.commands.encode import encode
 from lexidex.commands.evaluate import evaluate
 from lexidex.commands.export import export, import_
 from lexidex.commands.index import index
+from lexidex.commands.mine import mine
 from lexidex.commands.models import models
 from lexidex.commands.output import err
 from lexidex.commands.reencode import reencode
 from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
 from lexidex.commands.snapshot import restore, snapshot
+from lexidex.commands.train import train
 from lexidex.commands.tune import tune
 from lexidex.commands.update import update
 from lexidex.errors import LexidexError
@@ -55,6 +57,8 @@ app.command()(restore)
 app.command()(export)
 app.command("import")(import_)
 app.command()(tune)
+app.command()(train)
+app.command()(mine)
 app.command()(serve)
 app.command()(demo)
 app.add_typer(models, name="models")

@@ -18,6 +18,7 @@
     │   └── UnsupportedVersion    written by a version with another format
     ├── Locked                    another process is writing to the collection
     ├── StorageFull               no space is left
+    ├── TrainingCollapsed         a training was stopped, because nothing could come of it
     ├── WriterLost                the process that writes for others ended before it answered
     └── MissingDependency         an optional package is needed
 
@@ -145,6 +146,12 @@ class StorageFull(LexidexError):
     """No space is left where the collection is stored; nothing half-written was kept."""
 
     code = "storage_full"
+
+
+class TrainingCollapsed(LexidexError):
+    """Training was stopped: vectors of everything, vectors of nothing, or no finite loss."""
+
+    code = "training_collapsed"
 
 
 class WriterLost(LexidexError):

@@ -18,6 +18,7 @@ DOCUMENTS = [
     "docs/HTTP.md",
     "docs/FUSION.md",
     "docs/SCALE.md",
+    "docs/TRAINING.md",
 ]
 
 
@@ -42,6 +43,7 @@ def test_paths_that_documents_name_exist(document):
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
     folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "index" / "exact"]
     folders += [ROOT / "docs", ROOT / "eval" / "benchmarks", ROOT / "encoders" / "engines"]
+    folders.append(ROOT / "encoders" / "training")
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
         assert any((folder / path).exists() for folder in folders), f"{document}: {path}"
@@ -102,6 +104,14 @@ def test_limits_of_requests_are_described():
         assert f" {megabytes >> 20} MiB" in text
     for number in (limits.DOCUMENTS, limits.DELETED_IDS, importing.BATCH_LINES):
         assert f" {number:,} " in text
+
+
+def test_every_recipe_and_every_setting_is_described():
+    from lexidex.encoders.training.recipe import recipe_names, settings
+
+    text = (ROOT / "docs" / "TRAINING.md").read_text(encoding="utf-8")
+    for name in (*recipe_names(), *settings()):
+        assert f"`{name.rpartition('.')[2]}`" in text, name
 
 
 def test_every_command_is_in_the_readme():

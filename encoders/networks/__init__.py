@@ -17,6 +17,7 @@ NETWORKS = {
     "mlm": ("masked_lm", "MaskedLMNetwork"),
     "embeddings": ("sparta", "EmbeddingNetwork"),
     "epic": ("epic", "EpicNetwork"),
+    "residual": ("residual", "ResidualNetwork"),
     "scalar": ("scalar", "ScalarNetwork"),
 }
 """Head of a recipe -> module and class; a new kind of model is one more line."""

@@ -63,15 +63,15 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
         states = self.states(ids, mask)
         counted = pooling.counted(ids, mask)[..., None]
         weights = activate_tensor(self._head.scores(states), pooling.activation)
-        weights = (weights * self._importance(states, pooling) * counted).amax(1)
-        return weights * self._quality(states)
+        weights = (weights * self.importance_of(states, pooling) * counted).amax(1)
+        return weights * self.quality_of(states)
 
     def vectors(self, ids: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> Rows:
         ids, mask = self.placed(ids, mask)
         with self.encoding():
             states, counted = self.states(ids, mask), pooling.counted(ids, mask)
             weights = self._pool(states[counted], counted.sum(1).tolist(), pooling)
-            pooled = (weights * self._quality(states)).cpu().numpy()
+            pooled = (weights * self.quality_of(states)).cpu().numpy()
         self.check_finite(pooled)
         rows: Rows = []
         for row in pooled:
@@ -84,11 +84,11 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
         for name, layers in ((IMPORTANCE, self.importance), (QUALITY, self.quality)):
             write_layers(folder, as_layers(layers), name)
 
-    def _importance(self, states: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    def importance_of(self, states: torch.Tensor, pooling: Pooling) -> torch.Tensor:
         """Of positions, (..., 1)."""
         return activate_tensor(self.importance[0](states), pooling.activation)
 
-    def _quality(self, states: torch.Tensor) -> torch.Tensor:
+    def quality_of(self, states: torch.Tensor) -> torch.Tensor:
         """Of texts, (texts, 1), from the states of their first positions."""
         quality: torch.Tensor = self.quality[0](states[:, 0]).sigmoid()
         return quality
@@ -96,7 +96,7 @@ class EpicNetwork(VocabularyNetwork, ScalarNetwork):
     def _pool(self, states: torch.Tensor, lengths: Sequence[int], pooling: Pooling) -> torch.Tensor:
         """As `TiledHead.pool`, but activated: importance differs from position to position."""
         head = self._head
-        columns, importance = head.transform(states).t(), self._importance(states, pooling)[:, 0]
+        columns, importance = head.transform(states).t(), self.importance_of(states, pooling)[:, 0]
         ends = np.cumsum([0, *lengths]).tolist()
         pooled = states.new_zeros((len(lengths), head.weight.shape[0]))
         for first in range(0, pooled.shape[1], head.tile):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
+from ..svg import GRID, document, line, text_at
 from .record import Line
 from .search import TRIAL
 from .sweep import LOWEST, frontier
@@ -19,7 +19,6 @@ HIGHEST = 0.999
 OUR_COLOURS = ("#0b5cad", "#3b8fd9")
 PEER_COLOURS = ("#c2410c", "#7c3aed", "#4d7c0f", "#be185d", "#0f766e", "#a16207", "#57534e")
 _LEVELS = (LOWEST, 0.90, 0.95, 0.97, 0.98, 0.99, 0.995, HIGHEST)
-_INK, _GRID = "#1f2933", "#d9dee3"
 
 
 @dataclass(frozen=True)
@@ -55,18 +54,14 @@ def draw(curves: Sequence[Curve], title: str, subtitle: str) -> str:
     times = [us for curve in curves for _, us in curve.points] or [10.0, 100.0]
     scale = _Scale(min(times) / 1.15, max(times) * 1.15)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" font-family="system-ui, sans-serif" role="img" '
-        f'aria-label="{escape(title, {chr(34): "&quot;"})}">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
-        _text(LEFT, 22, title, size=15, weight="600"),
-        _text(LEFT, 39, subtitle, size=11),
+        text_at(LEFT, 22, title, size=15, weight="600"),
+        text_at(LEFT, 39, subtitle, size=11),
         *_axes(scale),
     ]
     colours = {True: iter(OUR_COLOURS * 4), False: iter(PEER_COLOURS * 4)}
     for place, curve in enumerate(curves):
         parts += _curve(curve, next(colours[curve.ours]), place, scale)
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return document(WIDTH, HEIGHT, title, parts)
 
 
 @dataclass(frozen=True)
@@ -97,17 +92,17 @@ def _axes(scale: _Scale) -> list[str]:
     parts = []
     for us in scale.ticks():
         x = scale.x(us)
-        parts.append(_line(x, TOP, x, foot, _GRID))
-        parts.append(_text(x, foot + 16, f"{us:,g}", anchor="middle"))
+        parts.append(line(x, TOP, x, foot, GRID))
+        parts.append(text_at(x, foot + 16, f"{us:,g}", anchor="middle"))
     for reached in _LEVELS:
         y = scale.y(reached)
-        parts.append(_line(LEFT, y, right, y, _GRID))
-        parts.append(_text(LEFT - 8, y + 4, f"{reached:g}", anchor="end"))
+        parts.append(line(LEFT, y, right, y, GRID))
+        parts.append(text_at(LEFT - 8, y + 4, f"{reached:g}", anchor="end"))
     middle = (LEFT + right) / 2
-    parts.append(_text(middle, HEIGHT - 16, "microseconds of CPU time a query", anchor="middle"))
+    parts.append(text_at(middle, HEIGHT - 16, "microseconds of CPU time a query", anchor="middle"))
     parts.append(
         f'<g transform="translate(18 {(TOP + foot) / 2:.0f}) rotate(-90)">'
-        + _text(0, 0, "accuracy", anchor="middle")
+        + text_at(0, 0, "accuracy", anchor="middle")
         + "</g>"
     )
     return parts
@@ -121,23 +116,7 @@ def _curve(curve: Curve, colour: str, place: int, scale: _Scale) -> list[str]:
     parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>' for x, y in places]
     y = TOP + 12 + 20 * place
     x = WIDTH - RIGHT + 18
-    parts.append(_line(x, y - 4, x + 22, y - 4, colour, width))
+    parts.append(line(x, y - 4, x + 22, y - 4, colour, width))
     weight = "600" if curve.ours else "400"
-    parts.append(_text(x + 30, y, curve.name, weight=weight))
+    parts.append(text_at(x + 30, y, curve.name, weight=weight))
     return parts
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1) -> str:
-    return (
-        f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-        f'stroke="{colour}" stroke-width="{width:g}"/>'
-    )
-
-
-def _text(
-    x: float, y: float, text: str, *, anchor: str = "start", size: int = 12, weight: str = "400"
-) -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" '
-        f'font-weight="{weight}" fill="{_INK}">{escape(text)}</text>'
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,9 @@ from typer.core import TyperGroup
 from lexidex.errors import LexidexError, ParameterError
 
 from .bench_encode import encode, maps
-from .bench_run import Run, benchmark, chosen_names, command_line, show, teller
-from .output import AsJson, Quiet, write_file
+from .bench_run import Run, benchmark, chosen_names, command_line, show, show_tables, teller
+from .output import AsJson, Quiet, print_json, write_file
+from .settings import Settings, parse_settings
 
 _DRAWINGS = "benchmarks"
 """The folder beside the page that holds its drawings, and in `docs` the recorded lines."""
@@ -260,6 +262,52 @@ def statistics(run: Run) -> None:
     from lexidex.eval.benchmarks.statistics import run_statistics
 
     run_statistics(run.workload, run.record, run.say)
+
+
+@bench.command("train-matrix")
+def train_matrix(
+    ctx: typer.Context,
+    data: Annotated[
+        list[Path], typer.Option(help="Pairs to train on and to hold out; may be repeated.")
+    ],
+    backbone: Annotated[str, typer.Option(help="Folder or hub id that all methods start from.")],
+    recipe: Annotated[
+        str, typer.Option(help="What they share: a .toml file, or the name of a shipped recipe.")
+    ] = "matrix",
+    presets: Annotated[
+        str, typer.Option(help="Methods, by commas; see docs/TRAINING.md.")
+    ] = "splade-max,unicoil,deep-impact,epic,inference-free-v2",
+    settings: Settings = None,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
+    ] = None,
+    work: Annotated[Path | None, typer.Option(help="Folder for the trainings.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the trained encoders there.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train methods on the same pairs with the same budget: effectiveness, sparsity, FLOPS."""
+    from lexidex.encoders.training.recipe import read_recipe
+    from lexidex.eval.benchmarks.record import Record, machine
+    from lexidex.eval.benchmarks.train_matrix import run_train_matrix, training_table
+
+    given = {"data.pairs": [str(path) for path in data], "model.backbone": backbone}
+    base = read_recipe(recipe).changed(given | parse_settings(settings or []))
+    record = Record({"command": command_line(ctx), **machine({})}, to)
+    with tempfile.TemporaryDirectory() as scratch:
+        run_train_matrix(
+            base,
+            chosen_names(presets),
+            work or Path(scratch),
+            record=record,
+            say=teller(quiet),
+            keep=keep,
+        )
+    if as_json:
+        for line in record.read():
+            print_json(line)
+    else:
+        show_tables([training_table(record.read())])
 
 
 @bench.command()

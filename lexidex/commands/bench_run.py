@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lexidex.eval.benchmarks.build import Indexes
     from lexidex.eval.benchmarks.engines import Variant
     from lexidex.eval.benchmarks.record import Line, Record
+    from lexidex.eval.benchmarks.tables import Table
     from lexidex.eval.benchmarks.workload import Workload
 
 Peers: TypeAlias = Literal["approximate", "exact", "none"]
@@ -147,9 +148,14 @@ def show(lines: list[Line], as_json: bool) -> None:
     if as_json:
         for line in lines:
             print_json(line)
-        return
+    else:
+        show_tables(tables_of(lines))
+
+
+def show_tables(tables: Sequence[Table]) -> None:
+    """Tables for people, on stdout."""
     wide = Console(width=max(out.width, _WIDTH), emoji=False)
-    for table in tables_of(lines):
+    for table in tables:
         shown = RichTable(*table.columns, title=table.title, box=None, pad_edge=False)
         for row in table.rows:
             shown.add_row(*row)
@@ -223,9 +229,8 @@ def command_line(ctx: typer.Context) -> str:
         if option.name in _NOT_SHOWN or value == option.default or value is None:
             continue
         if isinstance(value, list | tuple):
-            words += [part for one in value for part in (option.opts[0], shlex.quote(str(one)))]
-            continue
-        if option.param_type_name == "argument":
+            words += [word for each in value for word in (option.opts[0], shlex.quote(str(each)))]
+        elif option.param_type_name == "argument":
             words.append(shlex.quote(str(value)))
         elif isinstance(value, bool):
             words.append(option.opts[0] if value else option.secondary_opts[0])

@@ -218,6 +218,7 @@ EXPECTED = {
     errors.WriterLost: 503,
     errors.UnsupportedVersion: 500,
     errors.MissingDependency: 500,
+    errors.TrainingCollapsed: 500,
 }
 
 

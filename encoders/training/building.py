@@ -1,0 +1,203 @@
+"""From the sections of a recipe to the parts of a training: student, loop, columns, clusters."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainingArguments
+
+from lexidex.errors import ParameterError
+from lexidex.index.vectors import Int64s
+
+from ..learned import LearnedEncoder
+from .candidates import Candidates
+from .columns import SampledColumns
+from .encoder_student import EncoderStudent
+from .frozen_states import Kept, cache_states
+from .gathering import n_processes
+from .guards import CollapseGuard
+from .held_out import HeldOut
+from .loss import Loss
+from .middle_training import MaskedModel, MaskedTrainer, MaskingCollator
+from .named_models import dense, located
+from .pairs import Pairs
+from .plan import Plan, cluster
+from .recipe import TrainingRecipe
+from .start import calibrate, freeze, make_start
+from .teachers import Ensemble
+from .trained import Trained
+from .trainer import PlannedTrainer, SparseTrainer
+
+
+def student_of(
+    recipe: TrainingRecipe, folder: Path, pairs: Pairs, kept: Kept | None = None
+) -> EncoderStudent:
+    """The untrained student, made in `folder` if it is not there yet.
+
+    Raises:
+        ParameterError: the recipe names no backbone, or settings that it cannot have.
+    """
+    model = recipe.model
+    torch.manual_seed(recipe.training.seed)
+    if not (folder / "config.json").is_file():
+        if model.backbone is None:
+            raise ParameterError("model.backbone: none given; name a folder (--backbone)")
+        make_start(
+            model.preset,
+            located(model.backbone),
+            folder,
+            pairs.documents,
+            layers=model.layers,
+            residual=model.residual,
+            max_length=model.max_length,
+        )
+    encoder = LearnedEncoder(
+        folder, max_length=model.max_length, query_max_length=model.query_max_length
+    )
+    if model.active is not None:
+        torch.manual_seed(recipe.training.seed)
+        calibrate(encoder, pairs.documents, model.active)
+    freeze(encoder, model.frozen_layers)
+    student = EncoderStudent(encoder, dropout=model.dropout and not model.cached_states)
+    student.read_words(pairs.documents)
+    if model.cached_states:
+        cache_states(encoder, kept)
+    if model.frozen_table:
+        student.freeze_table()
+    return student
+
+
+def trainer_of(
+    recipe: TrainingRecipe,
+    student: EncoderStudent,
+    pairs: Pairs,
+    candidates: Candidates,
+    held_out: HeldOut | None,
+    folder: Path,
+    teacher: Ensemble | None = None,
+) -> PlannedTrainer:
+    """The loop of a recipe; its checkpoints go into `folder`."""
+    shared: dict[str, Any] = {
+        "held_out": held_out,
+        "learning_rate_of": partial(learning_rate, recipe),
+        "guard": CollapseGuard(student.dim, recipe.training.patience)
+        if student.can_be_empty
+        else None,
+    }
+    arguments = arguments_of(recipe, folder, measures=held_out is not None)
+    plan = plan_of(recipe, pairs, candidates)
+    if recipe.task == "masked-language-model":
+        return MaskedTrainer(
+            MaskedModel(student),
+            arguments,
+            plan,
+            MaskingCollator(student, pairs, recipe.masked.rate, recipe.training.seed),
+            regularisers=recipe.regulariser,
+            activated_weight=recipe.masked.activated_weight,
+            **shared,
+        )
+    weighted = any(each.name == "idf-flops" for each in recipe.regulariser)
+    idf = student.idf(pairs.documents) if weighted else None
+    loss = Loss(recipe.objective, recipe.regulariser, idf)
+    trained = Trained(
+        student,
+        columns=sampled_columns(recipe, student, pairs),
+        scale=recipe.training.score_scale,
+        learned_scale=recipe.training.learned_scale,
+        count_documents=loss.needs_document_frequency,
+    )
+    return SparseTrainer(
+        trained,
+        arguments,
+        plan,
+        pairs,
+        loss,
+        teacher=teacher,
+        chunk=recipe.training.chunk,
+        **shared,
+    )
+
+
+def plan_of(recipe: TrainingRecipe, pairs: Pairs, candidates: Candidates) -> Plan:
+    """The examples of all steps, of all processes."""
+    training = recipe.training
+    clusters = None
+    if training.block > 1:
+        clusters = query_clusters(recipe, pairs)[candidates.queries]
+    return Plan(
+        candidates,
+        len(pairs.documents),
+        training.steps * training.batch * training.accumulate * n_processes(),
+        negatives=training.negatives,
+        seed=training.seed,
+        clusters=clusters,
+        block=training.block,
+    )
+
+
+def arguments_of(recipe: TrainingRecipe, folder: Path, *, measures: bool) -> TrainingArguments:
+    """The Trainer's arguments for a recipe."""
+    training, every = recipe.training, recipe.held_out.every
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=training.steps,
+        per_device_train_batch_size=training.batch,
+        gradient_accumulation_steps=training.accumulate,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        warmup_steps=training.warmup,
+        lr_scheduler_type=training.schedule,
+        max_grad_norm=training.max_grad_norm,
+        bf16=training.precision == "bf16",
+        fp16=training.precision == "fp16",
+        use_cpu=not torch.cuda.is_available(),
+        seed=training.seed,
+        logging_steps=training.log_every,
+        save_steps=training.save_every,
+        save_total_limit=2,
+        eval_strategy="steps" if every and measures else "no",
+        eval_steps=every,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
+
+
+def learning_rate(recipe: TrainingRecipe, name: str) -> float | None:
+    """The learning rate of a parameter of the student, by its name; None for the usual one."""
+    training = recipe.training
+    if "_queries.weight" in name:
+        return training.table_learning_rate
+    if name == "log_scale":
+        return training.head_learning_rate
+    if ".base_model." in name or ".encoder." in name or ".embeddings." in name:
+        return None
+    if name.endswith(("decoder.bias", "predictions.bias", "vocab_projector.bias")):
+        return training.bias_learning_rate or training.head_learning_rate
+    return training.head_learning_rate
+
+
+def sampled_columns(
+    recipe: TrainingRecipe, student: EncoderStudent, pairs: Pairs
+) -> SampledColumns | None:
+    """The columns that steps compute; None for all."""
+    if recipe.columns is None:
+        return None
+    frequencies = student.document_frequencies(pairs.documents)
+    frequent = np.argsort(-frequencies, kind="stable")[: recipe.columns.frequent]
+    return SampledColumns(
+        student.dim, np.sort(frequent), recipe.columns.drawn, recipe.training.seed
+    )
+
+
+def query_clusters(recipe: TrainingRecipe, pairs: Pairs) -> Int64s:
+    """The cluster of each query, by the vectors of the first dense teacher."""
+    folders = [section.path for section in recipe.teacher if section.kind == "dense"]
+    if not folders or folders[0] is None:
+        raise ParameterError("training.block: blocks of like queries need a teacher of kind dense")
+    vectors = dense(folders[0]).encode_queries(pairs.queries)
+    return cluster(vectors, recipe.training.clusters, recipe.training.seed)

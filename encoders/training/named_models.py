@@ -1,0 +1,125 @@
+"""The models that a recipe names: teachers, retrievers, dense models, folders and ids on a hub."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lexidex.errors import EncoderNotFound, ParameterError
+
+from ..dense import DenseEncoder
+from ..locating import locate
+from .candidates import Candidates
+from .negatives import DenseRetriever, Retriever, SparseRetriever
+from .pairs import Pairs
+from .recipe import TeacherSection, TrainingRecipe
+from .teachers import (
+    CrossEncoderTeacher,
+    DenseTeacher,
+    Ensemble,
+    SparseTeacher,
+    StoredTeacher,
+    Teacher,
+)
+
+CROSS_ENCODER_LENGTH = 256
+"""Tokens of query and document together, where the recipe does not tell."""
+
+_RESCALED_ON = 256
+"""Lists that a teacher's mean and deviation are taken from."""
+
+
+def ensemble(
+    recipe: TrainingRecipe,
+    pairs: Pairs,
+    candidates: Candidates | None = None,
+    known: MutableMapping[TeacherSection, Teacher] | None = None,
+) -> Ensemble:
+    """The teachers of a recipe as one.
+
+    Args:
+        recipe: names them.
+        pairs: whose rows they score.
+        candidates: what stored scores and rescaling are taken from.
+        known: teachers of the same pairs that were made before; new ones are added.
+    """
+    settings, known = recipe.ensemble, {} if known is None else known
+    for section in recipe.teacher:
+        if section not in known or section.kind == "stored":
+            known[section] = teacher_of(section, pairs, candidates)
+    teachers = [known[section] for section in recipe.teacher]
+    weights = [section.weight for section in recipe.teacher]
+    combined = Ensemble(teachers, weights, settings.normalisation, settings.scale)
+    if settings.rescaled_to is None or candidates is None:
+        return combined
+    if settings.rescaled_to >= len(teachers):
+        raise ParameterError(
+            f"ensemble.rescaled_to: {settings.rescaled_to}; there are {len(teachers)} teachers"
+        )
+    width = min(documents.size for documents in candidates.documents)
+    lists = np.stack([documents[:width] for documents in candidates.documents[:_RESCALED_ON]])
+    queries = candidates.queries[:_RESCALED_ON]
+    return combined.rescaled(teachers[settings.rescaled_to], queries, lists)
+
+
+def combined(sections: Sequence[TeacherSection], pairs: Pairs) -> Ensemble:
+    """Teachers levelled and averaged, as they filter mined negatives; one alone as it is."""
+    teachers = [teacher_of(section, pairs) for section in sections]
+    if len(teachers) == 1:
+        return Ensemble(teachers, [1.0])
+    return Ensemble(teachers, [1 / len(teachers)] * len(teachers), "min-max")
+
+
+def teacher_of(
+    section: TeacherSection, pairs: Pairs, candidates: Candidates | None = None
+) -> Teacher:
+    """One teacher."""
+    from ..loading import load_encoder
+
+    if section.kind == "stored":
+        if candidates is None:
+            raise ParameterError("teacher: 'stored' scores come with data.candidates; none there")
+        return StoredTeacher(candidates, pairs)
+    if section.kind == "bm25":
+        return SparseTeacher(load_encoder("bm25"), pairs)
+    assert section.path is not None
+    if section.kind == "encoder":
+        return SparseTeacher(load_encoder(section.path), pairs)
+    if section.kind == "cross-encoder":
+        length = section.max_length or CROSS_ENCODER_LENGTH
+        return CrossEncoderTeacher(located(section.path), pairs, max_length=length)
+    return DenseTeacher(dense(section.path, section.max_length), pairs)
+
+
+def retriever(name: str) -> Retriever:
+    """What mines: "dense:FOLDER", or any name that `load_encoder` knows."""
+    from ..loading import load_encoder
+
+    kind, _, path = name.partition(":")
+    if kind == "dense" and path:
+        return DenseRetriever(dense(path))
+    return SparseRetriever(load_encoder(name))
+
+
+def dense(path: str, max_length: int | None = None) -> DenseEncoder:
+    """The dense model in a folder or on a hub; one that does not tell is pooled by its mean."""
+    from ..dense_model import DenseModelEncoder
+    from ..layouts.settings import MODULES
+
+    folder = located(path)
+    pooling = None if (folder / MODULES).is_file() else "mean"
+    return DenseModelEncoder(folder, pooling=pooling, max_length=max_length)
+
+
+def located(name: str) -> Path:
+    """The folder of a model: itself, or what was fetched of a hub's.
+
+    Raises:
+        EncoderNotFound: there is none.
+    """
+    folder = locate(name, None, False)[2]
+    if not folder.is_dir():
+        raise EncoderNotFound(f"model {name!r}: no such folder, and no organisation/model")
+    return folder

@@ -1,0 +1,352 @@
+"""Recipes: a whole training in one TOML file, checked before anything is loaded.
+
+The package brings one for each published recipe (`recipe_names`), with the published numbers and
+their source beside them. Keys that do not exist are errors that name the nearest one that does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lexidex.errors import InputError, NotFound, ParameterError
+
+from .loss import Objective, Regulariser
+from .negatives import Band
+
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(gt=0)]
+NotNegative: TypeAlias = Annotated[int, Field(ge=0)]
+
+BACKBONE = "backbone"
+"""As a teacher's path: the model that the student starts from."""
+
+_SUFFIX = ".toml"
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSection(Section):
+    """What is trained, and from what it starts."""
+
+    preset: str = Field(description="a method, see `lexidex.encoders.presets`")
+    backbone: str | None = Field(
+        default=None, description="folder or hub id that weights come from"
+    )
+    layers: Count | None = Field(default=None, description="keep only the lowest layers")
+    frozen_layers: NotNegative = Field(
+        default=0, description="lowest layers that are not trained, and the embeddings with them"
+    )
+    cached_states: bool = Field(
+        default=False, description="run frozen layers once a text; all layers kept must be frozen"
+    )
+    active: Share | None = Field(
+        default=None,
+        description="calibrate a fresh head such that texts start with this share of all terms",
+    )
+    residual: NotNegative = Field(
+        default=0, description="width of a residual network in the head; 0: none"
+    )
+    dropout: bool = Field(default=True, description="drop out as the backbone's settings say")
+    max_length: Count = Field(default=256, description="most tokens of a document")
+    query_max_length: Count = Field(default=64, description="most tokens of a query")
+    frozen_table: bool = Field(default=False, description="query weights from a table stay at IDF")
+
+    @model_validator(mode="after")
+    def _frozen(self) -> ModelSection:
+        if self.cached_states and self.frozen_layers == 0:
+            raise ValueError("cached_states: layers that are trained cannot be cached")
+        return self
+
+
+class DataSection(Section):
+    """Pairs, and candidate lists that were mined before."""
+
+    pairs: tuple[str, ...] = Field(
+        default=(), description="files or folders, see `pairs.read_pairs`"
+    )
+    split: str = Field(default="train", description="which qrels of a BEIR folder")
+    limit: Count | None = Field(default=None, description="documents drawn of each of `pairs`")
+    candidates: str | None = Field(
+        default=None, description="Parquet file that `lexidex mine` wrote"
+    )
+
+
+class HeldOutSection(Section):
+    """What the student is measured on."""
+
+    queries: Count = 200
+    documents: Count = 2000
+    every: Count | None = Field(
+        default=None, description="steps between measures; None: at the end"
+    )
+
+
+class TeacherSection(Section):
+    """One teacher."""
+
+    kind: Literal["bm25", "dense", "encoder", "cross-encoder", "stored"]
+    path: str | None = None
+    weight: float = 1.0
+    max_length: Count | None = Field(default=None, description="None: what the model says")
+
+    @model_validator(mode="after")
+    def _has_path(self) -> TeacherSection:
+        if (self.path is None) != (self.kind in ("bm25", "stored")):
+            needs = "takes no" if self.path else "needs a"
+            raise ValueError(f"path: a teacher of kind {self.kind!r} {needs} path")
+        return self
+
+
+class EnsembleSection(Section):
+    """How teachers become one."""
+
+    normalisation: Literal["none", "min-max"] = "none"
+    scale: float = 1.0
+    rescaled_to: NotNegative | None = Field(
+        default=None, description="the teacher, from 0, whose mean and deviation the scores get"
+    )
+
+
+class ColumnsSection(Section):
+    """Which terms of documents a step computes."""
+
+    frequent: NotNegative = 400
+    drawn: Count = 768
+
+
+class TrainingSection(Section):
+    """The loop."""
+
+    steps: Count
+    batch: Count = Field(description="queries a step and process")
+    accumulate: Count = 1
+    negatives: NotNegative = 0
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    bias_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    table_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    warmup: NotNegative = 0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    chunk: Count | None = Field(default=None, description="queries a pass, by gradient caching")
+    block: Count = Field(default=1, description="neighbouring queries of one cluster in a batch")
+    clusters: Count = Field(
+        default=256, description="clusters of queries that blocks are drawn from"
+    )
+    score_scale: Annotated[float, Field(gt=0)] = 1.0
+    learned_scale: bool = False
+    log_every: Count = 10
+    save_every: Count = 500
+    seed: NotNegative = 0
+    patience: Count = Field(
+        default=20, description="collapsed steps in a row that end the training"
+    )
+
+
+class MiningSection(Section):
+    """Hard negatives that are mined before training, and between its rounds."""
+
+    rounds: Count = Field(default=1, description="mine and train so often; the student mines, too")
+    retrievers: tuple[str, ...] = ("bm25",)
+    bands: tuple[Band, ...] = (Band(1, 100, 8),)
+    draw: bool = True
+    absolute_margin: float | None = None
+    relative_margin: float | None = None
+
+
+class MaskedSection(Section):
+    """Middle training on hidden words, of documents alone."""
+
+    rate: Share = 0.15
+    activated_weight: Annotated[float, Field(ge=0)] = 1.0
+
+
+class TrainingRecipe(Section):
+    """A whole training."""
+
+    name: str
+    source: str = Field("", description="where the recipe was published")
+    task: Literal["retrieval", "masked-language-model"] = "retrieval"
+    model: ModelSection
+    data: DataSection = DataSection()
+    held_out: HeldOutSection = HeldOutSection()
+    teacher: tuple[TeacherSection, ...] = ()
+    ensemble: EnsembleSection = EnsembleSection()
+    objective: tuple[Objective, ...] = ()
+    regulariser: tuple[Regulariser, ...] = ()
+    columns: ColumnsSection | None = None
+    mining: MiningSection | None = None
+    masked: MaskedSection = MaskedSection()
+    training: TrainingSection
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainingRecipe:
+        if self.task == "retrieval" and not self.objective:
+            raise ValueError("objective: none given; training for retrieval needs one")
+        taught = any(objective.needs_teacher for objective in self.objective)
+        filtered = self.mining is not None and (
+            self.mining.absolute_margin is not None or self.mining.relative_margin is not None
+        )
+        if (taught or filtered) and not self.teacher:
+            raise ValueError("teacher: none given; an objective or a margin of mining needs one")
+        margins = any("margin" in objective.name for objective in self.objective)
+        if margins and not self.training.negatives:
+            raise ValueError("training.negatives: 0; margins need negatives")
+        return self
+
+    @model_validator(mode="after")
+    def _backbone_teaches(self) -> TrainingRecipe:
+        if self.model.backbone is None:
+            return self
+        taught = tuple(
+            each.model_copy(update={"path": self.model.backbone}) if each.path == BACKBONE else each
+            for each in self.teacher
+        )
+        object.__setattr__(self, "teacher", taught)
+        return self
+
+    def changed(self, settings: Mapping[str, Any]) -> TrainingRecipe:
+        """This recipe with settings replaced, by their dotted names ("training.steps").
+
+        Raises:
+            ParameterError: there is no such setting, or it cannot have that value.
+        """
+        described = self.model_dump(mode="json", exclude_none=True)
+        for name, value in settings.items():
+            *tables, last = name.split(".")
+            place = described
+            for table in tables:
+                place = place.setdefault(table, {})
+                if not isinstance(place, dict):
+                    raise ParameterError(f"{name}: {table!r} is no table of settings")
+            place[last] = value
+        return parse_recipe(described, "recipe")
+
+
+def settings() -> list[str]:
+    """The dotted names of all settings."""
+
+    def below(kind: Any, prefix: str) -> Iterable[str]:
+        for name, annotation in _annotations(kind).items():
+            table = _table_in(annotation)
+            if table is None or table is Band:
+                yield prefix + name
+            else:
+                yield from below(table, f"{prefix}{name}.")
+
+    return list(below(TrainingRecipe, ""))
+
+
+def recipe_names() -> list[str]:
+    """The recipes that the package brings."""
+    return sorted(
+        file.name.removesuffix(_SUFFIX)
+        for file in (files(__package__) / "recipes").iterdir()
+        if file.name.endswith(_SUFFIX)
+    )
+
+
+def read_recipe(name: str | Path) -> TrainingRecipe:
+    """The recipe in a file, or the shipped one of that name.
+
+    Raises:
+        NotFound: neither.
+        InputError: the file is no TOML.
+        ParameterError: an unknown key, or a value out of its range; every one is named.
+    """
+    path = Path(name)
+    if path.suffix == _SUFFIX and path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read: {error}") from None
+        return parse_recipe(_toml(text, path), str(path))
+    names = recipe_names()
+    if str(name) not in names:
+        near = get_close_matches(str(name), names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise NotFound(
+            f"recipe {str(name)!r}: no such .toml file, and no recipe of that name; {hint}"
+        )
+    shipped = files(__package__) / "recipes" / f"{name}{_SUFFIX}"
+    return parse_recipe(
+        _toml(shipped.read_text(encoding="utf-8"), Path(f"{name}{_SUFFIX}")), str(name)
+    )
+
+
+def parse_recipe(described: Mapping[str, Any], where: str) -> TrainingRecipe:
+    """A recipe from the tables of a file.
+
+    Raises:
+        ParameterError: names every unknown key, with the nearest known one, and every wrong value.
+    """
+    try:
+        return TrainingRecipe.model_validate(described, strict=False)
+    except ValidationError as error:
+        problems = "; ".join(_told(problem) for problem in error.errors())
+        raise ParameterError(f"{where}: {problems}") from None
+
+
+def _toml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}") from None
+
+
+def _told(problem: Any) -> str:
+    """One problem in one clause: which key, its value, what to do."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = list(_fields_at(TrainingRecipe, problem["loc"][:-1]))
+        near = get_close_matches(str(problem["loc"][-1]), known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        return f"{place}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{place}: has to be given"
+    said = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{place}: {said}" if place else said
+    return f"{place}: {problem['input']!r}; {said[:1].lower()}{said[1:]}"
+
+
+def _fields_at(kind: Any, place: Sequence[int | str]) -> Iterable[str]:
+    """The keys that a table may have, given the way to it."""
+    for part in place:
+        if isinstance(part, int):
+            continue
+        kind = _table_in(_annotations(kind)[part])
+    return _annotations(kind)
+
+
+def _table_in(annotation: Any) -> Any:
+    """The table that a setting of that type is, or several are; None for plain values."""
+    if get_origin(annotation) in (tuple, UnionType, Union):
+        found = [_table_in(each) for each in get_args(annotation)]
+        return next((each for each in found if each is not None), None)
+    is_table = isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
+    )
+    return annotation if is_table else None
+
+
+def _annotations(kind: Any) -> dict[str, Any]:
+    """The keys of a table, with their types where a table may stand below them."""
+    if issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return {field.name: field.type for field in dataclasses.fields(kind)}

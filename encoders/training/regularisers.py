@@ -1,0 +1,138 @@
+"""What makes vectors sparse: penalties on a batch of vectors of one side, and their schedule.
+
+A batch is a float tensor (texts, terms), nothing negative. Where only some terms of the vocabulary
+were computed, `columns` says how many terms each stands for: a term drawn with probability p stands
+for 1 / p, and every penalty stays right on average (`columns.SampledColumns`).
+
+A penalty belongs to the loss it stands beside: some 0.1 next to margins, 1e-4 to 5e-2 next to
+InfoNCE and KL. FLOPS grows with the share of texts that have a term, so it also depends on which
+texts form a batch; over several devices the loop gathers the vectors first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lexidex.errors import ParameterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def flops(vectors: Tensor, columns: Tensor | None = None) -> Tensor:
+    """Sum over terms of  ( mean over texts of w )^2,  arXiv 2004.05665 and 2107.05720.
+
+    Args:
+        vectors: float (texts, terms).
+        columns: float (terms,), how many terms each column stands for; None for one.
+    """
+    return _weighed(vectors.mean(0).square(), columns)
+
+
+def idf_aware_flops(
+    vectors: Tensor, idf: Tensor, form: str = "code", columns: Tensor | None = None
+) -> Tensor:
+    """FLOPS for documents that meet IDF-weighted queries, arXiv 2411.04403, in its two readings.
+
+    Both let a rare term weigh more before it costs as much. With u = idf * d they are the same
+    penalty; which one applies depends on what the model puts out.
+
+    Args:
+        vectors: float (texts, terms).
+        idf: float (terms,), above 0.
+        form: "code", as released: queries carry the IDF, `vectors` are d, and FLOPS is plain.
+            "paper", as in its first version: queries are binary, `vectors` are u, and FLOPS is
+            that of u / idf.
+        columns: see `flops`.
+
+    Raises:
+        ParameterError: another form.
+    """
+    if form == "code":
+        return flops(vectors, columns)
+    if form == "paper":
+        return flops(vectors / idf, columns)
+    raise ParameterError(f"form: {form!r}; expected 'code' or 'paper'")
+
+
+def l1(vectors: Tensor, columns: Tensor | None = None) -> Tensor:
+    """Mean over texts of the sum of weights; on queries in Efficient SPLADE (arXiv 2207.03834)."""
+    return _weighed(vectors.mean(0), columns)
+
+
+def masked_flops(
+    vectors: Tensor, nnz: Tensor, threshold: int, columns: Tensor | None = None
+) -> Tensor:
+    """FLOPS that lets texts with few terms be: the L0 mask of arXiv 2504.14839.
+
+    Args:
+        vectors: float (texts, terms).
+        nnz: (texts,), how many terms of the whole vocabulary each text has.
+        threshold: texts with at most so many add nothing, though the mean counts them.
+        columns: see `flops`.
+    """
+    kept = (nnz > threshold).to(vectors.dtype)
+    return flops(vectors * kept[:, None], columns)
+
+
+def df_flops(
+    vectors: Tensor,
+    document_frequency: Tensor,
+    *,
+    alpha: float = 0.1,
+    beta: float = 10.0,
+    columns: Tensor | None = None,
+) -> Tensor:
+    """FLOPS that falls on terms in many documents: DF-FLOPS, arXiv 2505.15070.
+
+    Sum over terms of  ( f(x) * mean over texts of w )^2,
+    f(x) = 1 / (1 + (x^(log_alpha 2) - 1)^beta):  0 where no document has the term, 1/2 where a
+    share alpha has it, 1 where all do.
+
+    Args:
+        vectors: float (texts, terms).
+        document_frequency: (terms,), the share of documents that have each term, from 0 to 1.
+        alpha: in (0, 1).
+        beta: how steep, above 0.
+        columns: see `flops`.
+    """
+    return _weighed(
+        (df_weight(document_frequency, alpha, beta) * vectors.mean(0)).square(), columns
+    )
+
+
+def df_weight(document_frequency: Tensor, alpha: float, beta: float) -> Tensor:
+    """f of `df_flops`: a generalised logistic of the document frequency, same shape."""
+    import math
+
+    # Below this, f is 0 in any precision, and the power would overflow.
+    share = document_frequency.clamp(min=1e-4, max=1.0)
+    excess = share.pow(math.log(2) / math.log(alpha)) - 1
+    return 1 / (1 + excess.pow(beta))
+
+
+def anti_zero(vectors: Tensor, columns: Tensor | None = None) -> Tensor:
+    """1 / (sum of all weights)^2: a wall before vectors without any term.
+
+    As in the code that Efficient SPLADE was trained with; the sum is that of the whole batch.
+    """
+    import torch
+
+    total = _weighed(vectors.sum(0), columns)
+    return 1 / total.square().clamp(min=torch.finfo(vectors.dtype).eps)
+
+
+def quadratic_ramp(step: int, steps: int) -> float:
+    """The share of a penalty's weight at a step: (step / steps)^2, and 1 from `steps` on.
+
+    A full penalty at the start empties the vectors before they have learned anything.
+
+    Args:
+        step: from 0.
+        steps: length of the ramp; 0 for none.
+    """
+    return 1.0 if step >= steps else (step / steps) ** 2
+
+
+def _weighed(terms: Tensor, columns: Tensor | None) -> Tensor:
+    return terms.sum() if columns is None else (terms * columns).sum()

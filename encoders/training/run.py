@@ -1,0 +1,248 @@
+"""From a recipe to a trained encoder in a folder.
+
+    recipe.json         the recipe as it was run; another one is refused
+    start/              the untrained encoder
+    round-1/            candidates.parquet, checkpoints/, log.json
+    model/              the trained encoder, with its model card and learning curve
+
+A run that was killed goes on where its last checkpoint lies, and ends like one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from transformers.trainer_utils import get_last_checkpoint
+
+from lexidex.errors import ParameterError
+
+from .building import student_of, trainer_of
+from .candidates import Candidates, read_candidates
+from .curve import draw_curve
+from .encoder_student import EncoderStudent
+from .frozen_states import Kept
+from .held_out import HeldOut
+from .model_card import LICENCE, Results, model_card
+from .named_models import ensemble, retriever
+from .negatives import Mining, Retriever, SparseRetriever, mine
+from .pairs import Pairs, draw, hold_out, join, read_pairs
+from .recipe import TeacherSection, TrainingRecipe
+from .teachers import Teacher
+from .trainer import PlannedTrainer, Progress
+
+STUDENT = "student"
+"""As a retriever: the encoder that the round before has trained."""
+
+_CHECKPOINTS = "checkpoints"
+
+Say = Callable[[str], None]
+OnStep = Callable[[int, int], None]
+
+
+def _silent(*_: Any) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is worth keeping between runs on the same data.
+
+    Attributes:
+        states: of a frozen backbone, by its place and number of layers.
+        teachers: with the vectors they have made, by their sections.
+    """
+
+    states: dict[tuple[str | None, int | None], Kept] = field(default_factory=dict)
+    teachers: dict[TeacherSection, Teacher] = field(default_factory=dict)
+
+    def of_backbone(self, recipe: TrainingRecipe) -> Kept:
+        """States of the recipe's backbone."""
+        key = recipe.model.backbone, recipe.model.layers
+        return self.states.setdefault(key, Kept())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training in its folder; `train` does all of it.
+
+    Attributes:
+        recipe: what is done.
+        folder: where everything is written.
+        say: told what is being done, a line a time.
+        on_step: told steps done and steps in all.
+        memory: what runs on the same data may share.
+    """
+
+    recipe: TrainingRecipe
+    folder: Path
+    say: Say = _silent
+    on_step: OnStep = _silent
+    memory: Memory = field(default_factory=lambda: Memory())
+
+    def train(self) -> Results:
+        """Train, and write the folder; goes on where a former run ended.
+
+        Raises:
+            ParameterError: the folder holds a run of another recipe, or the recipe names what is
+                not there.
+            InputError: the data cannot be read.
+            TrainingCollapsed: see `guards`.
+        """
+        started = time.process_time()
+        processes = PartialState(cpu=not torch.cuda.is_available())
+        with processes.main_process_first():
+            self._claim()
+        training, held_out = read_data(self.recipe)
+        self.say(
+            f"{len(training):,} queries and {len(training.documents):,} documents to train on, "
+            f"{len(held_out):,} queries among {len(held_out.documents):,} documents to measure on"
+        )
+        measure = HeldOut(held_out)
+        before: dict[str, float] = {}
+        student = None
+        for number in range(1, self._n_rounds + 1):
+            with processes.main_process_first():
+                candidates = self._candidates(number, training, student)
+                student = self._student(training)
+            if not before:
+                before = measure.measure(student)
+                self.say(f"before: {_shown(before)}")
+            log = self._round(number, student, training, candidates, measure)
+        assert student is not None
+        after = measure.measure(student)
+        self.say(f"after: {_shown(after)}")
+        minutes = (time.process_time() - started) / 60
+        results = Results(
+            before, after, len(held_out), len(held_out.documents), len(training), minutes
+        )
+        if processes.is_main_process:
+            self._write(student, results, log)
+        return results
+
+    @property
+    def _n_rounds(self) -> int:
+        return self.recipe.mining.rounds if self.recipe.mining else 1
+
+    def _claim(self) -> None:
+        """Take the folder for this recipe."""
+        described = self.recipe.model_dump(mode="json")
+        file = self.folder / "recipe.json"
+        if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != described:
+            raise ParameterError(
+                f"{self.folder}: holds a training by another recipe; give another folder, or "
+                "delete this one"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(described, indent=2), encoding="utf-8")
+
+    def _candidates(self, number: int, pairs: Pairs, student: EncoderStudent | None) -> Candidates:
+        """Candidate lists of a round: stored, mined, or the positives alone."""
+        recipe, mining = self.recipe, self.recipe.mining
+        if recipe.data.candidates and number == 1:
+            return read_candidates(Path(recipe.data.candidates), pairs)
+        if mining is None:
+            lists = [(query, row) for query, rows in enumerate(pairs.positives) for row in rows]
+            return Candidates(
+                np.array([query for query, _ in lists], dtype=np.int64),
+                [np.array([row], dtype=np.int64) for _, row in lists],
+            )
+        file = self.folder / f"round-{number}" / "candidates.parquet"
+        if not file.is_file():
+            names = [name for name in mining.retrievers if name != STUDENT or student is not None]
+            self.say(f"mining negatives by {', '.join(names)}")
+            retrievers = [self._retriever(name, student) for name in names]
+            rules = Mining(
+                mining.bands,
+                mining.draw,
+                mining.absolute_margin,
+                mining.relative_margin,
+                recipe.training.seed,
+            )
+            teacher = ensemble(recipe, pairs) if rules.filters else None
+            mine(pairs, retrievers, rules, teacher).save(file, pairs)
+        return read_candidates(file, pairs)
+
+    def _retriever(self, name: str, student: EncoderStudent | None) -> Retriever:
+        if name == STUDENT and student is not None:
+            student.write_back()
+            return SparseRetriever(student.encoder)
+        return retriever(name)
+
+    def _student(self, pairs: Pairs) -> EncoderStudent:
+        kept = self.memory.of_backbone(self.recipe)
+        return student_of(self.recipe, self.folder / "start", pairs, kept)
+
+    def _round(
+        self,
+        number: int,
+        student: EncoderStudent,
+        pairs: Pairs,
+        candidates: Candidates,
+        held_out: HeldOut,
+    ) -> list[dict[str, float]]:
+        """Train the student on these candidates; returns the log."""
+        place = self.folder / f"round-{number}"
+        recipe, teacher = self.recipe, None
+        if recipe.teacher:
+            teacher = ensemble(recipe, pairs, candidates, self.memory.teachers)
+        trainer = trainer_of(
+            recipe, student, pairs, candidates, held_out, place / _CHECKPOINTS, teacher
+        )
+        self._report(trainer)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(place / _CHECKPOINTS))
+        log: list[dict[str, float]] = trainer.state.log_history
+        (place / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
+        return log
+
+    def _report(self, trainer: PlannedTrainer) -> None:
+        steps = self.recipe.training.steps
+
+        def on_log(step: int, logs: Mapping[str, float]) -> None:
+            self.say(f"step {step}: {_shown(logs)}")
+
+        trainer.add_callback(Progress(lambda step: self.on_step(step, steps), on_log))
+
+    def _write(
+        self, student: EncoderStudent, results: Results, log: list[dict[str, float]]
+    ) -> None:
+        folder = self.folder / "model"
+        student.save(folder)
+        card = model_card(self.recipe, results, student.encoder.licence or LICENCE)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        drawing = draw_curve(log, f"{self.recipe.name}: learning curve")
+        (folder / "curve.svg").write_text(drawing, encoding="utf-8")
+
+
+def read_data(recipe: TrainingRecipe) -> tuple[Pairs, Pairs]:
+    """What a recipe trains on, and what it measures on.
+
+    Raises:
+        ParameterError: the recipe names no data.
+        InputError: they cannot be read.
+    """
+    data, seed = recipe.data, recipe.training.seed
+    if not data.pairs:
+        raise ParameterError("data.pairs: none given; name files or folders of pairs (--data)")
+    parts = [read_pairs(Path(path), data.split) for path in data.pairs]
+    if data.limit is not None:
+        parts = [draw(part, data.limit, seed) for part in parts]
+    whole = parts[0] if len(parts) == 1 else join(parts)
+    return hold_out(whole, recipe.held_out.queries, recipe.held_out.documents, seed)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    untyped: Any = get_last_checkpoint
+    found: str | None = untyped(str(folder)) if folder.is_dir() else None
+    return found
+
+
+def _shown(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,0 +1,148 @@
+"""The loss of a step: its parts, its ramps, and what a sample of columns changes."""
+
+import numpy as np
+import pytest
+import torch
+
+from lexidex.encoders.training import objectives, regularisers
+from lexidex.encoders.training.columns import SampledColumns
+from lexidex.encoders.training.loss import Loss, Objective, Regulariser, Scores
+from lexidex.encoders.training.student import Vectors
+from lexidex.errors import ParameterError
+
+QUERIES, CANDIDATES, DIM = 4, 3, 50
+
+
+@pytest.fixture
+def vectors():
+    rng = np.random.default_rng(1)
+    queries = np.zeros((QUERIES, DIM), dtype=np.float32)
+    queries[np.arange(QUERIES)[:, None], rng.integers(0, DIM, (QUERIES, 3))] = 1.5
+    documents = rng.uniform(0, 2, (QUERIES * CANDIDATES, DIM)).astype(np.float32)
+    documents *= rng.random(documents.shape) < 0.6
+    return Vectors(torch.from_numpy(queries), torch.from_numpy(documents))
+
+
+@pytest.fixture
+def scores(vectors):
+    teacher = torch.from_numpy(np.random.default_rng(2).normal(0, 3, (QUERIES, 12)))
+    candidates = torch.arange(QUERIES * CANDIDATES).view(QUERIES, CANDIDATES)
+    return Scores(vectors.scores, candidates, teacher.float())
+
+
+def test_the_total_is_the_weighted_sum_of_objectives_and_penalties(vectors, scores):
+    loss = Loss(
+        [Objective("kl", over="batch"), Objective("info-nce", weight=0.5, temperature=2.0)],
+        [Regulariser("flops", "documents", 0.02), Regulariser("l1", "queries", 0.3)],
+    )
+    total = loss.total(vectors, scores, step=0)
+    positives = scores.candidates[:, 0]
+    wanted = (
+        objectives.kl_divergence(scores.student, scores.teacher)
+        + 0.5 * objectives.info_nce(scores.student, positives, temperature=2.0)
+        + 0.02 * regularisers.flops(vectors.documents)
+        + 0.3 * regularisers.l1(vectors.queries)
+    )
+    assert float(total) == pytest.approx(float(wanted))
+    assert loss.parts["flops_documents"] == pytest.approx(
+        float(regularisers.flops(vectors.documents))
+    )
+    assert loss.parts["nnz_queries"] == pytest.approx(
+        float((vectors.queries > 0).sum(1).float().mean())
+    )
+    assert set(loss.parts) == {
+        "kl", "info-nce", "flops_documents", "l1_queries", "nnz_queries", "nnz_documents"
+    }  # fmt: skip
+
+
+def test_lists_compare_each_query_with_its_own_candidates(vectors, scores):
+    for name, value in (
+        ("margin-mse", objectives.margin_mse),
+        ("kl", objectives.kl_divergence),
+        ("kl-margin-mse", objectives.kl_and_margin_mse),
+    ):
+        total = Loss([Objective(name)]).total(vectors, scores, 0)
+        own = [scores.student[row, 3 * row : 3 * row + 3] for row in range(QUERIES)]
+        taught = [scores.teacher[row, 3 * row : 3 * row + 3] for row in range(QUERIES)]
+        assert float(total) == pytest.approx(float(value(torch.stack(own), torch.stack(taught))))
+
+
+def test_answers_of_a_query_are_not_its_negatives(vectors, scores):
+    also = torch.zeros(QUERIES, 12, dtype=torch.bool)
+    also[0, 5] = also[0, 0] = True
+    marked = Scores(scores.student, scores.candidates, scores.teacher, also)
+    excluded = scores.student.clone()
+    excluded[0, 5] = -1e4
+    wanted = objectives.info_nce(excluded, scores.candidates[:, 0])
+    assert float(Loss([Objective("info-nce")]).total(vectors, marked, 0)) == pytest.approx(
+        float(wanted)
+    )
+    objective = Objective("info-nce", skip_false_negatives=True)
+    better = scores.teacher > scores.teacher.gather(1, scores.candidates[:, :1])
+    wanted = objectives.info_nce(scores.student, scores.candidates[:, 0], excluded=better | also)
+    assert objective.needs_teacher
+    assert float(Loss([objective]).total(vectors, marked, 0)) == pytest.approx(float(wanted))
+
+
+def test_penalties_rise_with_the_square_of_the_step(vectors, scores):
+    loss = Loss([Objective("info-nce")], [Regulariser("flops", "documents", 2.0, ramp=10)])
+    plain = float(Loss([Objective("info-nce")]).total(vectors, scores, 0))
+    penalty = float(regularisers.flops(vectors.documents))
+    for step, share in ((0, 0), (5, 0.25), (10, 1), (50, 1)):
+        assert float(loss.total(vectors, scores, step)) == pytest.approx(
+            plain + 2 * share * penalty
+        )
+
+
+def test_each_penalty_gets_what_it_needs(vectors, scores):
+    idf, df = torch.linspace(0.5, 8, DIM), torch.linspace(0, 1, DIM)
+    documents, nnz = vectors.documents, (vectors.documents > 0).sum(1)
+    wanted = {
+        Regulariser("idf-flops", "documents", 1, form="paper"): regularisers.flops(documents / idf),
+        Regulariser("masked-flops", "documents", 1, threshold=28): regularisers.masked_flops(
+            documents, nnz, 28
+        ),
+        Regulariser("df-flops", "documents", 1, alpha=0.2, beta=4): regularisers.df_flops(
+            documents, df, alpha=0.2, beta=4
+        ),
+        Regulariser("anti-zero", "documents", 1): regularisers.anti_zero(documents),
+    }
+    loss = Loss([Objective("info-nce")], list(wanted), idf=idf)
+    loss.total(vectors, scores, 0, document_frequency=df)
+    for regulariser, value in wanted.items():
+        assert loss.parts[f"{regulariser.name}_documents"] == pytest.approx(float(value))
+
+
+def test_a_sample_of_columns_keeps_scores_and_on_average_penalties(vectors):
+    sampled = SampledColumns(DIM, np.array([0, 7]), 12, seed=0)
+    penalties, nnz = [], []
+    for step in range(400):
+        columns, stands_for = sampled.of_step(step, vectors.queries)
+        part = Vectors(vectors.queries, vectors.documents[:, columns], columns, stands_for)
+        np.testing.assert_allclose(part.scores, vectors.scores, rtol=1e-5)
+        penalties.append(float(regularisers.flops(part.documents, stands_for)))
+        nnz.append(float(((part.documents > 0).float() @ stands_for).mean()))
+        assert float(stands_for.sum()) == DIM
+    assert np.mean(penalties) == pytest.approx(
+        float(regularisers.flops(vectors.documents)), rel=0.02
+    )
+    assert np.mean(nnz) == pytest.approx(
+        float((vectors.documents > 0).sum(1).float().mean()), rel=0.02
+    )
+    again, _ = sampled.of_step(399, vectors.queries)
+    assert again.tolist() == columns.tolist()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Loss([Objective("mse")]), "objective: 'mse'"),
+        (lambda: Loss([Objective("kl", over="all")]), "over: 'all'"),
+        (lambda: Loss([Objective("kl")], [Regulariser("l2", "queries", 1)]), "regulariser: 'l2'"),
+        (lambda: Loss([]), "training needs one"),
+        (lambda: SampledColumns(10, np.arange(4), 7), "7 drawn beside 4"),
+    ],
+)
+def test_unknown_parts_are_named(make, message):
+    with pytest.raises(ParameterError, match=message):
+        make()
