@@ -43,6 +43,7 @@ def test_paths_that_documents_name_exist(document):
     folders += [ROOT / "index" / "storage", ROOT / "index" / "seismic"]
     folders += [ROOT / "index" / "filters", ROOT / "index" / "dense", ROOT / "index" / "exact"]
     folders += [ROOT / "docs", ROOT / "eval" / "benchmarks", ROOT / "encoders" / "training"]
+    folders.append(ROOT / "encoders" / "engines")
     for name in re.findall(r"`([\w./]+\.(?:py|md|toml|txt))`|\]\(([\w./]+)\)", text):
         path = name[0] or name[1]
         assert any((folder / path).exists() for folder in folders), f"{document}: {path}"
