@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from lexidex.errors import ParameterError
-from lexidex.index.vectors import Int64s, Vectors, build_vectors
+from lexidex.index.vectors import Int64s, Vectors
 
 from ..activations import activate_tensor
-from ..batching import token_batches
 from ..language_model import padded
 from ..learned import LearnedEncoder
 from ..networks.base import VocabularyNetwork
@@ -27,11 +26,6 @@ from ..networks.epic import EpicNetwork
 from ..networks.side import ExpandingModule, StaticModule
 from ..screened import whole_of
 from .student import Batch
-
-_ROWS = 64
-"""Texts that are encoded together where there is a GPU."""
-
-_TOKENS = 16384
 
 
 class EncoderStudent(nn.Module):
@@ -151,11 +145,8 @@ class EncoderStudent(nn.Module):
         training = self.training
         self.eval()
         try:
-            if self._device.type == "cpu":
-                encode = getattr(self.encoder, f"encode_{side}")
-                found: Vectors = encode(texts)
-                return found
-            return self._encode_on_device(side, texts)
+            found: Vectors = getattr(self.encoder, f"encode_{side}")(texts)
+            return found
         finally:
             self.train(training)
 
@@ -172,32 +163,6 @@ class EncoderStudent(nn.Module):
 
     def _side(self, side: str) -> Any:
         return self.encoder.documents if side == "documents" else self.encoder.queries
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def _encode_on_device(self, side: str, texts: Sequence[str]) -> Vectors:
-        """Vectors by the modules themselves, for devices that the encoder does not use."""
-        from ..pruning import prune
-
-        prepared = self.prepare(side, texts)
-        rows: list[Any] = [None] * len(texts)
-        lengths = prepared["mask"].sum(1).clamp(min=1).numpy()
-        with torch.no_grad():
-            for batch in token_batches(lengths, _TOKENS, _ROWS):
-                longest = int(lengths[batch].max())
-                moved = {
-                    name: tensor[batch, :longest].to(self._device)
-                    for name, tensor in prepared.items()
-                }
-                for row, vector in zip(
-                    batch, getattr(self, side)(moved).cpu().numpy(), strict=True
-                ):
-                    components = np.flatnonzero(vector > 0).astype(np.int32)
-                    rows[row] = components, vector[components]
-        spec = getattr(self.encoder.checkpoint, side)
-        return prune(build_vectors(rows, self.dim), spec.recipe.pruning)
 
 
 def expand(

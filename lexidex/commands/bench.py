@@ -15,6 +15,7 @@ from .bench_encode import encode, maps
 from .bench_run import Run, benchmark, chosen_names, command_line, show, show_tables, teller
 from .output import AsJson, Quiet, print_json, write_file
 from .settings import Settings, parse_settings
+from .train import need_accelerate
 
 _DRAWINGS = "benchmarks"
 """The folder beside the page that holds its drawings, and in `docs` the recorded lines."""
@@ -291,6 +292,7 @@ def train_matrix(
     from lexidex.eval.benchmarks.record import Record, machine
     from lexidex.eval.benchmarks.train_matrix import run_train_matrix, training_table
 
+    need_accelerate()
     given = {"data.pairs": [str(path) for path in data], "model.backbone": backbone}
     base = read_recipe(recipe).changed(given | parse_settings(settings or []))
     record = Record({"command": command_line(ctx), **machine({})}, to)

@@ -59,7 +59,7 @@ def train(
     if candidates:
         given["data.candidates"] = str(candidates)
     recipe = read_recipe(config).changed(given | parse_settings(settings or []))
-    _need_accelerate()
+    need_accelerate()
     from lexidex.encoders.training.run import Run
 
     def say(line: str) -> None:
@@ -101,7 +101,8 @@ def _list(as_json: bool) -> None:
     out.print(table)
 
 
-def _need_accelerate() -> None:
+def need_accelerate() -> None:
+    """MissingDependency where the library that the loop stands on is not installed."""
     from importlib.util import find_spec
 
     from lexidex.errors import MissingDependency
