@@ -488,7 +488,9 @@ def test_json_is_json_in_every_encoding(run, monkeypatch, tmp_path, encoding):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give a query, or a vector by --sparse, and not both"),
+        ([], "give a query, or a vector by --sparse"),
+        (["--mode", "dense"], "give a query, or a vector by --dense"),
+        (["fox", "--mode", "hybrid"], "mode: 'hybrid', but this collection has no dense side"),
         (["fox", "--sparse", "{}"], "give a query, or a vector by --sparse, and not both"),
         (["--sparse", "{"], "--sparse: not JSON: Expecting property name enclosed in double "),
         (["--sparse", "[1]"], "sparse: vector: [1]; expected {term: weight} or "),

@@ -22,6 +22,7 @@ from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
 
 if TYPE_CHECKING:
+    from lexidex.collection import Collection
     from lexidex.encoders import Encoder
     from lexidex.results import WriteResult
 
@@ -89,10 +90,9 @@ def index(
     from lexidex.collection import Collection, exists
     from lexidex.dense_side import DenseSide
     from lexidex.encoders import load_encoder
-    from lexidex.errors import EncoderMismatch, ParameterError
+    from lexidex.errors import ParameterError
     from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
-    from lexidex.passages import passages_for
     from lexidex.sources import Reader, find_files
 
     Building(memory)
@@ -109,26 +109,16 @@ def index(
     if existing is None:
         side = DenseSide.named(dense, dense_index)
         collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
+    elif dense or dense_index:
+        raise ParameterError(
+            f"{to}: --dense and --dense-index are for new collections; leave them out, or index "
+            "into another folder"
+        )
     else:
         collection = existing
-        if dense or dense_index:
-            raise ParameterError(
-                f"{to}: --dense and --dense-index are for new collections; leave them out, or "
-                "index into another folder"
-            )
     replace = replace or not len(collection)
-    if chosen and not replace and chosen.fingerprint != collection.encoder.fingerprint:
-        raise EncoderMismatch(
-            f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}, not "
-            f"{chosen.kind} {chosen.options}; leave --encoder out, or use --replace"
-        )
-    if passages and not replace:
-        wanted = passages_for(passages, collection.encoder)
-        if wanted != collection.passages:
-            raise ParameterError(
-                f"{to}: made with passages {collection.passages}, not {wanted}; leave --passages "
-                "out, or use --replace"
-            )
+    if not replace:
+        _check_same(collection, to, chosen, passages)
     reader = Reader(sources, on_duplicate.value)
     started = time.perf_counter()
     with progress("Indexing", quiet=quiet) as count:
@@ -144,6 +134,27 @@ def index(
     _report(to, len(collection), result, records, seconds, as_json)
     if records:
         raise typer.Exit(PARTIAL)
+
+
+def _check_same(
+    collection: Collection, to: Path, encoder: Encoder | None, passages: str | None
+) -> None:
+    """Raise unless documents can be added with what is asked for; None asks for nothing."""
+    from lexidex.errors import EncoderMismatch, ParameterError
+    from lexidex.passages import passages_for
+
+    if encoder and encoder.fingerprint != collection.encoder.fingerprint:
+        raise EncoderMismatch(
+            f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}, not "
+            f"{encoder.kind} {encoder.options}; leave --encoder out, or use --replace"
+        )
+    if passages:
+        wanted = passages_for(passages, collection.encoder)
+        if wanted != collection.passages:
+            raise ParameterError(
+                f"{to}: made with passages {collection.passages}, not {wanted}; leave --passages "
+                "out, or use --replace"
+            )
 
 
 def _check_made_by(made_by: Mapping[str, Any], path: Path, encoder: Encoder) -> None:
