@@ -67,6 +67,7 @@ def write(served: Served, parent: Connection) -> None:
     from .tasks import Tasks
     from .writes import Writes
 
+    served.listener.close()  # only workers answer clients
     # Whoever signals all processes at once must not end this one before the workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -160,6 +160,8 @@ class Supervisor:
 
     def _stop(self) -> None:
         """End the workers, which may still write, and then the process that writes."""
+        # Or clients would go on to connect, and wait for an answer that nobody is there to give.
+        self._listener.close()
         workers = [child for child in self._children if child.target is work]
         writers = [child for child in self._children if child.target is write]
         for children, seconds in ((workers, GRACE_SECONDS + _MARGIN), (writers, _WRITER_SECONDS)):
