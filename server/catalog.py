@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from lexidex.collection import Collection, exists
-from lexidex.encoders import DEFAULT_ENCODER, load_encoder
+from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import (
     CollectionExists,
     CollectionNotFound,
@@ -125,12 +125,7 @@ class Catalog:
         path = self.own_folder() / name
         if not is_name(name):
             raise ParameterError(f"collection {name!r}: no name for a folder")
-        if "trust_remote_code" in options:
-            raise ParameterError(
-                "trust_remote_code: code is not taken over HTTP; make the collection with "
-                "'lexidex index --encoder', or in Python"
-            )
-        chosen = load_encoder(DEFAULT_ENCODER if encoder is None else encoder, **options)
+        chosen = load_served_encoder(DEFAULT_ENCODER if encoder is None else encoder, options)
         with self._opening:
             if name in self._served:
                 raise CollectionExists(f"collection {name!r} exists; remove it first")
@@ -245,6 +240,16 @@ class Catalog:
         """Delete the files of what was removed."""
         for path in self.own_folder().glob(f"{_REMOVED}*"):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def load_served_encoder(name: str, options: Mapping[str, Any]) -> Encoder:
+    """The encoder that a client names; ParameterError where it asks for code to be run."""
+    if "trust_remote_code" in options:
+        raise ParameterError(
+            "trust_remote_code: code is not taken over HTTP; make the collection with "
+            "'lexidex index --encoder', or in Python"
+        )
+    return load_encoder(name, **options)
 
 
 def is_name(name: str) -> bool:

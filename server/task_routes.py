@@ -10,6 +10,7 @@ from .request_ids import request_id
 from .routing import Name, Route, json_reply, write
 from .tasks import Task
 from .write_answers import TaskAnswer, TasksAnswer, task_answer, task_summary
+from .write_schemas import ReencodeRequest
 from .writes import Writes
 
 TaskId = Annotated[str, Path(alias="id", description="The task's id.")]
@@ -18,6 +19,14 @@ TaskId = Annotated[str, Path(alias="id", description="The task's id.")]
 async def compact(name: Name, request: Request) -> Response:
     """Start to make one segment of a collection, without what was deleted; answers with a task."""
     return started(request, await write(request, Writes.compact, name))
+
+
+async def reencode(name: Name, body: ReencodeRequest, request: Request) -> Response:
+    """Start to encode every document anew by another encoder; answers with a task.
+
+    Searches and writes go on by the old one, which changes to the new one in one step.
+    """
+    return started(request, await write(request, Writes.reencode, name, **body.model_dump()))
 
 
 async def list_tasks(request: Request) -> Response:
@@ -50,6 +59,7 @@ def started(request: Request, task: Task) -> Response:
 
 ROUTES = (
     Route("POST", "/v1/collections/{collection}:compact", compact, TaskAnswer, 202),
+    Route("POST", "/v1/collections/{collection}:reencode", reencode, TaskAnswer, 202),
     Route("POST", "/v1/tasks/{id}:cancel", cancel_task, TaskAnswer),
     Route("GET", "/v1/tasks/{id}", get_task, TaskAnswer),
     Route("GET", "/v1/tasks", list_tasks, TasksAnswer),

@@ -146,3 +146,20 @@ class CreateRequest(Body):
             "',tokens=N' and ',overlap=N'; by default, what the encoder would cut off is split.",
         ),
     ] = None
+
+
+class ReencodeRequest(Body):
+    """By which encoder every document is encoded anew."""
+
+    encoder: Annotated[
+        str,
+        Field(
+            max_length=1024,
+            description='"bm25", a folder on the server\'s machine, or organisation/model on a hub.',
+        ),
+    ]
+    options: dict[str, Any] = Field(default={}, description="The encoder's own.")
+    passages: Annotated[
+        str | None,
+        Field(max_length=1024, description="What becomes of long documents from then on."),
+    ] = None

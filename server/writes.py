@@ -16,7 +16,7 @@ from lexidex.errors import DocumentNotFound, InputError, Locked
 from lexidex.index.storage.building import Building
 from lexidex.results import WriteResult
 
-from .catalog import Catalog
+from .catalog import Catalog, load_served_encoder
 from .snapshots import Snapshots
 from .tasks import Running, Task, Tasks
 
@@ -100,6 +100,26 @@ class Writes:
                 return {"documents": len(collection), "generation": collection.generation}
 
         return self._tasks.start("compact", name, work)
+
+    def reencode(
+        self, name: str, encoder: str, options: Mapping[str, Any], passages: str | None = None
+    ) -> Task:
+        """Start to encode every document anew by another encoder; see `Collection.reencode`."""
+        self._catalog.get(name)
+        chosen = load_served_encoder(encoder, options)
+
+        def work(running: Running) -> dict[str, Any]:
+            with self._collection(name) as collection:
+                total = len(collection)
+                result = collection.reencode(
+                    chosen,
+                    lambda done: running.progress(done, total, "encoding"),
+                    Building(progress=lambda at: running.progress(at.done, at.total, at.stage)),
+                    passages=passages,
+                )
+                return {"documents": result.upserted, "generation": collection.generation}
+
+        return self._tasks.start("reencode", name, work)
 
     def take_snapshot(self, name: str) -> Task:
         """Start to keep a collection as it is now in a file."""

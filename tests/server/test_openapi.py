@@ -49,6 +49,7 @@ def test_every_route_is_described_and_says_how_it_fails(described):
         "/v1/collections",
         ONE,
         f"{ONE}:compact",
+        f"{ONE}:reencode",
         f"{ONE}/documents",
         f"{ONE}/documents/{{id}}",
         f"{ONE}/documents:delete",

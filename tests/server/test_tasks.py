@@ -145,6 +145,27 @@ def test_compacting_is_a_task(client, tmp_path):
     problem(client.get("/v1/tasks/nix"), 404, "task_not_found")
 
 
+def test_encoding_anew_is_a_task(client):
+    described = client.get("/openapi.json").json()
+    body = {"encoder": "bm25", "options": {"k1": 2.0}}
+    started = client.post("/v1/collections/birds:reencode", json=body)
+    check(described, f"{ONE}:reencode", started)
+    task = finished(client, started.json())
+    assert (task["status"], task["error"]) == ("succeeded", None)
+    found = client.get("/v1/collections/birds").json()
+    assert task["result"] == {"documents": found["documents"], "generation": found["generation"]}
+    again = finished(client, client.post("/v1/collections/birds:reencode", json=body).json())
+    assert again["result"] == {"documents": 0, "generation": found["generation"]}
+    for wrong, code in (
+        ({"encoder": "nowhere"}, "encoder_not_found"),
+        ({"encoder": "bm25", "options": {"trust_remote_code": True}}, "invalid_parameter"),
+        ({"options": {}}, "invalid_request"),
+    ):
+        refused = client.post("/v1/collections/birds:reencode", json=wrong)
+        check(described, f"{ONE}:reencode", refused)
+        assert (refused.status_code >= 400, refused.json()["code"]) == (True, code)
+
+
 def test_cancelling_and_failing_leave_the_collection_as_it_was(client, tmp_path, monkeypatch):
     copying, go_on = threading.Event(), threading.Event()
     compact = Collection.compact

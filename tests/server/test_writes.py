@@ -251,6 +251,7 @@ def test_an_unknown_collection_is_not_found(refusing, name):
         ("DELETE", "/documents", {"ids": []}),
         ("DELETE", "/documents/a", None),
         ("POST", ":compact", None),
+        ("POST", ":reencode", {"encoder": "bm25", "options": {"k1": 1.5}}),
         ("DELETE", "", None),
     ]:
         response = client.request(method, f"/v1/collections/{name}{path}", json=body)
