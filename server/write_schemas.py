@@ -155,7 +155,7 @@ class ReencodeRequest(Body):
         str,
         Field(
             max_length=1024,
-            description='"bm25", a folder on the server\'s machine, or organisation/model on a hub.',
+            description='"bm25", a folder on the server\'s machine, or organisation/model of a hub',
         ),
     ]
     options: dict[str, Any] = Field(default={}, description="The encoder's own.")
