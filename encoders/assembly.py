@@ -9,6 +9,7 @@ import numpy as np
 from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index.vectors import Float32s
 
+from .collection_idf import IDF_FILE, CollectionIdf, read_trained_idf
 from .language_model import LanguageModel
 from .projection import Pooling
 from .recipe import BINARY, SCALAR, TABLE, Checkpoint, SideSpec
@@ -101,7 +102,10 @@ class Assembly:
         table = _table(spec, words, masked)
         if not recipe.has_model:
             assert table is not None
-            return StaticSide(words, table, dim, prompt, learned=recipe.head == TABLE)
+            idf = _collection_idf(spec, table.size)
+            return StaticSide(
+                words, table, dim, prompt, learned=recipe.head == TABLE, collection_idf=idf
+            )
         return ModelSide(
             self._model(spec),
             words,
@@ -162,3 +166,21 @@ def _table(spec: SideSpec, tokenizer: ModelTokenizer, masked: tuple[int, ...]) -
         table = read_table(spec.table, tokenizer)
     table[list(masked)] = 0
     return table
+
+
+def _collection_idf(spec: SideSpec, n_terms: int) -> CollectionIdf | None:
+    """How the side's weights depend on the collection.
+
+    Raises:
+        ParameterError: they are to, but what the table was learned from is not known.
+    """
+    exponent = spec.recipe.collection_idf
+    if not exponent:
+        return None
+    trained = None if spec.table is None else read_trained_idf(spec.table, n_terms)
+    if trained is None:
+        raise ParameterError(
+            f"collection_idf: {exponent!r}; {spec.table or spec.folder} lacks {IDF_FILE}, the "
+            "frequencies that its weights were learned with"
+        )
+    return CollectionIdf(exponent, trained)

@@ -19,7 +19,7 @@ from lexidex.errors import CorruptFile, ParameterError
 
 from .heads import headless
 from .lora import merge_adapter
-from .weights import prefix_of, read_tensors, tensor_names, weight_files
+from .weights import is_packed, prefix_of, read_tensors, tensor_names, weight_files
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,8 @@ def read_config(source: Source) -> Any:
 
 
 def _loaded(auto: Any, source: Source, may_lack: str | None = None) -> Any:
+    if is_packed(tensor_names(weight_files(source.folder))):
+        return _unpacked(auto, source, may_lack)
     with _telling(source.folder), quiet_transformers():
         model, report = auto.from_pretrained(
             source.folder,
@@ -96,6 +98,25 @@ def _loaded(auto: Any, source: Source, may_lack: str | None = None) -> Any:
         )
     if not source.untrained:
         _check_complete(report["missing_keys"], source, may_lack)
+    return _merged(model, source)
+
+
+def _unpacked(auto: Any, source: Source, may_lack: str | None) -> Any:
+    """A model whose weights transformers itself cannot read."""
+    config = read_config(source)
+    with _telling(source.folder), quiet_transformers():
+        tensors = read_tensors(source.folder, "")
+        weights = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+        prefix = prefix_of(set(weights))
+        model = auto.from_config(config, dtype=torch.float32)
+        if not hasattr(model, prefix.rstrip(".") or "base_model"):
+            weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    # A tied weight is stored once, under one of its names.
+    filled = {id(tensor) for name, tensor in model.named_parameters() if name in weights}
+    named = dict(model.named_parameters(remove_duplicate=False))
+    _check_complete([n for n in missing if id(named.get(n)) not in filled], source, may_lack)
+    model.name_or_path = str(source.folder)
     return _merged(model, source)
 
 

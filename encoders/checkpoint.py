@@ -50,16 +50,16 @@ def read_checkpoint(folder: Path, fetch: Fetch | None = None) -> Checkpoint:
     if not is_checkpoint(folder):
         there = "no such folder" if not folder.is_dir() else f"no {MODULES} and no {CONFIG} there"
         raise EncoderNotFound(f"encoder {str(folder)!r}: {there}")
-    undecided = None
+    undecided = joint = None
     if (folder / own.DESCRIPTION).is_file():
-        documents, queries = own.read_sides(folder)
+        documents, queries, joint = own.read_sides(folder)
     elif (folder / lora.CONFIG).is_file():
         return _adapted(folder, fetch or (lambda name, _: Path(name)))
     elif (folder / MODULES).is_file() and not (folder / BGE_M3).is_file():
         documents, queries = sentence_transformers.read_sides(folder)
     else:
         documents, queries, undecided = plain.read_sides(folder)
-    return Checkpoint(folder, documents, queries, read_licence(folder), undecided)
+    return Checkpoint(folder, documents, queries, read_licence(folder), undecided, joint)
 
 
 def _adapted(folder: Path, fetch: Fetch) -> Checkpoint:

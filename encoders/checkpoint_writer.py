@@ -17,6 +17,7 @@ import numpy as np
 
 from lexidex.index.vectors import Float32s
 
+from .collection_idf import IDF_FILE
 from .hub import is_needed
 from .json_file import write_json
 from .language_model import LanguageModel
@@ -26,6 +27,9 @@ from .recipe import TABLE, Checkpoint, Recipe, SideSpec
 from .scalar_weights import head_files
 from .tokenizer import FILES
 from .weights import weight_files
+
+DENSE_FOLDER = "dense"
+"""Where the dense model of a joint one lies."""
 
 _ROUTES = ("document", "query")
 
@@ -65,10 +69,15 @@ def write_checkpoint(
         sentence_transformers_writer.write(folder, dim, *moved)
     else:
         (folder / MODULES).unlink(missing_ok=True)
-    if as_modules and sentence_transformers_writer.is_exact(*(side.recipe for side in moved)):
+    joint = checkpoint.joint
+    if joint is not None:
+        _copy(joint.folder, folder / DENSE_FOLDER)
+        joint = replace(joint, folder=folder / DENSE_FOLDER)
+    exact = as_modules and sentence_transformers_writer.is_exact(*(side.recipe for side in moved))
+    if exact and joint is None:
         (folder / own.DESCRIPTION).unlink(missing_ok=True)
     else:
-        own.write_description(folder, *moved)
+        own.write_description(folder, moved[0], moved[1], joint)
 
 
 def _moved_model(
@@ -76,7 +85,7 @@ def _moved_model(
 ) -> SideSpec:
     """The side with its tokenizer and model in the folder that is written."""
     place = folder / _place(side, checkpoint, route)
-    if model is not None and model.is_changed:
+    if model is not None and (model.is_changed or model.is_packed):
         held = {*weight_files(side.folder), *head_files(side.folder)}
         _copy(side.folder, place, without={file.name for file in held})
         model.network().write(place)
@@ -102,7 +111,9 @@ def _with_table(side: SideSpec, place: Path, table: Float32s) -> SideSpec:
     write_table(place, side.folder, table)
     if side.recipe.has_model:
         return replace(side.with_recipe(masked=()), table=place)
-    recipe = Recipe(TABLE, pruning=side.recipe.pruning)
+    if side.table is not None and (side.table / IDF_FILE).is_file():
+        _copy(side.table, place, only=(IDF_FILE,))
+    recipe = Recipe(TABLE, pruning=side.recipe.pruning, collection_idf=side.recipe.collection_idf)
     return replace(side, folder=place, recipe=recipe, table=place)
 
 

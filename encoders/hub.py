@@ -16,7 +16,12 @@ SETTINGS = ("*.json", "*vocab.txt", "*query_token_weights.txt", "README.md")
 OWN_EXPORTS = "*lexidex_onnx/model.onnx"
 """Exports that are used here, beside what says so."""
 
-HEADS = ("*scalar_head.safetensors", "*residual_head.safetensors", "*sparse_linear.pt")
+HEADS = (
+    "*scalar_head.safetensors",
+    "*residual_head.safetensors",
+    "*sparse_linear.pt",
+    "*trained_idf.safetensors",
+)
 """Files of heads beside a backbone."""
 
 SAFETENSORS = "*model*.safetensors"

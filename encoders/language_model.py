@@ -22,7 +22,7 @@ from .lora import adapter_file
 from .networks import network_class
 from .projection import Pooling
 from .scalar_weights import has_layers, head_files
-from .weights import checksum, tensor_names, weight_files
+from .weights import checksum, is_packed, tensor_names, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -143,6 +143,11 @@ class LanguageModel:
     def is_changed(self) -> bool:
         """Whether the weights in memory may differ from those in the folder."""
         return self._is_trained or self._adapter is not None
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether others than this package cannot read the folder's weights."""
+        return is_packed(tensor_names(self._files))
 
     def trainable(self) -> Any:
         """`network`, for somebody who may change it."""

@@ -7,27 +7,30 @@ SparseEncoder for the same checkpoint.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from lexidex.errors import ParameterError
-from lexidex.index.vectors import Vectors
+from lexidex.index.vectors import Float32s, Vectors
 
 from .activations import check_activation
 from .assembly import Assembly
-from .base import Encoder, Texts, check_texts, fingerprint_of
+from .base import Encoder, Statistics, Texts, check_texts, fingerprint_of
 from .checkpoint import read_checkpoint
 from .checkpoint_writer import write_checkpoint
+from .collection_idf import check_exponent
 from .engines.engine import check_backend
+from .joint import JointDense, JointModel
 from .layouts.own import read_words, write_words
 from .locating import locate
 from .presets import apply_preset
 from .projection import check_pooling
 from .pruning import as_pruning, prune
 from .recipe import VOCABULARY_HEADS, Checkpoint, SideSpec
-from .sides import BATCH_TOKENS, Side
+from .sides import BATCH_TOKENS, ModelSide, Side
 from .splitting import Spans
 from .terms import distinct_words
 from .vocabulary import Vocabulary
@@ -44,12 +47,15 @@ class Overrides:
     query_max_length: int | None = None
     document_pruning: dict[str, Any] | None = None
     query_pruning: dict[str, Any] | None = None
+    collection_idf: float | None = None
 
     def __post_init__(self) -> None:
         if self.activation is not None:
             check_activation(self.activation)
         if self.pooling is not None:
             check_pooling(self.pooling)
+        if self.collection_idf is not None:
+            check_exponent(self.collection_idf)
         for name in ("max_length", "query_max_length"):
             length = getattr(self, name)
             if length is not None and not _is_count(length):
@@ -68,10 +74,13 @@ class Overrides:
         query_length = self.query_max_length
         if query_length is None and checkpoint.queries.recipe.has_model:
             query_length = self.max_length
+        queries = self._changed(checkpoint.queries, query_length, self.query_pruning)
+        if self.collection_idf is not None:
+            queries = queries.with_recipe(collection_idf=self.collection_idf)
         return replace(
             checkpoint,
             documents=self._changed(checkpoint.documents, self.max_length, self.document_pruning),
-            queries=self._changed(checkpoint.queries, query_length, self.query_pruning),
+            queries=queries,
             undecided=None,
         )
 
@@ -111,6 +120,7 @@ class LearnedEncoder(Encoder):
         query_max_length: int | None = None,
         document_pruning: Any = None,
         query_pruning: Any = None,
+        collection_idf: float | None = None,
         expansion_delimiter: str | None = None,
         batch_tokens: int = BATCH_TOKENS,
         backend: str = "auto",
@@ -135,6 +145,8 @@ class LearnedEncoder(Encoder):
             document_pruning: which values of documents are kept, see `lexidex.encoders.pruning`:
                 {"top_k": 200} or "top_k=200".
             query_pruning: which values of queries are kept.
+            collection_idf: how far query weights from a table are drawn towards the collection that
+                is searched, from 0 to 1; see `lexidex.encoders.collection_idf`.
             expansion_delimiter: what stands in a document between its text and its expansion, for
                 scalar heads; see `lexidex.encoders.terms`.
             batch_tokens: tokens that pass through the model together; memory grows with it.
@@ -158,7 +170,9 @@ class LearnedEncoder(Encoder):
             query_max_length,
             _rules(document_pruning, "document_pruning"),
             _rules(query_pruning, "query_pruning"),
+            collection_idf,
         )
+        self._statistics: Statistics | None = None
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
         self._backend = check_backend(backend)
@@ -174,6 +188,15 @@ class LearnedEncoder(Encoder):
             self._checkpoint, expansion_delimiter, batch_tokens, trust_remote_code, backend
         )
         self.use_vocabulary(Vocabulary(read_words(self._checkpoint.folder)))
+
+        self._joint = self._join()
+
+    def _join(self) -> JointDense | None:
+        """The dense side, where the checkpoint has one."""
+        spec, side = self._checkpoint.joint, self._documents
+        if spec is None or not isinstance(side, ModelSide):
+            return None
+        return JointDense(self, side, JointModel(spec, side.model))
 
     def use_vocabulary(self, vocabulary: Vocabulary) -> None:
         """Take the vocabulary of a collection, where terms are words."""
@@ -271,10 +294,46 @@ class LearnedEncoder(Encoder):
         found = self._documents.encode(check_texts(texts))
         return prune(found, self._checkpoint.documents.recipe.pruning)
 
+    def encode_joint(self, texts: Texts) -> tuple[Vectors, Float32s]:
+        """Document vectors and dense ones in one pass: csr_array (n, dim), float32 (n, d).
+
+        Raises:
+            ParameterError: the model has no dense side; else see `encode_documents`.
+        """
+        vectors, dense = self.dense_side().encode_both(texts)
+        return prune(vectors, self._checkpoint.documents.recipe.pruning), dense
+
+    def dense_side(self) -> JointDense:
+        """The dense side of a joint model.
+
+        Raises:
+            ParameterError: the model has none.
+        """
+        if self._joint is None:
+            raise ParameterError(f"{self._place}: this model has no dense side of its own")
+        return self._joint
+
+    def draft_documents(self, texts: Texts) -> Vectors:
+        """As `encode_documents`; a dense side in use gets its vectors from the same pass."""
+        if self._joint is None or not self._joint.in_use:
+            return self.encode_documents(texts)
+        return prune(self._joint.draft(texts), self._checkpoint.documents.recipe.pruning)
+
     def encode_queries(self, texts: Texts) -> Vectors:
         """Query vectors, csr_array (len(texts), dim); see `encode_documents`."""
         found = self._queries.encode(check_texts(texts))
+        idf = getattr(self._queries, "collection_idf", None)
+        if idf is not None and self._statistics is not None:
+            found = idf.weighed(found, self._statistics)
         return prune(found, self._checkpoint.queries.recipe.pruning)
+
+    def bind(self, statistics: Statistics) -> Self:
+        """Itself, or where query weights depend on the collection, a copy that takes them so."""
+        if not self._checkpoint.queries.recipe.collection_idf:
+            return self
+        bound = copy.copy(self)
+        bound._statistics = statistics
+        return bound
 
     def ignored_terms(self, text: str) -> list[str]:
         if self.vocabulary is None:

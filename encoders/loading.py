@@ -15,6 +15,7 @@ from .checkpoint import is_checkpoint
 from .dense import DenseEncoder
 from .hub import looks_like_hub_id
 from .saved import DESCRIPTION, read_description
+from .shipped import SHIPPED
 
 T = TypeVar("T")
 
@@ -36,8 +37,8 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
     """The encoder of that name, in that folder, or with that id on the model hub.
 
     Args:
-        name: "bm25", "vectors"; a folder written by `Encoder.save`, or with a model in
-            sentence-transformers' or transformers' layout; or organisation/model on the hub.
+        name: "lexidex-mini", "bm25", "vectors"; a folder written by `Encoder.save`, or with a model
+            in sentence-transformers' or transformers' layout; or organisation/model on the hub.
         options: the family's own, such as `language` for bm25 or `max_length` for a model; over a
             saved encoder they replace its own.
 
@@ -50,6 +51,8 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
     name = fspath(name)
     if name in KINDS:
         return _make(name, _harmless(options))
+    if name in SHIPPED:
+        return _make("learned", {"path": name} | options)
     folder = Path(name)
     if (folder / DESCRIPTION).is_file():
         described = read_description(folder)
@@ -61,8 +64,8 @@ def load_encoder(name: str | PathLike[str], **options: Any) -> Encoder:
     if is_checkpoint(folder) or (looks_like_hub_id(name) and not folder.exists()):
         return _make("learned", {"path": name} | options)
     raise EncoderNotFound(
-        f"encoder {name!r}: not one of {', '.join(sorted(KINDS))}, not organisation/model, and no "
-        f"folder with a {DESCRIPTION}, modules.json or config.json"
+        f"encoder {name!r}: not one of {', '.join(sorted([*KINDS, *SHIPPED]))}, not "
+        f"organisation/model, and no folder with a {DESCRIPTION}, modules.json or config.json"
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from lexidex.errors import ParameterError
 
 from .activations import check_activation
+from .collection_idf import check_exponent
 from .projection import POOLINGS
 from .pruning import NO_PRUNING, Pruning, as_pruning
 
@@ -58,6 +59,8 @@ class Recipe:
         masked: roles of tokens that never get a weight, or `SPECIAL` for all of them.
         skipped: roles of tokens whose positions are not pooled.
         own_terms: whether only terms of the text itself get a weight: no expansion.
+        collection_idf: how far weights from a table are drawn towards the collection searched,
+            from 0 to 1; see `lexidex.encoders.collection_idf`.
         pruning: what is kept of the vector.
     """
 
@@ -68,6 +71,7 @@ class Recipe:
     masked: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     own_terms: bool = False
+    collection_idf: float = 0.0
     pruning: Pruning = field(default=NO_PRUNING)
 
     def __post_init__(self) -> None:
@@ -75,6 +79,11 @@ class Recipe:
         _one_of("pooling", self.pooling, REPEATS if self.head == SCALAR else POOLINGS)
         _one_of("terms", self.terms, TERMS)
         check_activation(self.activation)
+        if check_exponent(self.collection_idf) and self.head != TABLE:
+            raise ParameterError(
+                f"collection_idf: {self.collection_idf!r}; only weights from a table are drawn "
+                f"towards the collection, this side has head {self.head!r}"
+            )
         for role in (*self.masked, *self.skipped):
             _one_of("masked", role, (*ROLES, SPECIAL))
         if self.terms == "words" and self.head not in (SCALAR, BINARY):
@@ -149,6 +158,19 @@ class SideSpec:
 
 
 @dataclass(frozen=True)
+class JointSpec:
+    """The dense model beside a sparse one, see `lexidex.encoders.joint`.
+
+    Attributes:
+        folder: config.json, and the weights of the layers that are not shared.
+        shared_layers: how many of the sparse model's lowest layers it stands on.
+    """
+
+    folder: Path
+    shared_layers: int
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A folder, and how its documents and its queries are encoded.
 
@@ -158,6 +180,7 @@ class Checkpoint:
         queries: of the folder, or of another where two were joined.
         licence: what the model's card states.
         undecided: what the files do not tell and has to be given; None where they tell everything.
+        joint: the dense model that shares layers with the documents' model; None without one.
     """
 
     folder: Path
@@ -165,6 +188,7 @@ class Checkpoint:
     queries: SideSpec
     licence: str | None = None
     undecided: str | None = None
+    joint: JointSpec | None = None
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:

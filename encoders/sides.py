@@ -134,18 +134,31 @@ class ModelSide:
         return [Tokens(ids, np.array(ids, dtype=np.int32)) for ids in found]
 
     def encode(self, texts: Texts) -> Vectors:
+        def weigh(batch: list[Sequence[int]]) -> list[tuple[tuple[Components, Float32s], None]]:
+            return [(vector, None) for vector in self._model.vectors(batch, self._pooling)]
+
+        return self.encode_by(texts, weigh)[0]
+
+    def encode_by(
+        self,
+        texts: Texts,
+        weigh: Callable[
+            [list[Sequence[int]]], Sequence[tuple[tuple[Components, Float32s], Result]]
+        ],
+    ) -> tuple[Vectors, list[Result | None]]:
+        """Vectors by another pass through the model, and what that gives beside each of them.
+
+        Args:
+            texts: to encode.
+            weigh: from the ids of a batch to a vector of each text, unfiltered, and the rest.
+        """
         ids = self.tokenizer.encode([self._prompt + text for text in texts])
-        found = in_batches(
-            ids,
-            lambda batch: self._model.vectors(batch, self._pooling),
-            self._batch_tokens,
-            max_rows=max(1, _MAX_POOLED // self.dim),
-        )
+        found = in_batches(ids, weigh, self._batch_tokens, max_rows=max(1, _MAX_POOLED // self.dim))
         rows = [
-            _nothing() if vector is None else self._filtered(text, *vector)
-            for text, vector in zip(ids, found, strict=True)
+            _nothing() if one is None else self._filtered(text, *one[0])
+            for text, one in zip(ids, found, strict=True)
         ]
-        return build_vectors(rows, self.dim)
+        return build_vectors(rows, self.dim), [None if one is None else one[1] for one in found]
 
     def _filtered(
         self, ids: Sequence[int], components: Components, values: Float32s

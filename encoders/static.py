@@ -20,6 +20,7 @@ from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index.vectors import Float32s, Vectors, build_vectors
 
 from .base import Texts
+from .collection_idf import CollectionIdf
 from .json_file import read_json
 from .terms import Tokens, WordTerms
 from .tokenizer import ModelTokenizer
@@ -39,6 +40,7 @@ class StaticSide:
         dim: int | None = None,
         prompt: str = "",
         learned: bool = True,
+        collection_idf: CollectionIdf | None = None,
     ) -> None:
         """Take a table that `read_table` returned.
 
@@ -48,6 +50,7 @@ class StaticSide:
             dim: number of components of the vectors, at least the table's; None for as many.
             prompt: what each text is preceded by.
             learned: whether training may change the table.
+            collection_idf: how weights depend on the collection; None for not at all.
 
         Raises:
             CorruptFile: the table has more terms than `dim`.
@@ -59,6 +62,7 @@ class StaticSide:
             )
         self.tokenizer = tokenizer
         self.dim = dim or table.size
+        self.collection_idf = collection_idf
         self._given = table
         self._prompt = prompt
         self._learned = learned

@@ -11,7 +11,7 @@ import threading
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,11 @@ from lexidex.index.vectors import Float32s
 
 SAFETENSORS = "model.safetensors"
 BIN = "pytorch_model.bin"
+
+SCALE = ".scale"
+"""Ends the name of the scales of a tensor that is stored as bytes: `lexidex.encoders.packing`."""
+
+Tensors: TypeAlias = dict[str, Float32s]
 
 _EMBEDDINGS = ("embeddings.word_embeddings.weight", "embeddings.tok_embeddings.weight")
 """The first weight of every backbone known here."""
@@ -86,32 +91,39 @@ def read_tensor(folder: Path, name: str) -> Float32s:
     return found[""]
 
 
-def read_tensors(folder: Path, prefix: str) -> dict[str, Float32s]:
+def read_tensors(folder: Path, prefix: str) -> Tensors:
     """The tensors of a folder's weights whose names begin so, float32, by the rest of the name.
 
     Raises:
         CorruptFile: a file cannot be read.
     """
-    tensors: dict[str, Float32s] = {}
+    tensors: Tensors = {}
     for file in weight_files(folder):
         read = read_safetensors if file.suffix == ".safetensors" else read_pickled
         tensors |= read(file, prefix)
     return tensors
 
 
-def read_safetensors(file: Path, prefix: str = "") -> dict[str, Float32s]:
+def read_safetensors(file: Path, prefix: str = "") -> Tensors:
     """`read_tensors` of one safetensors file."""
     with _opened(file) as tensors:
-        found: dict[str, Float32s] = {}
+        found: Tensors = {}
         for name in tensors.keys():  # noqa: SIM118
             if name.startswith(prefix):
                 bfloat16 = tensors.get_slice(name).get_dtype() == "BF16"
                 tensor = _bfloat16(file, name) if bfloat16 else tensors.get_tensor(name)
                 found[name.removeprefix(prefix)] = np.ascontiguousarray(tensor, dtype=np.float32)
-        return found
+    for name in [name for name in found if name.endswith(SCALE)]:
+        found[name.removesuffix(SCALE)] *= found.pop(name)[:, None]
+    return found
 
 
-def read_pickled(file: Path, prefix: str = "") -> dict[str, Float32s]:
+def is_packed(names: set[str]) -> bool:
+    """Whether a tensor of these is stored as bytes, which transformers cannot read."""
+    return any(name.endswith(SCALE) for name in names)
+
+
+def read_pickled(file: Path, prefix: str = "") -> Tensors:
     """`read_tensors` of one file that torch wrote; no code in it is run."""
     import torch
 

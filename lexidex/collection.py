@@ -94,9 +94,10 @@ class Collection:
             encoder: a name or folder for `load_encoder`, an Encoder, or "vectors" for documents
                 that bring their own; None takes DEFAULT_ENCODER.
             merge: see `open`.
-            dense: a folder or hub id of a dense model, a DenseEncoder, or "vectors" for documents
-                that bring their dense vectors; a DenseSide to say how they are compared and
-                indexed; None for a collection without a dense side.
+            dense: a folder or hub id of a dense model, a DenseEncoder, "joint" for the encoder's
+                own dense side, or "vectors" for documents that bring their dense vectors; a
+                DenseSide to say how they are compared and indexed; None for a collection without a
+                dense side.
             passages: what becomes of long documents: PassageParams, or a text such as
                 "split,tokens=200". None splits those that the encoder would cut off, and leaves
                 whole what an encoder without a limit reads, such as bm25.
@@ -108,7 +109,8 @@ class Collection:
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
-        create_empty(storage, chosen, passages_for(passages, chosen), DenseSide.of(dense))
+        side = DenseSide.of(dense, chosen)
+        create_empty(storage, chosen, passages_for(passages, chosen), side)
         return cls(storage, merge=merge)
 
     @classmethod
@@ -617,11 +619,12 @@ class Collection:
     ) -> Self:
         """Make a collection of an export; see `create` and `import_from`."""
         export = Export(Path(source))
+        encoder = export.header.load_encoder()
         made = cls.create(
             to,
-            export.header.load_encoder(),
+            encoder,
             merge,
-            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path)),
+            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path), encoder),
             passages=PassageParams(**export.header.passages),
         )
         made.import_from(source, progress=progress, building=building)

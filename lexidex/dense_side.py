@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from lexidex.encoders.base import Encoder
 from lexidex.encoders.dense import DenseEncoder
 from lexidex.encoders.loading import load_dense_encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
 from lexidex.index.dense import DenseParams, DenseRows
 from lexidex.index.dense.vectors import as_dense
 from lexidex.index.vectors import Float32s
+
+JOINT = "joint"
+"""A dense side that is the sparse encoder's own."""
 
 _UNIT = 1e-5
 """How far from length 1 rounding leaves a vector."""
@@ -44,22 +48,33 @@ class DenseSide:
         return described
 
     @classmethod
-    def of(cls, given: str | DenseEncoder | DenseSide | None) -> DenseSide | None:
-        """As a user names it: "vectors", a folder or hub id, or an encoder; None for none.
+    def of(
+        cls, given: str | DenseEncoder | DenseSide | None, sparse: Encoder | None = None
+    ) -> DenseSide | None:
+        """As a user names it: "vectors", "joint", a folder or hub id, or an encoder; None for none.
 
         Vectors are compared as the encoder says, and by the cosine without one.
+
+        Args:
+            sparse: the encoder beside it, whose own dense side "joint" is.
+
+        Raises:
+            ParameterError: "joint", and that encoder has none.
         """
         if given is None or isinstance(given, DenseSide):
             return given
         if given == VECTORS:
             return cls(DenseParams())
+        if given == JOINT:
+            own = joint_side(sparse)
+            return cls(DenseParams(own.metric), own)
         encoder = given if isinstance(given, DenseEncoder) else load_dense_encoder(given)
         return cls(DenseParams(encoder.metric), encoder)
 
     @classmethod
-    def named(cls, given: str | None, factory: str | None) -> DenseSide | None:
+    def named(cls, given: str | None, factory: str | None, sparse: Encoder) -> DenseSide | None:
         """`of`, with another index than the default one where `factory` names it."""
-        side = cls.of(given)
+        side = cls.of(given, sparse)
         if side is None or factory is None:
             if factory is not None:
                 raise ParameterError(
@@ -70,11 +85,12 @@ class DenseSide:
 
     @classmethod
     def from_manifest(
-        cls, described: Mapping[str, Any], known: DenseSide | None, where: str
+        cls, described: Mapping[str, Any], known: DenseSide | None, where: str, sparse: Encoder
     ) -> DenseSide | None:
         """What `describe` described; None for nothing.
 
         Args:
+            sparse: the encoder beside it.
             known: a side that is open already; kept if it is the one described.
             where: what to call the collection in messages.
 
@@ -88,7 +104,10 @@ class DenseSide:
         params = DenseParams(**described["params"])
         if described["kind"] == VECTORS:
             return cls(params)
-        encoder = load_dense_encoder(described["kind"], **described["options"])
+        if described["kind"] == JOINT:
+            encoder: DenseEncoder = joint_side(sparse)
+        else:
+            encoder = load_dense_encoder(described["kind"], **described["options"])
         if encoder.fingerprint != described["fingerprint"]:
             raise EncoderMismatch(
                 f"{where}: made with a dense encoder of fingerprint {described['fingerprint']}, "
@@ -139,6 +158,24 @@ class DenseSide:
                 "dense: this collection's vectors are brought along; give the query's as dense="
             )
         return as_dense(self.encoder.encode_queries(texts), self.params.metric)
+
+
+def joint_side(encoder: Encoder | None) -> DenseEncoder:
+    """The encoder's own dense side, whose vectors come from the pass that gives the sparse ones.
+
+    Raises:
+        ParameterError: it has none.
+    """
+    from lexidex.encoders.learned import LearnedEncoder
+
+    if not isinstance(encoder, LearnedEncoder):
+        kind = "none" if encoder is None else encoder.kind
+        raise ParameterError(
+            f"dense: {JOINT!r}; encoder {kind} has no dense side of its own, name a dense model"
+        )
+    side = encoder.dense_side()
+    side.in_use = True
+    return side
 
 
 class DenseDrafter:

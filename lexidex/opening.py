@@ -92,7 +92,7 @@ class Newest:
             )
         n_terms = 0 if encoder.vocabulary is None else manifest.n_terms
         side = former.dense_side if former else None
-        dense = DenseSide.from_manifest(manifest.dense, side, self.storage.location)
+        dense = DenseSide.from_manifest(manifest.dense, side, self.storage.location, encoder)
         return Snapshot(manifest, segments, encoder, place, n_terms, former, dense)
 
     def _follow(self, known: Snapshot) -> Snapshot:

@@ -71,8 +71,7 @@ class Snapshot:
         self.dense_side = dense_side
         self._live = [segment.live for segment in self.segments]
         self._selections: MaskCache = former._selections if former else MaskCache()
-        statistics = PassageStatistics(self)
-        self.encoder = encoder.bind(statistics) if encoder.needs_statistics else encoder
+        self.encoder = encoder.bind(PassageStatistics(self))
 
     @property
     def generation(self) -> int:

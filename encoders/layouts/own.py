@@ -2,13 +2,15 @@
 
     {"version": 0,
      "documents": {"folder": ".", "max_length": 512, "recipe": {"head": "scalar", ...}, ...},
-     "queries": {...}}
+     "queries": {...},
+     "joint": {"folder": "dense", "shared_layers": 3}}
 
 Folders are relative. What a recipe is made of: `lexidex.encoders.recipe`. Backbones are in
 transformers' layout; scalar heads stand in scalar_head.safetensors, see
 `lexidex.encoders.scalar_weights`, and tables of weights in folders of sentence-transformers' kind.
-Where such a model is a masked language model all the same, modules.json stands beside, and
-sentence-transformers loads it, without what it cannot express.
+"joint" stands there where a dense model shares layers with the sparse one, see
+`lexidex.encoders.joint`. Where such a model is a masked language model all the same, modules.json
+stands beside, and sentence-transformers loads it, without what it cannot express.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any
 from lexidex.errors import CorruptFile, ParameterError, UnsupportedVersion
 
 from ..json_file import read_any_json, read_json, write_json
-from ..recipe import Recipe, SideSpec
+from ..recipe import JointSpec, Recipe, SideSpec
 from .settings import inside, model_side
 
 DESCRIPTION = "lexidex_model.json"
@@ -28,8 +30,8 @@ WORDS = "lexidex_words.json"
 VERSION = 0
 
 
-def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
-    """The document side and the query side that `write_description` described.
+def read_sides(folder: Path) -> tuple[SideSpec, SideSpec, JointSpec | None]:
+    """The document side, the query side and the dense model that `write_description` described.
 
     Raises:
         CorruptFile: the file is unreadable.
@@ -45,16 +47,23 @@ def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
         _side(folder, described.get(name), file, task)
         for name, task in (("documents", "document"), ("queries", "query"))
     )
-    return documents, queries
+    return documents, queries, _joint(folder, described.get("joint"), file)
 
 
-def write_description(folder: Path, documents: SideSpec, queries: SideSpec) -> None:
+def write_description(
+    folder: Path, documents: SideSpec, queries: SideSpec, joint: JointSpec | None = None
+) -> None:
     """Describe the sides of the checkpoint in `folder`, in which all of their files lie."""
-    described = {
+    described: dict[str, Any] = {
         "version": VERSION,
         "documents": _described(folder, documents),
         "queries": _described(folder, queries),
     }
+    if joint is not None:
+        described["joint"] = {
+            "folder": joint.folder.relative_to(folder).as_posix(),
+            "shared_layers": joint.shared_layers,
+        }
     write_json(folder / DESCRIPTION, described)
 
 
@@ -85,6 +94,18 @@ def _described(folder: Path, side: SideSpec) -> dict[str, Any]:
         "lowercase": side.lowercase,
         "table": table,
     }
+
+
+def _joint(folder: Path, described: Any, file: Path) -> JointSpec | None:
+    if described is None:
+        return None
+    try:
+        place, shared = inside(folder, described["folder"]), described["shared_layers"]
+    except (TypeError, KeyError) as error:
+        raise CorruptFile(f"{file}: joint: not described: {error!r}") from None
+    if not isinstance(shared, int) or shared < 1:
+        raise CorruptFile(f"{file}: joint: shared_layers: {shared!r}; expected 1 or more")
+    return JointSpec(place, shared)
 
 
 def _side(folder: Path, described: Any, file: Path, task: str) -> SideSpec:

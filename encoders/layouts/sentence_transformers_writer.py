@@ -34,7 +34,8 @@ def can_express(recipe: Recipe) -> bool:
 def is_exact(documents: Recipe, queries: Recipe) -> bool:
     """Whether sides that can be expressed are so wholly, pruning to one number of terms too."""
     pruning = documents.pruning
-    return pruning == queries.pruning and pruning == Pruning(top_k=pruning.top_k)
+    alike = pruning == queries.pruning and pruning == Pruning(top_k=pruning.top_k)
+    return alike and not queries.collection_idf
 
 
 def write(folder: Path, dim: int, documents: SideSpec, queries: SideSpec) -> None:

@@ -23,12 +23,12 @@ from .guards import CollapseGuard
 from .held_out import HeldOut
 from .loss import Loss
 from .middle_training import MaskedModel, MaskedTrainer, MaskingCollator
-from .named_models import dense, located
+from .named_models import located
 from .pairs import Pairs
 from .plan import Plan, cluster
 from .recipe import TrainingRecipe
 from .start import calibrate, freeze, make_start
-from .teachers import Ensemble
+from .teachers import DenseTeacher, Ensemble
 from .trained import Trained
 from .trainer import PlannedTrainer, SparseTrainer
 
@@ -60,12 +60,12 @@ def student_of(
     )
     if model.active is not None:
         torch.manual_seed(recipe.training.seed)
-        calibrate(encoder, pairs.documents, model.active)
+        calibrate(encoder, pairs.documents, model.active, model.identity_layers)
     freeze(encoder, model.frozen_layers)
     student = EncoderStudent(encoder, dropout=model.dropout and not model.cached_states)
     student.read_words(pairs.documents)
     if model.cached_states:
-        cache_states(encoder, kept)
+        cache_states(encoder, model.frozen_layers, kept, recipe.training.precision)
     if model.frozen_table:
         student.freeze_table()
     return student
@@ -89,7 +89,7 @@ def trainer_of(
         else None,
     }
     arguments = arguments_of(recipe, folder, measures=held_out is not None)
-    plan = plan_of(recipe, pairs, candidates)
+    plan = plan_of(recipe, candidates, len(pairs.documents), teacher)
     if recipe.task == "masked-language-model":
         return MaskedTrainer(
             MaskedModel(student),
@@ -122,15 +122,17 @@ def trainer_of(
     )
 
 
-def plan_of(recipe: TrainingRecipe, pairs: Pairs, candidates: Candidates) -> Plan:
+def plan_of(
+    recipe: TrainingRecipe, candidates: Candidates, n_documents: int, teacher: Ensemble | None
+) -> Plan:
     """The examples of all steps, of all processes."""
     training = recipe.training
     clusters = None
     if training.block > 1:
-        clusters = query_clusters(recipe, pairs)[candidates.queries]
+        clusters = query_clusters(recipe, teacher)[candidates.queries]
     return Plan(
         candidates,
-        len(pairs.documents),
+        n_documents,
         training.steps * training.batch * training.accumulate * n_processes(),
         negatives=training.negatives,
         seed=training.seed,
@@ -194,10 +196,14 @@ def sampled_columns(
     )
 
 
-def query_clusters(recipe: TrainingRecipe, pairs: Pairs) -> Int64s:
-    """The cluster of each query, by the vectors of the first dense teacher."""
-    folders = [section.path for section in recipe.teacher if section.kind == "dense"]
-    if not folders or folders[0] is None:
+def query_clusters(recipe: TrainingRecipe, teacher: Ensemble | None) -> Int64s:
+    """The cluster of each query, by the vectors of the first dense teacher.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    teachers = () if teacher is None else teacher.teachers
+    dense = next((each for each in teachers if isinstance(each, DenseTeacher)), None)
+    if dense is None:
         raise ParameterError("training.block: blocks of like queries need a teacher of kind dense")
-    vectors = dense(folders[0]).encode_queries(pairs.queries)
-    return cluster(vectors, recipe.training.clusters, recipe.training.seed)
+    return cluster(dense.query_vectors(), recipe.training.clusters, recipe.training.seed)

@@ -48,7 +48,7 @@ def ensemble(
     settings, known = recipe.ensemble, {} if known is None else known
     for section in recipe.teacher:
         if section not in known or section.kind == "stored":
-            known[section] = teacher_of(section, pairs, candidates)
+            known[section] = teacher_of(section, pairs, candidates, recipe.training.precision)
     teachers = [known[section] for section in recipe.teacher]
     weights = [section.weight for section in recipe.teacher]
     combined = Ensemble(teachers, weights, settings.normalisation, settings.scale)
@@ -73,9 +73,12 @@ def combined(sections: Sequence[TeacherSection], pairs: Pairs) -> Ensemble:
 
 
 def teacher_of(
-    section: TeacherSection, pairs: Pairs, candidates: Candidates | None = None
+    section: TeacherSection,
+    pairs: Pairs,
+    candidates: Candidates | None = None,
+    precision: str = "fp32",
 ) -> Teacher:
-    """One teacher."""
+    """One teacher; a dense model computes in `precision`, "fp16" being none for a CPU."""
     from ..loading import load_encoder
 
     if section.kind == "stored":
@@ -90,7 +93,8 @@ def teacher_of(
     if section.kind == "cross-encoder":
         length = section.max_length or CROSS_ENCODER_LENGTH
         return CrossEncoderTeacher(located(section.path), pairs, max_length=length)
-    return DenseTeacher(dense(section.path, section.max_length), pairs)
+    model = dense(section.path, section.max_length)
+    return DenseTeacher(model, pairs, "bf16" if precision == "bf16" else "fp32")
 
 
 def retriever(name: str) -> Retriever:

@@ -112,7 +112,7 @@ def draw(pairs: Pairs, limit: int, seed: int) -> Pairs:
     """
     if len(pairs.documents) <= limit:
         return pairs
-    order = _order_by_hash(pairs.document_ids, seed)
+    order = _order_by_hash(pairs.document_ids, str(seed))
     return pairs.of_documents(np.sort(order[:limit]))
 
 
@@ -132,7 +132,8 @@ def hold_out(pairs: Pairs, queries: int, documents: int, seed: int) -> tuple[Pai
     Raises:
         ParameterError: nothing would be left to train on.
     """
-    order = _order_by_hash(pairs.document_ids, seed)
+    # Not the order of `draw`, or what few are drawn of would be held out first.
+    order = _order_by_hash(pairs.document_ids, f"held out {seed}")
     of_document: dict[int, list[int]] = {}
     for query, own in enumerate(pairs.positives):
         for row in own:
@@ -169,8 +170,9 @@ def text_id(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _order_by_hash(ids: Sequence[str], seed: int) -> Int64s:
-    keys = [blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in ids]
+def _order_by_hash(ids: Sequence[str], key: str) -> Int64s:
+    """Rows in an order that is random, but the same for the same key."""
+    keys = [blake2b(f"{key}:{name}".encode(), digest_size=8).digest() for name in ids]
     return np.array(sorted(range(len(ids)), key=keys.__getitem__), dtype=np.int64)
 
 

@@ -49,8 +49,9 @@ class ModelSection(Section):
     frozen_layers: NotNegative = Field(
         default=0, description="lowest layers that are not trained, and the embeddings with them"
     )
-    cached_states: bool = Field(
-        default=False, description="run frozen layers once a text; all layers kept must be frozen"
+    cached_states: bool = Field(default=False, description="run frozen layers once a text")
+    identity_layers: NotNegative = Field(
+        default=0, description="highest layers kept that begin by handing states through"
     )
     active: Share | None = Field(
         default=None,
@@ -61,13 +62,25 @@ class ModelSection(Section):
     )
     dropout: bool = Field(default=True, description="drop out as the backbone's settings say")
     max_length: Count = Field(default=256, description="most tokens of a document")
+    encoding_length: Count | None = Field(
+        default=None, description="most tokens of a document once trained; None: `max_length`"
+    )
     query_max_length: Count = Field(default=64, description="most tokens of a query")
+    collection_idf: Share = Field(
+        default=0.0, description="how far query weights are drawn towards the collection searched"
+    )
+    dense: bool = Field(
+        default=False,
+        description="put the backbone's other layers beside, for dense vectors in the same pass",
+    )
     frozen_table: bool = Field(default=False, description="query weights from a table stay at IDF")
 
     @model_validator(mode="after")
     def _frozen(self) -> ModelSection:
         if self.cached_states and self.frozen_layers == 0:
             raise ValueError("cached_states: layers that are trained cannot be cached")
+        if self.dense and self.frozen_layers == 0:
+            raise ValueError("dense: needs frozen_layers, which both vectors share")
         return self
 
 
@@ -79,6 +92,9 @@ class DataSection(Section):
     )
     split: str = Field(default="train", description="which qrels of a BEIR folder")
     limit: Count | None = Field(default=None, description="documents drawn of each of `pairs`")
+    limits: dict[str, Count] = Field(
+        default={}, description="the same for single ones, by the last part of their paths"
+    )
     candidates: str | None = Field(
         default=None, description="Parquet file that `lexidex mine` wrote"
     )

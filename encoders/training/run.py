@@ -28,6 +28,7 @@ from .building import student_of, trainer_of
 from .candidates import Candidates, read_candidates
 from .curve import draw_curve
 from .encoder_student import EncoderStudent
+from .finishing import finish
 from .frozen_states import Kept
 from .held_out import HeldOut
 from .model_card import LICENCE, Results, model_card
@@ -124,7 +125,7 @@ class Run:
             before, after, len(held_out), len(held_out.documents), len(training), minutes
         )
         if processes.is_main_process:
-            self._write(student, results, log)
+            self._write(student, results, log, held_out)
         return results
 
     @property
@@ -211,10 +212,15 @@ class Run:
         trainer.add_callback(Progress(lambda step: self.on_step(step, steps), on_log))
 
     def _write(
-        self, student: EncoderStudent, results: Results, log: list[dict[str, float]]
+        self,
+        student: EncoderStudent,
+        results: Results,
+        log: list[dict[str, float]],
+        held_out: Pairs,
     ) -> None:
         folder = self.folder / "model"
         student.save(folder)
+        finish(folder, self.recipe, held_out.documents)
         card = model_card(self.recipe, results, student.encoder.licence or LICENCE)
         (folder / "README.md").write_text(card, encoding="utf-8")
         drawing = draw_curve(log, f"{self.recipe.name}: learning curve")
@@ -232,8 +238,14 @@ def read_data(recipe: TrainingRecipe) -> tuple[Pairs, Pairs]:
     if not data.pairs:
         raise ParameterError("data.pairs: none given; name files or folders of pairs (--data)")
     parts = [read_pairs(Path(path), data.split) for path in data.pairs]
-    if data.limit is not None:
-        parts = [draw(part, data.limit, seed) for part in parts]
+    limits = [data.limits.get(Path(path).name, data.limit) for path in data.pairs]
+    unknown = sorted(set(data.limits) - {Path(path).name for path in data.pairs})
+    if unknown:
+        raise ParameterError(f"data.limits.{unknown[0]}: no such file or folder among data.pairs")
+    parts = [
+        part if limit is None else draw(part, limit, seed)
+        for part, limit in zip(parts, limits, strict=True)
+    ]
     whole = parts[0] if len(parts) == 1 else join(parts)
     return hold_out(whole, recipe.held_out.queries, recipe.held_out.documents, seed)
 

@@ -34,6 +34,7 @@ from ..networks.residual import residual_network, write_residual
 from ..networks.scalar import ScalarNetwork
 from ..projection import TiledHead
 from ..screened import whole_of
+from ..transformer_layers import layers_of
 
 CALIBRATED_ON = 64
 """Texts that a head is calibrated on."""
@@ -76,16 +77,25 @@ def make_start(
     return _with_residual(encoder, folder, residual) if residual else encoder
 
 
-def calibrate(encoder: LearnedEncoder, texts: Sequence[str], active: float) -> None:
+def calibrate(
+    encoder: LearnedEncoder, texts: Sequence[str], active: float, identity_layers: int = 0
+) -> None:
     """Begin fresh heads anew, such that documents start with a share of the vocabulary.
 
     Args:
         encoder: whose heads are changed in memory.
         texts: documents to calibrate on; the first CALIBRATED_ON are read.
         active: share of the terms that a document has, for heads that score the vocabulary.
+        identity_layers: highest layers of the backbone that begin by handing states through,
+            because what stands in them leads away from the words of a text.
+
+    Raises:
+        ParameterError: layers that are not known.
     """
     networks = {id(m.network): m.network for m in _modules(encoder) if hasattr(m, "network")}
     for network in networks.values():
+        if identity_layers:
+            _hand_through(network, identity_layers, encoder, texts[:CALIBRATED_ON])
         if isinstance(network, MaskedLMNetwork | EpicNetwork):
             _begin_as_identity(network)
             _shift(network, encoder, texts[:CALIBRATED_ON], active)
@@ -118,19 +128,6 @@ def freeze(encoder: LearnedEncoder, n_layers: int) -> None:
             )
         for part in (network.model.base_model.embeddings, *layers[:n_layers]):
             part.requires_grad_(False)
-
-
-def layers_of(backbone: Any) -> nn.ModuleList:
-    """The layers of a transformer, the lowest first.
-
-    Raises:
-        ParameterError: an architecture whose layers are not known.
-    """
-    for owner in (getattr(backbone, "encoder", None), getattr(backbone, "transformer", None)):
-        found = getattr(owner, "layer", None)
-        if isinstance(found, nn.ModuleList):
-            return found
-    raise ParameterError(f"{type(backbone).__name__}: its layers are not known; train all of it")
 
 
 def _modules(encoder: LearnedEncoder) -> list[Any]:
@@ -169,7 +166,7 @@ def _with_residual(encoder: LearnedEncoder, folder: Path, inner: int) -> Learned
     for place in {side.folder for side in changed if side.recipe.head == "residual"}:
         write_residual(place, residual_network(width, inner))
     (folder / MODULES).unlink(missing_ok=True)
-    own.write_description(folder, *changed)
+    own.write_description(folder, changed[0], changed[1])
     return LearnedEncoder(folder)
 
 
@@ -182,6 +179,39 @@ def _begin_as_identity(network: VocabularyNetwork) -> None:
             tensor.zero_()
         norm.weight.fill_(1)
         _linear(network).bias.zero_()
+
+
+def _hand_through(
+    network: Any, n_layers: int, encoder: LearnedEncoder, texts: Sequence[str]
+) -> None:
+    """Let the highest layers of BERT's kind begin near the identity.
+
+    What attention and the feed-forward part add begins as 0. The two norms would still change
+    states, which the norm below has left with nearly the same mean and deviation at every position:
+    these become their shift and scale.
+    """
+    layers: Any = layers_of(network.model.base_model)[-n_layers:]
+    caught: list[torch.Tensor] = []
+    hook = layers[0].register_forward_pre_hook(lambda layer, given: caught.append(given[0]))
+    ids, mask = _padded_texts(encoder, texts)
+    with torch.no_grad(), hook:
+        network.states(ids, mask)
+        states = caught[0][mask]
+        for layer in layers:
+            for part in (layer.attention.output, layer.output):
+                nn.init.zeros_(part.dense.weight)
+                nn.init.zeros_(part.dense.bias)
+                part.LayerNorm.weight.fill_(float(states.std(1, unbiased=False).mean()))
+                part.LayerNorm.bias.fill_(float(states.mean()))
+
+
+def _padded_texts(
+    encoder: LearnedEncoder, texts: Sequence[str]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask of documents."""
+    from ..language_model import padded
+
+    return padded([text.ids for text in encoder.documents.tokens(texts)], 0)
 
 
 def _linear(network: VocabularyNetwork) -> TiledHead:
@@ -210,10 +240,7 @@ def _shift(
     network: VocabularyNetwork, encoder: LearnedEncoder, texts: Sequence[str], active: float
 ) -> None:
     """Scale and shift scores such that the share `active` of them lies above 0, most below 1."""
-    from ..language_model import padded
-
-    tokens = [text.ids for text in encoder.documents.tokens(texts)]
-    ids, mask = padded(tokens, 0)
+    ids, mask = _padded_texts(encoder, texts)
     head = _linear(network)
     with torch.no_grad():
         states = head.transform(network.states(ids, mask))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,10 +48,18 @@ class Teacher(Protocol):
 class DenseTeacher:
     """Inner products of dense vectors."""
 
-    def __init__(self, encoder: DenseEncoder, pairs: Pairs) -> None:
-        """Take a dense encoder."""
-        self._queries = _DenseRows(encoder.encode_queries, pairs.queries)
-        self._documents = _DenseRows(encoder.encode_documents, pairs.documents)
+    def __init__(self, encoder: DenseEncoder, pairs: Pairs, precision: str = "fp32") -> None:
+        """Take a dense encoder, and what its model computes in: "fp32" or "bf16"."""
+
+        def computed(encode: Callable[[Texts], Float32s]) -> Callable[[Texts], Float32s]:
+            return encode if precision == "fp32" else partial(_in_bfloat16, encode)
+
+        self._queries = _DenseRows(computed(encoder.encode_queries), pairs.queries)
+        self._documents = _DenseRows(computed(encoder.encode_documents), pairs.documents)
+
+    def query_vectors(self) -> Float32s:
+        """The vectors of all queries, float32 (queries, d)."""
+        return self._queries.rows(np.arange(len(self._queries)))
 
     def scores(self, queries: Int64s, documents: Int64s) -> Float32s:
         """See `Teacher`."""
@@ -237,6 +246,14 @@ def min_max(scores: Float32s) -> Float32s:
     return scaled
 
 
+def _in_bfloat16(encode: Callable[[Texts], Float32s], texts: Texts) -> Float32s:
+    """What `encode` gives, with the products of its model in bfloat16."""
+    import torch
+
+    with torch.autocast("cpu", torch.bfloat16):
+        return encode(texts)
+
+
 class _DenseRows:
     """Vectors of texts by row, each encoded when it is first asked for."""
 
@@ -245,6 +262,9 @@ class _DenseRows:
         self._texts = texts
         self._known = np.zeros(len(texts), dtype=np.bool_)
         self._vectors: Float32s | None = None
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
     def rows(self, rows: Int64s) -> Float32s:
         missing = np.unique(rows[~self._known[rows]])

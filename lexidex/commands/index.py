@@ -89,7 +89,7 @@ def index(
     """
     from lexidex.collection import Collection, exists
     from lexidex.dense_side import DenseSide
-    from lexidex.encoders import load_encoder
+    from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.errors import ParameterError
     from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
@@ -107,7 +107,8 @@ def index(
     if made_by and used is not None:
         _check_made_by(*made_by, used)
     if existing is None:
-        side = DenseSide.named(dense, dense_index)
+        chosen = chosen or load_encoder(DEFAULT_ENCODER)
+        side = DenseSide.named(dense, dense_index, chosen)
         collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
     elif dense or dense_index:
         raise ParameterError(

@@ -136,6 +136,31 @@ def prune(
         out.print(f"{to}: {maps} maps, {sparsity:.0%} of their blocks are 0", highlight=False)
 
 
+@models.command()
+def pack(
+    model: Annotated[Path, typer.Argument(help="A model's folder.")],
+    to: Annotated[Path, typer.Option(help="New folder for the packed model.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a small copy of a model: half floats, and embeddings as bytes.
+
+    Only Lexidex reads it; encoders that are loaded from it and saved again are as others read them.
+    """
+    from lexidex.encoders.packing import pack as write
+
+    write(model, to)
+    sizes = [_size(folder) for folder in (model, to)]
+    if as_json:
+        print_json({"model": str(to), "bytes": sizes[1], "bytes_before": sizes[0]})
+    else:
+        before, after = (size / 1e6 for size in sizes)
+        out.print(f"{to}: {after:.1f} MB, {before:.1f} MB before", highlight=False)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
 def _texts(sources: list[Path] | None, count: int) -> list[str]:
     """The first texts of the sources, or of the standard library's documentation."""
     if not sources:

@@ -8,6 +8,7 @@ from lexidex.encoders import load_encoder
 from lexidex.encoders.training.encoder_student import EncoderStudent
 from lexidex.encoders.training.frozen_states import StateCache, cache_states
 from lexidex.encoders.training.start import calibrate, freeze, make_start
+from lexidex.encoders.transformer_layers import layers_of
 from lexidex.errors import ParameterError
 
 from .tiny import tiny_pairs, write_backbone
@@ -140,11 +141,11 @@ def test_layers_can_be_left_out_and_frozen(start):
 
 def test_frozen_states_are_computed_once(start):
     encoder = start("unicoil")
-    with pytest.raises(ParameterError, match="is still trained"):
-        cache_states(encoder)
+    with pytest.raises(ParameterError, match="the lowest 2 layers are still trained"):
+        cache_states(encoder, 2)
     wanted = encoder.encode_documents(PAIRS.documents).toarray()
     freeze(encoder, 2)
-    cache_states(encoder)
+    cache_states(encoder, 2)
     network = encoder.documents.module().network
     assert isinstance(network.states, StateCache)
     passed = []
@@ -154,6 +155,40 @@ def test_frozen_states_are_computed_once(start):
         found = encoder.encode_documents(texts).toarray()
     np.testing.assert_allclose(found[::-1], wanted, atol=2e-3)
     assert sum(passed) == len(PAIRS.documents)
+
+
+def test_layers_above_kept_states_are_trained(start):
+    encoder = start("splade-max")
+    freeze(encoder, 1)
+    student = EncoderStudent(encoder, dropout=False)
+    batch = student.prepare("documents", PAIRS.documents)
+    module = encoder.documents.module()
+
+    def gradient():
+        module.zero_grad()
+        student.documents(batch).sum().backward()
+        return layer.attention.self.query.weight.grad.clone()
+
+    layer = layers_of(module.network.model.base_model)[1]
+    wanted = gradient()
+    cache_states(encoder, 1)
+    for _ in range(2):  # computed, then kept
+        np.testing.assert_allclose(gradient(), wanted, atol=3e-2 * float(wanted.abs().max()))
+    assert encoder.documents.module().network.states._kept._bytes
+
+
+def test_identity_layers_begin_by_handing_states_through(start):
+    plain, encoder = start("splade-max", layers=1), start("splade-max")
+    module = encoder.documents.module()
+    calibrate(encoder, PAIRS.documents, 0.1, identity_layers=1)
+    batch = EncoderStudent(encoder).prepare("documents", PAIRS.documents)
+    network = module.network.eval()
+    with torch.no_grad():
+        found = network.states(batch["ids"], batch["mask"])[batch["mask"]]
+        below = plain.documents.module().network.eval()
+        wanted = below.states(batch["ids"], batch["mask"])[batch["mask"]]
+    assert torch.nn.functional.cosine_similarity(found, wanted).min() > 0.999
+    np.testing.assert_allclose(found.norm(dim=1) / wanted.norm(dim=1), 1, atol=0.1)
 
 
 def test_a_frozen_table_stays(start):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from lexidex.encoders import load_encoder
+from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.presets import PRESETS
+from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
 from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
-from lexidex.encoders.training.run import Run
+from lexidex.encoders.training.run import Run, read_data
 from lexidex.errors import InputError, NotFound, ParameterError
 
 from .tiny import tiny_pairs, write_backbone, write_pairs
@@ -55,8 +57,10 @@ def tiny(name, world):
         "training.block": min(recipe.training.block, 2),
     }
     if recipe.model.layers:
-        changes |= {"model.layers": 1, "model.frozen_layers": 1, "model.residual": 16}
-        changes["model.active"] = 0.2
+        changes |= {"model.layers": 1 + recipe.model.identity_layers, "model.frozen_layers": 1}
+        changes |= {"model.residual": min(recipe.model.residual, 16), "model.active": 0.2}
+    if recipe.model.encoding_length:
+        changes["model.encoding_length"] = 24
     if recipe.columns:
         changes |= {"columns.frequent": 20, "columns.drawn": 30}
     if recipe.mining:
@@ -97,6 +101,44 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
 
 
+def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path):
+    recipe = tiny("mini", world)
+    Run(recipe, tmp_path).train()
+    encoder = load_encoder(tmp_path / "model")
+    assert encoder.checkpoint.documents.max_length == 24
+    assert encoder.checkpoint.queries.recipe.collection_idf == 0.5
+    assert (encoder.queries.collection_idf.trained[encoder.component("d1")]) > 0
+    texts = ["d1 d2 f3", "d4"]
+    wanted = DenseModelEncoder(world["backbone"], pooling="mean").encode_documents(texts)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-5)
+    with pytest.raises(ParameterError, match="dense: needs frozen_layers"):
+        recipe.changed({"model.frozen_layers": 0, "model.cached_states": False})
+
+
+def test_sources_have_limits_of_their_own(world, tmp_path):
+    other = write_pairs(tmp_path / "other.jsonl", tiny_pairs(70, seed=5))
+    given = {"data.pairs": [str(world["pairs"]), str(other)], "data.limits": {"other.jsonl": 12}}
+    recipe = tiny("matrix", world).changed(given)
+    training, held_out = read_data(recipe)
+    names = set(training.document_ids) | set(held_out.document_ids)
+    in_other = set(read_pairs(other).document_ids) - set(read_pairs(world["pairs"]).document_ids)
+    assert 8 <= len(names & in_other) <= 12
+    assert set(read_pairs(world["pairs"]).document_ids) <= names
+    with pytest.raises(ParameterError, match=r"data\.limits\.none: no such file or folder"):
+        read_data(recipe.changed({"data.limits": {"none": 3}}))
+
+
+def test_what_little_is_drawn_of_is_not_held_out_first(tmp_path):
+    parts = [tiny_pairs(100, seed=seed) for seed in (1, 2)]
+    paths = [write_pairs(tmp_path / f"{n}.jsonl", part) for n, part in enumerate(parts)]
+    few = set(draw(read_pairs(paths[0]), 20, 0).document_ids)
+    whole = join([draw(read_pairs(paths[0]), 20, 0), read_pairs(paths[1])])
+    _, held_out = hold_out(whole, 30, 30, 0)
+    held = {held_out.document_ids[int(row)] for rows in held_out.positives for row in rows}
+    assert len(held & few) < 15
+
+
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
     recipe = tiny("matrix", world)
     first = Run(recipe, tmp_path).train()
@@ -119,7 +161,6 @@ def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
 
 def test_stored_scores_teach(world, tmp_path):
     from lexidex.encoders.training.candidates import Candidates
-    from lexidex.encoders.training.pairs import read_pairs
 
     pairs = read_pairs(world["pairs"])
     n = len(pairs.documents)

@@ -56,7 +56,9 @@ def write_tokenizer(folder: Path) -> int:
     return len(tokens)
 
 
-def write_backbone(folder: Path, kind: str = "BertForMaskedLM", seed: int = 0) -> Path:
+def write_backbone(
+    folder: Path, kind: str = "BertForMaskedLM", seed: int = 0, layers: int = 2
+) -> Path:
     """A random BERT of a class of transformers, with the tokenizer above."""
     import torch
     import transformers
@@ -66,7 +68,7 @@ def write_backbone(folder: Path, kind: str = "BertForMaskedLM", seed: int = 0) -
     config = transformers.BertConfig(
         vocab_size=write_tokenizer(folder),
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=32,
