@@ -328,6 +328,8 @@ class Collection:
             raise ParameterError(
                 'encoder: "vectors" encodes nothing; replace documents by some that bring theirs'
             )
+        if self._snapshot.dense_side is not None:
+            self._snapshot.dense_side.beside(chosen)
         params = passages_for(passages, chosen)
         same = chosen.fingerprint == self.encoder.fingerprint
         if same and (passages is None or params == self.passages):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -115,6 +116,24 @@ class DenseSide:
                 "or index the documents anew"
             )
         return cls(params, encoder)
+
+    def beside(self, sparse: Encoder) -> DenseSide:
+        """This side for documents that `sparse` encodes, which may be loaded once more.
+
+        Raises:
+            ParameterError: it is another encoder's own.
+        """
+        if self.encoder is None or self.encoder.kind != JOINT:
+            return self
+        known, own = self.encoder.fingerprint, None
+        with suppress(ParameterError):
+            own = joint_side(sparse)
+        if own is None or own.fingerprint != known:
+            raise ParameterError(
+                "encoder: the dense vectors of this collection are its present encoder's own; make "
+                "a new collection for another one"
+            )
+        return replace(self, encoder=own)
 
     def given_query(self, given: object, dim: int | None) -> Float32s:
         """The dense vector of a query as it is given, float32 (1, d).

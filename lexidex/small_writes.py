@@ -67,7 +67,7 @@ class Upsert:
 
     def _draft(self, snapshot: Snapshot, by_words: bool | None) -> None:
         self._encoder = encoder = snapshot.encoder
-        dense = snapshot.dense_drafter()
+        dense = snapshot.dense_drafter(encoder)
         drafter = Drafter(encoder, snapshot.passage_params, by_words, dense=dense)
         batches = list(drafter.draft(self._given))
         documents = [document for batch in batches for document in batch.documents]

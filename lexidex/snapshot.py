@@ -134,9 +134,17 @@ class Snapshot:
         side = self.dense_side
         return -1.0 if side is not None and side.params.metric == "cosine" else None
 
-    def dense_drafter(self) -> DenseDrafter | None:
-        """What drafts the dense vectors of documents to be written; None without a dense side."""
-        return None if self.dense_side is None else DenseDrafter(self.dense_side, self.dense_dim)
+    def dense_drafter(self, encoder: Encoder) -> DenseDrafter | None:
+        """What drafts the dense vectors of documents to be written; None without a dense side.
+
+        Args:
+            encoder: that their sparse vectors are made by.
+
+        Raises:
+            ParameterError: the dense side is another encoder's own.
+        """
+        side = self.dense_side
+        return None if side is None else DenseDrafter(side.beside(encoder), self.dense_dim)
 
     @property
     def n_documents(self) -> int:

@@ -105,7 +105,7 @@ class Write:
         """Encode documents and append them; one with a known id replaces that document."""
         by_words = named_by_words(self._base) if self._kept else None
         draft = self._resumable.draft if self._resumable else None
-        dense = self._base.dense_drafter()
+        dense = self._base.dense_drafter(self._encoder)
         drafter = Drafter(self._encoder, self._passages, by_words, draft, dense)
         self.failed = drafter.failed
         for batch in drafter.draft(documents):

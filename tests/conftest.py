@@ -20,6 +20,18 @@ def pytest_runtest_setup(item):
         pytest.skip("too large for kernels that are interpreted or bounds-checked")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def bm25_by_default():
+    """Collections in tests are made with bm25 where they name no encoder: no model has to load.
+
+    What the product's own default does, tests of processes show, and `lexidex.encoders.base` tells.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("lexidex.encoders", "lexidex.collection", "lexidex.server.catalog"):
+            patch.setattr(f"{module}.DEFAULT_ENCODER", "bm25")
+        yield
+
+
 @pytest.fixture(scope="session")
 def data_folder():
     """The folder of real collections and vectors that LEXIDEX_DATA names."""

@@ -82,6 +82,28 @@ def test_a_collection_encodes_each_text_once(joint, tmp_path):
     assert collection.search(query, mode="hybrid").hits[0].doc_id == "3"
 
 
+def test_another_encoder_cannot_take_the_dense_side_over(joint, tmp_path):
+    folder, _ = joint
+    documents = [{"id": str(n), "text": text} for n, text in enumerate(PAIRS.documents)]
+    collection = Collection.create(tmp_path / "collection", encoder=str(folder), dense="joint")
+    collection.upsert(documents)
+    for change in (
+        lambda: collection.reencode("bm25"),
+        lambda: collection.reencode(str(tmp_path / "start")),
+        lambda: collection.replace(documents, "bm25"),
+    ):
+        with pytest.raises(ParameterError, match="are its present encoder's own"):
+            change()
+    assert len(Collection.open(tmp_path / "collection")) == len(documents)
+    collection.export(tmp_path / "exported.parquet")
+    again = Collection.from_export(tmp_path / "exported.parquet", tmp_path / "again")
+    wanted = collection.search(PAIRS.documents[3], mode="dense")
+    found = again.search(PAIRS.documents[3], mode="dense")
+    assert [(hit.doc_id, hit.score) for hit in found] == [(h.doc_id, h.score) for h in wanted]
+    collection.replace(documents[:5])
+    assert collection.search(PAIRS.documents[3], mode="dense").hits[0].doc_id == "3"
+
+
 def test_a_changed_dense_model_is_another_one(joint, tmp_path):
     folder, _ = joint
     collection = Collection.create(tmp_path / "collection", encoder=str(folder), dense="joint")
