@@ -1,7 +1,6 @@
 """Recipes: each that is shipped runs, at a tiny scale; what is wrong in one is named."""
 
 import copy
-import dataclasses
 import xml.dom.minidom
 
 import numpy as np
@@ -13,7 +12,7 @@ from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_n
 from lexidex.encoders.training.run import Run
 from lexidex.errors import InputError, NotFound, ParameterError
 
-from .tiny import tiny_pairs, write_backbone, write_pairs
+from .tiny_recipes import make_world, tiny_recipe
 
 SMALLEST = {
     "name": "smallest",
@@ -25,59 +24,12 @@ SMALLEST = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A tiny backbone, a tiny cross-encoder, and a file of pairs, whose queries quote documents."""
-    pairs = tiny_pairs(60)
-    quoted = [" ".join(text.split()[:3]) for text in pairs.documents]
-    pairs = dataclasses.replace(pairs, queries=quoted)
-    folder = tmp_path_factory.mktemp("world")
-    return {
-        "backbone": write_backbone(folder / "backbone"),
-        "cross-encoder": write_backbone(folder / "cross", "BertForSequenceClassification"),
-        "pairs": write_pairs(folder / "pairs.jsonl", pairs),
-    }
-
-
-def tiny(name, world):
-    """The shipped recipe, with tiny models and data, and a few steps."""
-    recipe = read_recipe(name)
-    changes = {
-        "model.backbone": str(world["backbone"]),
-        "model.max_length": 16,
-        "model.query_max_length": 8,
-        "data.pairs": [str(world["pairs"])],
-        "held_out.queries": 8,
-        "held_out.documents": 20,
-        "training.steps": 2,
-        "training.batch": 4,
-        "training.warmup": 0,
-        "training.log_every": 1,
-        "training.clusters": 4,
-        "training.block": min(recipe.training.block, 2),
-    }
-    if recipe.model.layers:
-        changes |= {"model.layers": 1, "model.frozen_layers": 1, "model.residual": 16}
-        changes["model.active"] = 0.2
-    if recipe.columns:
-        changes |= {"columns.frequent": 20, "columns.drawn": 30}
-    if recipe.mining:
-        miners = [name.partition(":")[0] for name in recipe.mining.retrievers]
-        dense = f"dense:{world['backbone']}"
-        changes["mining.retrievers"] = [dense if name == "dense" else name for name in miners]
-    if recipe.teacher:
-        changes["teacher"] = [tiny_teacher(each, world) for each in recipe.teacher]
-    return recipe.changed(changes)
-
-
-def tiny_teacher(section, world):
-    kind = "bm25" if section.kind in ("bm25", "encoder") else section.kind
-    path = {"dense": "backbone", "cross-encoder": "cross-encoder"}.get(kind)
-    found = {"kind": kind, "weight": section.weight, "max_length": 16}
-    return found if path is None else found | {"path": str(world[path])}
+    return make_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_shipped_recipe_runs(name, world, tmp_path):
-    recipe = tiny(name, world)
+    recipe = tiny_recipe(name, world)
     assert read_recipe(name).name == name
     assert recipe.model.preset in PRESETS
     lines = []
@@ -98,7 +50,7 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
 
 
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
-    recipe = tiny("matrix", world)
+    recipe = tiny_recipe("matrix", world)
     first = Run(recipe, tmp_path).train()
     lines = []
     again = Run(recipe, tmp_path, say=lines.append).train()
@@ -109,7 +61,7 @@ def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
 
 
 def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
-    recipe = tiny("splade-pp-self-distil", world)
+    recipe = tiny_recipe("splade-pp-self-distil", world)
     lines = []
     Run(recipe, tmp_path, say=lines.append).train()
     assert "mining negatives by bm25" in lines
@@ -136,7 +88,7 @@ def test_stored_scores_teach(world, tmp_path):
         "training.negatives": 1,
         "training.block": 1,
     }
-    results = Run(tiny("matrix", world).changed(changes), tmp_path / "run").train()
+    results = Run(tiny_recipe("matrix", world).changed(changes), tmp_path / "run").train()
     assert results.after != results.before
 
 
@@ -160,6 +112,29 @@ def test_stored_scores_teach(world, tmp_path):
             r"teacher\.0: path: a teacher of kind 'dense' needs",
         ),
         (None, "mining", {"bands": [{"first": 3, "last": 1, "count": 2}]}, r"band 3-1:2"),
+        (None, "mining", {"bands": []}, r"mining\.bands: \[\]; .*at least 1"),
+        (None, "mining", {"retrievers": []}, r"mining\.retrievers: \[\]; .*at least 1"),
+        (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
+        (None, "mining", {"retrievers": ["student"], "rounds": 2}, r"'student' alone; name"),
+        (None, "mining", {"absolute_margin": 0.1}, r"teacher: none given"),
+        (
+            None,
+            "objective",
+            [{"name": "info-nce", "temperature": 0.0}],
+            r"objective\.0: temperature: 0; expected above 0$",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "df-flops", "side": "queries", "weight": 1, "alpha": 1.0}],
+            r"regulariser\.0: alpha: 1; expected above 0 and below 1",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "l1", "side": "queries", "weight": -0.5}],
+            r"regulariser\.0: weight: -0\.5; expected at least 0",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_recipe_is_named(table, key, value, message):
@@ -169,10 +144,33 @@ def test_what_is_wrong_in_a_recipe_is_named(table, key, value, message):
         parse_recipe(described, "recipe.toml")
 
 
-def test_margins_need_negatives():
-    described = SMALLEST | {"objective": [{"name": "margin-mse"}], "teacher": [{"kind": "bm25"}]}
-    with pytest.raises(ParameterError, match=r"training\.negatives: 0; margins need negatives"):
+@pytest.mark.parametrize("name", ["margin-mse", "kl", "kl-margin-mse"])
+def test_lists_need_negatives(name):
+    described = SMALLEST | {"objective": [{"name": name}], "teacher": [{"kind": "bm25"}]}
+    with pytest.raises(ParameterError, match=rf"training\.negatives: 0; {name} over lists"):
         parse_recipe(described, "recipe.toml")
+    over_batch = described | {"objective": [{"name": name, "over": "batch"}]}
+    assert parse_recipe(over_batch, "recipe.toml").objective[0].of_batch
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.chunk": 2, "columns.drawn": 9}, r"training\.chunk: gradient caching needs all"),
+        ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
+        ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),
+        (
+            {
+                "task": "masked-language-model",
+                "regulariser": [{"name": "df-flops", "side": "documents", "weight": 1}],
+            },
+            r"regulariser: 'df-flops' of documents; middle training",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_named(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_recipe(SMALLEST, "recipe").changed(changes)
 
 
 def test_settings_are_changed_by_their_names():
@@ -187,7 +185,15 @@ def test_settings_are_changed_by_their_names():
 def test_the_backbone_can_be_the_teacher():
     teacher = {"kind": "dense", "path": "backbone"}
     recipe = parse_recipe(SMALLEST | {"teacher": [teacher]}, "recipe")
-    assert recipe.changed({"model.backbone": "a/b"}).teacher[0].path == "a/b"
+    assert recipe.changed({"model.backbone": "a/b"}).teachers[0].path == "a/b"
+
+
+@pytest.mark.parametrize("name", ["cpu", "matrix"])
+def test_another_backbone_is_another_teacher(name):
+    recipe = read_recipe(name).changed({"model.backbone": "a/b"}).changed({"training.seed": 1})
+    again = recipe.changed({"model.backbone": "c/d"})
+    for changed, backbone in ((recipe, "a/b"), (again, "c/d")):
+        assert [each.path for each in changed.teachers] == [backbone, None]
 
 
 def test_recipes_that_are_not_there(tmp_path):
