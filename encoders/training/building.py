@@ -84,9 +84,9 @@ def trainer_of(
     shared: dict[str, Any] = {
         "held_out": held_out,
         "learning_rate_of": partial(learning_rate, recipe),
-        "guard": CollapseGuard(student.dim, recipe.training.patience)
-        if student.can_be_empty
-        else None,
+        "guard": CollapseGuard(
+            student.dim, recipe.training.patience, counts_terms=student.can_be_empty
+        ),
     }
     arguments = arguments_of(recipe, folder, measures=held_out is not None)
     plan = plan_of(recipe, pairs, candidates)
@@ -167,6 +167,23 @@ def arguments_of(recipe: TrainingRecipe, folder: Path, *, measures: bool) -> Tra
     )
 
 
+def check_precision(precision: str) -> None:
+    """Refuse what the Trainer would silently train without.
+
+    Raises:
+        ParameterError: fp16 without a GPU, or bf16 on a GPU that has none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if precision == "fp16" and not has_gpu:
+        raise ParameterError(
+            "training.precision: 'fp16' needs a GPU; on processors train in 'bf16' or 'fp32'"
+        )
+    if precision == "bf16" and has_gpu and not torch.cuda.is_bf16_supported():
+        raise ParameterError(
+            "training.precision: 'bf16'; this GPU has none: train in 'fp16' or 'fp32'"
+        )
+
+
 def learning_rate(recipe: TrainingRecipe, name: str) -> float | None:
     """The learning rate of a parameter of the student, by its name; None for the usual one."""
     training = recipe.training
@@ -196,7 +213,7 @@ def sampled_columns(
 
 def query_clusters(recipe: TrainingRecipe, pairs: Pairs) -> Int64s:
     """The cluster of each query, by the vectors of the first dense teacher."""
-    folders = [section.path for section in recipe.teacher if section.kind == "dense"]
+    folders = [section.path for section in recipe.teachers if section.kind == "dense"]
     if not folders or folders[0] is None:
         raise ParameterError("training.block: blocks of like queries need a teacher of kind dense")
     vectors = dense(folders[0]).encode_queries(pairs.queries)

@@ -120,7 +120,7 @@ def test_the_log_has_the_parts_of_the_loss(tmp_path):
     run.train()
     first = run.state.log_history[0]
     assert first["step"] == 4
-    parts = ("kl", "info-nce", "df-flops_documents", "anti-zero_queries", "nnz_queries")
+    parts = ("kl", "info-nce", "df-flops_documents", "anti-zero_queries", "nnz_queries", "flops")
     assert all(first[part] > 0 for part in parts)
     assert first["nnz_queries"] == 2
     measured = next(line for line in run.state.log_history if "eval_flops" in line)
@@ -213,6 +213,13 @@ def test_guards_tell_what_has_collapsed(parts, loss, message):
     guard = CollapseGuard(1000, patience=1, grace=2)
     with pytest.raises(TrainingCollapsed, match=message):
         guard.check(2, loss, parts)
+
+
+def test_a_guard_of_heads_that_are_never_zero_still_looks_at_the_loss():
+    guard = CollapseGuard(1000, patience=1, grace=0, counts_terms=False)
+    guard.check(5, 1.0, {"nnz_documents": 1000.0, "nnz_queries": 0.0})
+    with pytest.raises(TrainingCollapsed, match="the loss is inf"):
+        guard.check(6, float("inf"), {})
 
 
 def test_guards_let_a_bad_step_pass():
