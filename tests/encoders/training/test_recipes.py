@@ -49,6 +49,14 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
 
 
+def test_methods_have_published_recipes_that_tell_their_source():
+    recipes = [read_recipe(name) for name in recipe_names()]
+    published = [recipe for recipe in recipes if recipe.name not in ("cpu", "matrix")]
+    assert all(recipe.source.startswith("arXiv ") for recipe in published)
+    without = set(PRESETS) - {recipe.model.preset for recipe in published}
+    assert without == {"inference-free-v1", "splade-top-k", "deepct", "bge-m3"}  # docs/TRAINING.md
+
+
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
     recipe = tiny_recipe("matrix", world)
     first = Run(recipe, tmp_path).train()

@@ -37,7 +37,9 @@ class Overlap:
         return np.array(found, dtype=np.float32) * 5
 
 
-def trainer(folder, *, student=None, steps=STEPS, loss=None, options=None, **settings):
+def trainer(
+    folder, *, student=None, steps=STEPS, loss=None, options=None, learned=True, **settings
+):
     """A training of the linear student with every part that has a state: dropout, df, a factor."""
     lists = Candidates(np.arange(len(TRAINING)), TRAINING.positives)
     plan = Plan(lists, len(TRAINING.documents), steps * BATCH, negatives=2, seed=1)
@@ -50,23 +52,25 @@ def trainer(folder, *, student=None, steps=STEPS, loss=None, options=None, **set
     )
     counts = loss.needs_document_frequency
     trained = Trained(
-        student or LinearStudent(dropout=0.2), learned_scale=True, count_documents=counts
+        student or LinearStudent(dropout=0.2), learned_scale=learned, count_documents=counts
     )
+    settled = {
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": 0.03,
+        "logging_steps": 4,
+        "save_steps": 8,
+        "eval_strategy": "steps",
+        "eval_steps": 8,
+    }
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=BATCH,
-        learning_rate=0.03,
-        logging_steps=4,
-        save_steps=8,
-        eval_strategy="steps",
-        eval_steps=8,
         remove_unused_columns=False,
         report_to="none",
         disable_tqdm=True,
         use_cpu=True,
         seed=3,
-        **(options or {}),
+        **(settled | (options or {})),
     )
     return SparseTrainer(
         trained,
@@ -139,6 +143,29 @@ def test_cached_gradients_are_those_of_the_whole_batch(tmp_path):
     for other in runs[1:]:
         for name, tensor in runs[0].items():
             torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+    runs = []
+    for accumulated, chunk in ((1, None), (2, None), (2, 2)):
+        sizes = {
+            "per_device_train_batch_size": BATCH // accumulated,
+            "gradient_accumulation_steps": accumulated,
+        }
+        # A loss that no query shares with another, so that parts of a batch add up to it.
+        loss = Loss([Objective("kl")], [Regulariser("l1", "documents", 0.1)])
+        place = tmp_path / f"{accumulated}-{chunk}"
+        run = trainer(
+            place, student=LinearStudent(), steps=6, loss=loss, options=sizes, chunk=chunk
+        )
+        run.train()
+        runs.append(
+            (weights(run), [line["loss"] for line in run.state.log_history if "loss" in line])
+        )
+    for found, log in runs[1:]:
+        assert log == pytest.approx(runs[0][1], rel=1e-4)
+        for name, tensor in runs[0][0].items():
+            torch.testing.assert_close(tensor, found[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_second_pass_drops_what_the_first_has_dropped():
