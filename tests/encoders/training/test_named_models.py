@@ -40,14 +40,6 @@ def test_an_encoder_of_ours_teaches_what_its_vectors_say(backbone, tmp_path):
     np.testing.assert_allclose(found, wanted.toarray()[ROWS, documents], rtol=1e-4)
 
 
-def test_a_dense_teacher_says_the_same_whatever_is_asked_with_it(backbone):
-    section = TeacherSection(kind="dense", path=str(backbone), max_length=16)
-    one, other = (teacher_of(section, PAIRS) for _ in range(2))
-    together = one.scores(ROWS, ROWS)
-    parts = [other.scores(ROWS[place : place + 1], ROWS[place : place + 1]) for place in ROWS[::-1]]
-    np.testing.assert_array_equal(together, np.concatenate(parts[::-1]))
-
-
 @pytest.mark.parametrize("longest", [1, 2, 12])
 def test_rescaling_looks_at_examples_as_steps_put_them_together(backbone, longest):
     """Mined lists may be short, down to a positive alone, which min-max makes 0."""
