@@ -76,6 +76,11 @@ class Encoder(ABC):
         """Number of components known at present; every vector's components lie below it."""
 
     @property
+    def name(self) -> str:
+        """What people call it: its kind, or the name of its model."""
+        return self.kind
+
+    @property
     def licence(self) -> str | None:
         """The licence that the model's card states, or None."""
         return None

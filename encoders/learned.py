@@ -224,6 +224,10 @@ class LearnedEncoder(Encoder):
         return self._documents.dim
 
     @property
+    def name(self) -> str:
+        return self._place if self._revision else Path(self._place).name
+
+    @property
     def licence(self) -> str | None:
         """The licence that the model's card states, or None."""
         return self._checkpoint.licence

@@ -84,9 +84,9 @@ def trainer_of(
     shared: dict[str, Any] = {
         "held_out": held_out,
         "learning_rate_of": partial(learning_rate, recipe),
-        "guard": CollapseGuard(student.dim, recipe.training.patience)
-        if student.can_be_empty
-        else None,
+        "guard": CollapseGuard(
+            student.dim, recipe.training.patience, counts_terms=student.can_be_empty
+        ),
     }
     arguments = arguments_of(recipe, folder, measures=held_out is not None)
     plan = plan_of(recipe, candidates, len(pairs.documents), teacher)
@@ -167,6 +167,23 @@ def arguments_of(recipe: TrainingRecipe, folder: Path, *, measures: bool) -> Tra
         disable_tqdm=True,
         report_to="none",
     )
+
+
+def check_precision(precision: str) -> None:
+    """Refuse what the Trainer would silently train without.
+
+    Raises:
+        ParameterError: fp16 without a GPU, or bf16 on a GPU that has none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if precision == "fp16" and not has_gpu:
+        raise ParameterError(
+            "training.precision: 'fp16' needs a GPU; on processors train in 'bf16' or 'fp32'"
+        )
+    if precision == "bf16" and has_gpu and not torch.cuda.is_bf16_supported():
+        raise ParameterError(
+            "training.precision: 'bf16'; this GPU has none: train in 'fp16' or 'fp32'"
+        )
 
 
 def learning_rate(recipe: TrainingRecipe, name: str) -> float | None:

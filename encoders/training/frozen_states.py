@@ -100,19 +100,23 @@ class StateCache:
         keys = [text.numpy().tobytes() for text in texts]
         known = {key: self._kept.find(key) for key in keys}
         found = {key: states for key, states in known.items() if states is not None}
-        missing = [row for row, key in enumerate(keys) if key not in found]
-        if missing:
-            states = self._computed(ids[missing], mask[missing])
-            for row, of_text in zip(missing, states, strict=True):
-                found[keys[row]] = of_text[mask[row]].half().cpu()
-                self._kept.add(keys[row], found[keys[row]])
+        for row, key in enumerate(keys):
+            if key not in found:
+                found[key] = self._computed(ids[row, mask[row]])
+                self._kept.add(key, found[key])
         width = next(iter(found.values())).shape[1]
         joined = torch.zeros((*ids.shape, width), device=ids.device)
+        # Autocast joins no float16 with what it casts to, so they are float32 before.
         joined[mask] = torch.cat([found[key].float() for key in keys]).to(ids.device)
         return joined
 
-    def _computed(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """States of the highest frozen layer, (texts, longest, width)."""
+    def _computed(self, ids: Tensor) -> Tensor:
+        """States of one text in the highest frozen layer, float16 (positions, width).
+
+        By itself: to the last bit they depend on the text alone, not on the batch in which it was
+        met first, and a training that goes on sees what it has seen. Without padding this is as
+        fast on a processor.
+        """
         caught: list[Tensor] = []
         hook = self._layers[self._n_frozen - 1].register_forward_hook(
             lambda layer, given, output: caught.append(hidden_of(output))
@@ -120,7 +124,7 @@ class StateCache:
         precise = torch.autocast(ids.device.type, torch.bfloat16, enabled=self._precision == "bf16")
         try:
             with torch.no_grad(), precise:
-                self._compute(ids, mask)
+                self._compute(ids[None], torch.ones_like(ids[None], dtype=torch.bool))
         finally:
             hook.remove()
-        return caught[0]
+        return caught[0][0].half().cpu()

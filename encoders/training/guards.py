@@ -28,11 +28,14 @@ class CollapseGuard:
         dim: number of terms.
         patience: steps in a row that have to look collapsed.
         grace: steps at the start in which all terms may be active: a fresh head needs some.
+        counts_terms: whether texts may have too many terms or too few; without, only a loss that is
+            no number ends the training.
     """
 
     dim: int
     patience: int = 20
     grace: int = 100
+    counts_terms: bool = True
     _seen: dict[str, int] = field(default_factory=dict, repr=False)
 
     def check(self, step: int, loss: float, parts: Mapping[str, float]) -> None:
@@ -51,7 +54,7 @@ class CollapseGuard:
                 f"step {step}: the loss is {loss}; lower the learning rate, or train in bf16 or "
                 "fp32 instead of fp16"
             )
-        for side in ("queries", "documents"):
+        for side in ("queries", "documents") if self.counts_terms else ():
             nnz = parts.get(f"nnz_{side}")
             if nnz is None:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,10 +29,10 @@ class Objective:
 
     Attributes:
         name: one of OBJECTIVES.
-        weight: what it is multiplied by.
+        weight: what it is multiplied by, at least 0.
         over: "lists", each query with its own candidates; or "batch", with all documents of the
             batch. InfoNCE is always over the batch.
-        temperature: of InfoNCE and KL.
+        temperature: of InfoNCE and KL, above 0.
         kl_weight, margin_weight: of the parts of "kl-margin-mse".
         skip_false_negatives: InfoNCE leaves out documents that the teacher scores above the
             positive.
@@ -50,6 +51,9 @@ class Objective:
     def __post_init__(self) -> None:
         _check("objective", self.name, OBJECTIVES)
         _check("over", self.over, OVER)
+        for name in ("weight", "kl_weight", "margin_weight"):
+            _check_range(name, getattr(self, name), 0)
+        _check_range("temperature", self.temperature, 0, open_below=True)
 
     @property
     def needs_teacher(self) -> bool:
@@ -66,8 +70,8 @@ class Objective:
         if self.name == "info-nce":
             return self._info_nce(scores)
         student, teacher = scores.student, scores.teacher
-        if not self.of_batch:
-            student, teacher = (scores.in_lists(matrix) for matrix in (student, teacher))
+        candidates = scores.in_batch if self.of_batch else scores.in_lists
+        student, teacher = candidates(student), candidates(teacher)
         if self.name == "margin-mse":
             return objectives.margin_mse(student, teacher)
         if self.name == "kl":
@@ -109,6 +113,15 @@ class Scores:
         """The candidates' scores, (queries, candidates)."""
         return matrix.gather(1, self.candidates)
 
+    def in_batch(self, matrix: Tensor) -> Tensor:
+        """All scores, (queries, documents), but each query's positive first."""
+        import torch
+
+        places = torch.arange(matrix.shape[1], device=matrix.device).expand(len(matrix), -1)
+        # A stable sort by "is not the positive" leaves the others as they stand.
+        others = (places != self.candidates[:, :1]).int()
+        return matrix.gather(1, others.argsort(dim=1, stable=True))
+
 
 @dataclass(frozen=True)
 class Regulariser:
@@ -139,6 +152,10 @@ class Regulariser:
         _check("regulariser", self.name, REGULARISERS)
         _check("side", self.side, SIDES)
         _check("form", self.form, FORMS)
+        for name in ("weight", "ramp", "threshold"):
+            _check_range(name, getattr(self, name), 0)
+        _check_range("alpha", self.alpha, 0, 1, open_below=True)
+        _check_range("beta", self.beta, 0, open_below=True)
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, from 0."""
@@ -197,7 +214,8 @@ class Loss:
         objectives: at least one.
         regularisers: any number.
         idf: float32 (dim,), of "idf-flops".
-        parts: what the last batch gave, unweighted, by name; for the log.
+        parts: what the last batch gave, unweighted, by name, with terms a text and FLOPS; for the
+            log.
     """
 
     objectives: Sequence[Objective]
@@ -263,6 +281,7 @@ class Loss:
         with torch.no_grad():
             self.parts = {name: float(value) for name, value in parts.items()}
             self.parts |= {f"nnz_{side}": float(each.nnz.mean()) for side, each in sides.items()}
+            self.parts["flops"] = float(vectors.flops)
         return total
 
 
@@ -273,3 +292,13 @@ def _of(values: Any, columns: Tensor | None) -> Any:
 def _check(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise ParameterError(f"{what}: {name!r}; known are {', '.join(known)}")
+
+
+def _check_range(
+    what: str, value: float, low: float, below: float = math.inf, *, open_below: bool = False
+) -> None:
+    """The value is at least `low`, above it if that end is open, and below the other end."""
+    if not low <= value < below or (open_below and value == low):
+        wanted = f"above {low:g}" if open_below else f"at least {low:g}"
+        upper = "" if math.isinf(below) else f" and below {below:g}"
+        raise ParameterError(f"{what}: {value:g}; expected {wanted}{upper}")

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from lexidex.errors import EncoderNotFound, ParameterError
+from lexidex.index.vectors import Int64s
 
 from ..dense import DenseEncoder
 from ..locating import locate
 from .candidates import Candidates
 from .negatives import DenseRetriever, Retriever, SparseRetriever
 from .pairs import Pairs
+from .plan import Plan
 from .recipe import TeacherSection, TrainingRecipe
 from .teachers import (
     CrossEncoderTeacher,
@@ -28,7 +30,7 @@ CROSS_ENCODER_LENGTH = 256
 """Tokens of query and document together, where the recipe does not tell."""
 
 _RESCALED_ON = 256
-"""Lists that a teacher's mean and deviation are taken from."""
+"""Examples that a teacher's mean and deviation are taken from."""
 
 
 def ensemble(
@@ -46,11 +48,11 @@ def ensemble(
         known: teachers of the same pairs that were made before; new ones are added.
     """
     settings, known = recipe.ensemble, {} if known is None else known
-    for section in recipe.teacher:
+    for section in recipe.teachers:
         if section not in known or section.kind == "stored":
             known[section] = teacher_of(section, pairs, candidates, recipe.training.precision)
-    teachers = [known[section] for section in recipe.teacher]
-    weights = [section.weight for section in recipe.teacher]
+    teachers = [known[section] for section in recipe.teachers]
+    weights = [section.weight for section in recipe.teachers]
     combined = Ensemble(teachers, weights, settings.normalisation, settings.scale)
     if settings.rescaled_to is None or candidates is None:
         return combined
@@ -58,10 +60,26 @@ def ensemble(
         raise ParameterError(
             f"ensemble.rescaled_to: {settings.rescaled_to}; there are {len(teachers)} teachers"
         )
-    width = min(documents.size for documents in candidates.documents)
-    lists = np.stack([documents[:width] for documents in candidates.documents[:_RESCALED_ON]])
-    queries = candidates.queries[:_RESCALED_ON]
+    queries, lists = _as_trained(recipe, pairs, candidates)
     return combined.rescaled(teachers[settings.rescaled_to], queries, lists)
+
+
+def _as_trained(
+    recipe: TrainingRecipe, pairs: Pairs, candidates: Candidates
+) -> tuple[Int64s, Int64s]:
+    """Queries int64 (n,) and documents int64 (n, candidates) as steps put them together.
+
+    Not the mined lists as they are: these may be of any length, that of a positive alone included,
+    and what min-max makes of a list depends on its length.
+    """
+    training = recipe.training
+    negatives = max(training.negatives, 1)
+    plan = Plan(
+        candidates, len(pairs.documents), _RESCALED_ON, negatives=negatives, seed=training.seed
+    )
+    examples = [plan[place] for place in range(len(plan))]
+    queries = np.array([example.query for example in examples], dtype=np.int64)
+    return queries, np.stack([example.documents for example in examples])
 
 
 def combined(sections: Sequence[TeacherSection], pairs: Pairs) -> Ensemble:

@@ -29,6 +29,9 @@ NotNegative: TypeAlias = Annotated[int, Field(ge=0)]
 BACKBONE = "backbone"
 """As a teacher's path: the model that the student starts from."""
 
+STUDENT = "student"
+"""As a retriever: the encoder that the round before has trained."""
+
 _SUFFIX = ".toml"
 
 
@@ -178,11 +181,28 @@ class MiningSection(Section):
     """Hard negatives that are mined before training, and between its rounds."""
 
     rounds: Count = Field(default=1, description="mine and train so often; the student mines, too")
-    retrievers: tuple[str, ...] = ("bm25",)
-    bands: tuple[Band, ...] = (Band(1, 100, 8),)
+    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = ("bm25",)
+    bands: Annotated[tuple[Band, ...], Field(min_length=1)] = (Band(1, 100, 8),)
     draw: bool = True
     absolute_margin: float | None = None
     relative_margin: float | None = None
+
+    @property
+    def filters(self) -> bool:
+        """Whether a teacher decides which candidates stay."""
+        return self.absolute_margin is not None or self.relative_margin is not None
+
+    @model_validator(mode="after")
+    def _student_follows(self) -> MiningSection:
+        if STUDENT not in self.retrievers:
+            return self
+        if self.rounds == 1:
+            raise ValueError(f"retrievers: {STUDENT!r} mines between rounds, of which there is 1")
+        if set(self.retrievers) == {STUDENT}:
+            raise ValueError(
+                f"retrievers: {STUDENT!r} alone; name another for the first round, as bm25"
+            )
+        return self
 
 
 class MaskedSection(Section):
@@ -215,26 +235,46 @@ class TrainingRecipe(Section):
         if self.task == "retrieval" and not self.objective:
             raise ValueError("objective: none given; training for retrieval needs one")
         taught = any(objective.needs_teacher for objective in self.objective)
-        filtered = self.mining is not None and (
-            self.mining.absolute_margin is not None or self.mining.relative_margin is not None
-        )
+        filtered = self.mining is not None and self.mining.filters
         if (taught or filtered) and not self.teacher:
             raise ValueError("teacher: none given; an objective or a margin of mining needs one")
-        margins = any("margin" in objective.name for objective in self.objective)
-        if margins and not self.training.negatives:
-            raise ValueError("training.negatives: 0; margins need negatives")
+        alone = [each.name for each in self.objective if not each.of_batch]
+        if alone and not self.training.negatives:
+            raise ValueError(
+                f"training.negatives: 0; {alone[0]} over lists of one document teaches nothing: "
+                'take negatives, or over = "batch"'
+            )
+        if self.training.chunk is not None and self.columns is not None:
+            raise ValueError(
+                "training.chunk: gradient caching needs all columns; leave out [columns] or chunk"
+            )
         return self
 
     @model_validator(mode="after")
-    def _backbone_teaches(self) -> TrainingRecipe:
-        if self.model.backbone is None:
+    def _masked(self) -> TrainingRecipe:
+        if self.task == "retrieval":
             return self
-        taught = tuple(
-            each.model_copy(update={"path": self.model.backbone}) if each.path == BACKBONE else each
-            for each in self.teacher
-        )
-        object.__setattr__(self, "teacher", taught)
+        if self.training.chunk is not None or self.columns is not None:
+            what = "training.chunk" if self.training.chunk is not None else "columns"
+            raise ValueError(f"{what}: is for retrieval; leave it out in middle training")
+        for each in self.regulariser:
+            if each.side == "queries" or each.name in ("idf-flops", "df-flops"):
+                raise ValueError(
+                    f"regulariser: {each.name!r} of {each.side}; middle training has documents "
+                    "alone, and knows neither IDF nor document frequencies"
+                )
         return self
+
+    @property
+    def teachers(self) -> tuple[TeacherSection, ...]:
+        """The teachers, with the model's backbone in the place of its name, BACKBONE."""
+        # Not resolved in `teacher`: a recipe whose backbone is changed has to teach by the new one.
+        if self.model.backbone is None:
+            return self.teacher
+        path = {"path": self.model.backbone}
+        return tuple(
+            each.model_copy(update=path) if each.path == BACKBONE else each for each in self.teacher
+        )
 
     def changed(self, settings: Mapping[str, Any]) -> TrainingRecipe:
         """This recipe with settings replaced, by their dotted names ("training.steps").

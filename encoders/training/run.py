@@ -24,7 +24,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from lexidex.errors import ParameterError
 
-from .building import student_of, trainer_of
+from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
 from .curve import draw_curve
 from .encoder_student import EncoderStudent
@@ -35,12 +35,9 @@ from .model_card import LICENCE, Results, model_card
 from .named_models import ensemble, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
 from .pairs import Pairs, draw, hold_out, join, read_pairs
-from .recipe import TeacherSection, TrainingRecipe
+from .recipe import STUDENT, TeacherSection, TrainingRecipe
 from .teachers import Teacher
 from .trainer import PlannedTrainer, Progress
-
-STUDENT = "student"
-"""As a retriever: the encoder that the round before has trained."""
 
 _CHECKPOINTS = "checkpoints"
 
@@ -93,10 +90,11 @@ class Run:
 
         Raises:
             ParameterError: the folder holds a run of another recipe, or the recipe names what is
-                not there.
+                not there, or a precision that this machine lacks.
             InputError: the data cannot be read.
             TrainingCollapsed: see `guards`.
         """
+        check_precision(self.recipe.training.precision)
         started = time.process_time()
         processes = PartialState(cpu=not torch.cuda.is_available())
         with processes.main_process_first():

@@ -72,8 +72,22 @@ class Vectors:
     @property
     def scores(self) -> Tensor:
         """Inner products, float32 (queries, documents)."""
-        chosen = self.queries if self.columns is None else self.queries[:, self.columns]
-        return chosen @ self.documents.t()
+        return self._compared @ self.documents.t()
+
+    @property
+    def flops(self) -> Tensor:
+        """Products that a query and a document of the batch are expected to take, a scalar.
+
+        Sum over terms of the shares of queries and of documents that have it (arXiv 2004.05665).
+        """
+        sides = (self._compared, self.documents)
+        queries, documents = ((side.detach() > 0).float().mean(0) for side in sides)
+        return queries @ documents
+
+    @property
+    def _compared(self) -> Tensor:
+        """The queries' weights of the documents' columns."""
+        return self.queries if self.columns is None else self.queries[:, self.columns]
 
 
 def module_of(student: Student) -> Any:

@@ -255,7 +255,11 @@ def _in_bfloat16(encode: Callable[[Texts], Float32s], texts: Texts) -> Float32s:
 
 
 class _DenseRows:
-    """Vectors of texts by row, each encoded when it is first asked for."""
+    """Vectors of texts by row, each encoded when it is first asked for.
+
+    One text at a time, which on a processor is as fast: in a batch the last bits of a vector depend
+    on the texts beside it, and a training that goes on would not end like one that was not killed.
+    """
 
     def __init__(self, encode: Callable[[Texts], Float32s], texts: Sequence[str]) -> None:
         self._encode = encode
@@ -268,19 +272,19 @@ class _DenseRows:
 
     def rows(self, rows: Int64s) -> Float32s:
         missing = np.unique(rows[~self._known[rows]])
-        if missing.size:
-            vectors = self._encode([self._texts[row] for row in missing])
+        for row in missing:
+            (vector,) = self._encode([self._texts[row]])
             if self._vectors is None:
                 # Memory is taken page by page, as rows are filled.
-                self._vectors = np.empty((len(self._texts), vectors.shape[1]), dtype=np.float32)
-            self._vectors[missing] = vectors
-            self._known[missing] = True
+                self._vectors = np.empty((len(self._texts), vector.size), dtype=np.float32)
+            self._vectors[row] = vector
+        self._known[missing] = True
         assert self._vectors is not None
         return self._vectors[rows]
 
 
 class _SparseRows:
-    """Vectors of texts by row, each encoded when it is first asked for."""
+    """Vectors of texts by row, each encoded when it is first asked for; one by one, see above."""
 
     def __init__(self, encode: Callable[[Texts], Vectors], texts: Sequence[str]) -> None:
         self._encode = encode
@@ -289,14 +293,11 @@ class _SparseRows:
         self._dim = 0
 
     def rows(self, rows: Int64s) -> Vectors:
-        missing = [row for row in dict.fromkeys(map(int, rows)) if row not in self._vectors]
-        if missing:
-            vectors = self._encode([self._texts[row] for row in missing])
-            self._dim = max(self._dim, vectors.shape[1])
-            bounds = vectors.indptr
-            for place, row in enumerate(missing):
-                part = slice(bounds[place], bounds[place + 1])
-                self._vectors[row] = vectors.indices[part], vectors.data[part]
+        for row in dict.fromkeys(map(int, rows)):
+            if row not in self._vectors:
+                vector = self._encode([self._texts[row]])
+                self._dim = max(self._dim, vector.shape[1])
+                self._vectors[row] = vector.indices, vector.data
         chosen = [self._vectors[int(row)] for row in rows]
         indptr = np.cumsum([0, *(ids.size for ids, _ in chosen)])
         indices = np.concatenate([ids for ids, _ in chosen])

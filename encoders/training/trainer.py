@@ -235,10 +235,14 @@ class SparseTrainer(PlannedTrainer):
         document_rows = gathered(inputs["document_rows"])
         query_rows = inputs["query_rows"]
         self._trained.count(everything.documents, step)
+        # Models of teachers load when they are first asked, which draws random numbers. Those are
+        # not the student's: else it would drop out otherwise in a training that goes on.
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            taught = self._taught(query_rows, document_rows)
         scores = Scores(
             student=self._trained.scaled(everything.scores),
             candidates=self._candidates(len(query_rows), len(document_rows)),
-            teacher=self._taught(query_rows, document_rows),
+            teacher=taught,
             also_positive=self._also_positive(query_rows, document_rows),
         )
         penalised = Vectors(

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,12 +52,12 @@ def demo(
         collection.replace(documents, progress=count)
     seconds = time.perf_counter() - started
     out.print(
-        f"[bold]{len(collection):,} docstrings[/] indexed with {collection.encoder.kind} "
+        f"[bold]{len(collection):,} docstrings[/] indexed with {collection.encoder.name} "
         f"in {seconds:.1f} s into {to}/\n",
         highlight=False,
     )
     _show_searches(collection)
-    _show_figures(collection, *questions(documents))
+    _show_figures(collection, documents, *questions(documents))
     _show_next_steps(to)
     if with_page:
         _serve(to)
@@ -74,16 +74,25 @@ def _show_searches(collection: Collection) -> None:
         out.print()
 
 
-def _show_figures(collection: Collection, queries: dict[str, str], qrels: Qrels) -> None:
+def _show_figures(
+    collection: Collection, documents: list[Any], queries: dict[str, str], qrels: Qrels
+) -> None:
+    """How good the results are, next to BM25's."""
+    from lexidex.collection import Collection
     from lexidex.eval.judged import JudgedQueries
     from lexidex.eval.measures import depth_of, evaluate, parse_measures
     from lexidex.eval.runs import search_all
+    from lexidex.index.storage.files import MemoryStorage
 
     measures = parse_measures(MEASURES)
     judged = JudgedQueries(dict(queries), qrels)
-    evaluation = evaluate(qrels, search_all(collection, judged, depth_of(measures)), measures)
-    figures = ", ".join(f"{name} {value:.3f}" for name, value in evaluation.means.items())
-    out.print(f"[bold]{len(qrels)} questions with known answers:[/] {figures}", highlight=False)
+    baseline = Collection.create(MemoryStorage(), "bm25", "off")
+    baseline.upsert(documents)
+    out.print(f"[bold]{len(qrels)} questions with known answers[/]", highlight=False)
+    for each in (collection, baseline):
+        means = evaluate(qrels, search_all(each, judged, depth_of(measures)), measures).means
+        figures = ", ".join(f"{name} {value:.3f}" for name, value in means.items())
+        out.print(f"  {each.encoder.name}: {figures}", highlight=False)
 
 
 def _show_next_steps(to: Path) -> None:

@@ -18,7 +18,7 @@ EncoderName = Annotated[
     str | None,
     typer.Option(
         "--encoder",
-        help="bm25, deepct, vectors (documents bring their own), the folder of a saved encoder or "
+        help="lexidex-mini, bm25, deepct, vectors (documents bring their own), the folder of a saved encoder or "
         "of a model, or organisation/model on the hub.",
     ),
 ]

@@ -86,7 +86,7 @@ def test_recipes_are_listed(run):
     ("arguments", "status", "message"),
     [
         (["train"], 2, "give a recipe and a folder"),
-        (["train", "splade", "--to", "x"], 3, "recipe 'splade'"),
+        (["train", "splad", "--to", "x"], 3, "did you mean splade?"),
         (["train", "matrix", "--to", "x", "--set", "steps"], 2, "expected NAME=VALUE"),
         (["train", "matrix", "--to", "x", "--set", "training.stops=1"], 2, "did you mean steps?"),
         (["mine", "x", "--to", "y", "--bands", "9-1:2"], 2, "--bands '9-1:2'"),

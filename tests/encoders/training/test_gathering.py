@@ -1,4 +1,4 @@
-"""Two processes: the gradients are those of one that has seen both halves of the batch."""
+"""Two processes: gradients and weights are those of one that has seen the whole batch."""
 
 import os
 
@@ -48,3 +48,37 @@ def test_two_processes_give_the_gradients_of_the_whole_batch(tmp_path):
         processes, gradient = torch.load(tmp_path / f"{number}.pt")
         assert processes == 2
         torch.testing.assert_close(gradient, weight.grad)
+
+
+def trained(folder, batch):
+    """Weights of a short training by the loop, whose losses are of the whole batch."""
+    from lexidex.encoders.training.loss import Loss, Objective, Regulariser
+
+    from .linear_student import LinearStudent
+    from .test_trainer import trainer
+
+    penalties = [Regulariser("flops", side, 0.05) for side in ("queries", "documents")]
+    loss = Loss([Objective("info-nce"), Objective("kl", over="batch")], penalties)
+    sizes = {"per_device_train_batch_size": batch, "eval_strategy": "no", "save_strategy": "no"}
+    run = trainer(folder, student=LinearStudent(), steps=5, loss=loss, options=sizes, learned=False)
+    run.train()
+    return {name: tensor.clone() for name, tensor in run._whole.state_dict().items()}
+
+
+def training_process(number, port, folder):
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    os.environ |= {"RANK": str(number), "LOCAL_RANK": str(number)}
+    torch.set_num_threads(1)
+    torch.save(trained(f"{folder}/{number}", 4), f"{folder}/{number}.pt")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_on_the_whole_batch(tmp_path):
+    port = 40000 + os.getpid() % 20000
+    multiprocessing.spawn(training_process, (port, str(tmp_path)), nprocs=2)
+    wanted = trained(tmp_path / "whole", 8)
+    for number in range(2):
+        found = torch.load(tmp_path / f"{number}.pt")
+        for name, tensor in wanted.items():
+            torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5)

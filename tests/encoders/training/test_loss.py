@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from lexidex.encoders.training import objectives, regularisers
 from lexidex.encoders.training.columns import SampledColumns
+from lexidex.encoders.training.held_out import expected_products
 from lexidex.encoders.training.loss import Loss, Objective, Regulariser, Scores
 from lexidex.encoders.training.student import Vectors
 from lexidex.errors import ParameterError
@@ -51,8 +53,20 @@ def test_the_total_is_the_weighted_sum_of_objectives_and_penalties(vectors, scor
         float((vectors.queries > 0).sum(1).float().mean())
     )
     assert set(loss.parts) == {
-        "kl", "info-nce", "flops_documents", "l1_queries", "nnz_queries", "nnz_documents"
+        "kl", "info-nce", "flops_documents", "l1_queries", "nnz_queries", "nnz_documents", "flops"
     }  # fmt: skip
+
+
+def test_flops_of_a_batch_are_the_products_that_are_expected(vectors, scores):
+    queries, documents = (csr_array(side.numpy()) for side in (vectors.queries, vectors.documents))
+    wanted = expected_products(queries, documents)
+    loss = Loss([Objective("info-nce")])
+    loss.total(vectors, scores, 0)
+    assert loss.parts["flops"] == pytest.approx(wanted)
+    # Every term of a query is among a step's columns, so a sample changes nothing.
+    columns, stands_for = SampledColumns(DIM, np.array([0, 7]), 12).of_step(0, vectors.queries)
+    part = Vectors(vectors.queries, vectors.documents[:, columns], columns, stands_for)
+    assert float(part.flops) == pytest.approx(wanted)
 
 
 def test_lists_compare_each_query_with_its_own_candidates(vectors, scores):
@@ -65,6 +79,19 @@ def test_lists_compare_each_query_with_its_own_candidates(vectors, scores):
         own = [scores.student[row, 3 * row : 3 * row + 3] for row in range(QUERIES)]
         taught = [scores.teacher[row, 3 * row : 3 * row + 3] for row in range(QUERIES)]
         assert float(total) == pytest.approx(float(value(torch.stack(own), torch.stack(taught))))
+
+
+def test_the_batch_compares_each_query_s_positive_with_all_documents(vectors, scores):
+    positives = scores.candidates[:, 0].tolist()
+    order = [[own, *(c for c in range(12) if c != own)] for own in positives]
+    rows = np.arange(QUERIES)[:, None]
+    student, teacher = (each.numpy()[rows, order] for each in (scores.student, scores.teacher))
+    margins = [each[:, :1] - each[:, 1:] for each in (student, teacher)]
+    found = Loss([Objective("margin-mse", over="batch")]).total(vectors, scores, 0)
+    assert float(found) == pytest.approx(float(np.square(margins[0] - margins[1]).mean()))
+    found = Loss([Objective("kl-margin-mse", over="batch")]).total(vectors, scores, 0)
+    whole = objectives.kl_and_margin_mse(torch.from_numpy(student), torch.from_numpy(teacher))
+    assert float(found) == pytest.approx(float(whole))
 
 
 def test_answers_of_a_query_are_not_its_negatives(vectors, scores):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lexidex.encoders import load_encoder
+from lexidex.encoders.training import negatives
 from lexidex.encoders.training.negatives import (
     Band,
     DenseRetriever,
@@ -51,6 +52,15 @@ def test_sparse_ranking_is_that_of_all_products(pairs):
     for query, rows in enumerate(found):
         ranked = scores[query, rows[rows >= 0]]
         np.testing.assert_allclose(ranked, np.sort(scores[query])[::-1][: ranked.size], rtol=1e-5)
+
+
+def test_beyond_a_size_the_approximate_index_mines(pairs, monkeypatch):
+    exact = SparseRetriever(load_encoder("bm25")).ranking(pairs, 5)
+    monkeypatch.setattr(negatives, "EXACT_UP_TO", N - 1)
+    found = SparseRetriever(load_encoder("bm25")).ranking(pairs, 5)
+    assert found.shape == exact.shape
+    shared = [len(set(one) & set(other)) for one, other in zip(found, exact, strict=True)]
+    assert np.mean(shared) > 4.5
 
 
 class Random:
@@ -140,6 +150,16 @@ def test_every_positive_gets_a_list_without_the_others(pairs):
     for query, documents in zip(mined.queries, mined.documents, strict=True):
         assert documents[0] in twice[query]
         assert not set(documents[1:]) & set(twice[query])
+
+
+def test_sparse_and_dense_models_mine_together(pairs):
+    retrievers = [SparseRetriever(load_encoder("bm25")), DenseRetriever(Random())]
+    rankings = [retriever.ranking(pairs, 4) for retriever in retrievers]
+    mined = mine(pairs, retrievers, Mining([Band(1, 4, 8)]))
+    for query, documents in zip(mined.queries, mined.documents, strict=True):
+        ranked = {int(row) for ranking in rankings for row in ranking[query] if row >= 0}
+        assert set(documents[1:]) == ranked - {query}
+    assert any(len(documents) > 5 for documents in mined.documents)
 
 
 def test_margins_need_a_teacher(pairs):

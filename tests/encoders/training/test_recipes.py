@@ -1,7 +1,6 @@
 """Recipes: each that is shipped runs, at a tiny scale; what is wrong in one is named."""
 
 import copy
-import dataclasses
 import xml.dom.minidom
 
 import numpy as np
@@ -15,7 +14,8 @@ from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_n
 from lexidex.encoders.training.run import Run, read_data
 from lexidex.errors import InputError, NotFound, ParameterError
 
-from .tiny import tiny_pairs, write_backbone, write_pairs
+from .tiny import tiny_pairs, write_pairs
+from .tiny_recipes import make_world, tiny_recipe
 
 SMALLEST = {
     "name": "smallest",
@@ -27,61 +27,12 @@ SMALLEST = {
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A tiny backbone, a tiny cross-encoder, and a file of pairs, whose queries quote documents."""
-    pairs = tiny_pairs(60)
-    quoted = [" ".join(text.split()[:3]) for text in pairs.documents]
-    pairs = dataclasses.replace(pairs, queries=quoted)
-    folder = tmp_path_factory.mktemp("world")
-    return {
-        "backbone": write_backbone(folder / "backbone"),
-        "cross-encoder": write_backbone(folder / "cross", "BertForSequenceClassification"),
-        "pairs": write_pairs(folder / "pairs.jsonl", pairs),
-    }
-
-
-def tiny(name, world):
-    """The shipped recipe, with tiny models and data, and a few steps."""
-    recipe = read_recipe(name)
-    changes = {
-        "model.backbone": str(world["backbone"]),
-        "model.max_length": 16,
-        "model.query_max_length": 8,
-        "data.pairs": [str(world["pairs"])],
-        "held_out.queries": 8,
-        "held_out.documents": 20,
-        "training.steps": 2,
-        "training.batch": 4,
-        "training.warmup": 0,
-        "training.log_every": 1,
-        "training.clusters": 4,
-        "training.block": min(recipe.training.block, 2),
-    }
-    if recipe.model.layers:
-        changes |= {"model.layers": 1 + recipe.model.identity_layers, "model.frozen_layers": 1}
-        changes |= {"model.residual": min(recipe.model.residual, 16), "model.active": 0.2}
-    if recipe.model.encoding_length:
-        changes["model.encoding_length"] = 24
-    if recipe.columns:
-        changes |= {"columns.frequent": 20, "columns.drawn": 30}
-    if recipe.mining:
-        miners = [name.partition(":")[0] for name in recipe.mining.retrievers]
-        dense = f"dense:{world['backbone']}"
-        changes["mining.retrievers"] = [dense if name == "dense" else name for name in miners]
-    if recipe.teacher:
-        changes["teacher"] = [tiny_teacher(each, world) for each in recipe.teacher]
-    return recipe.changed(changes)
-
-
-def tiny_teacher(section, world):
-    kind = "bm25" if section.kind in ("bm25", "encoder") else section.kind
-    path = {"dense": "backbone", "cross-encoder": "cross-encoder"}.get(kind)
-    found = {"kind": kind, "weight": section.weight, "max_length": 16}
-    return found if path is None else found | {"path": str(world[path])}
+    return make_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_shipped_recipe_runs(name, world, tmp_path):
-    recipe = tiny(name, world)
+    recipe = tiny_recipe(name, world)
     assert read_recipe(name).name == name
     assert recipe.model.preset in PRESETS
     lines = []
@@ -102,7 +53,7 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
 
 
 def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path):
-    recipe = tiny("mini", world)
+    recipe = tiny_recipe("mini", world)
     Run(recipe, tmp_path).train()
     encoder = load_encoder(tmp_path / "model")
     assert encoder.checkpoint.documents.max_length == 24
@@ -119,7 +70,7 @@ def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path):
 def test_sources_have_limits_of_their_own(world, tmp_path):
     other = write_pairs(tmp_path / "other.jsonl", tiny_pairs(70, seed=5))
     given = {"data.pairs": [str(world["pairs"]), str(other)], "data.limits": {"other.jsonl": 12}}
-    recipe = tiny("matrix", world).changed(given)
+    recipe = tiny_recipe("matrix", world).changed(given)
     training, held_out = read_data(recipe)
     names = set(training.document_ids) | set(held_out.document_ids)
     in_other = set(read_pairs(other).document_ids) - set(read_pairs(world["pairs"]).document_ids)
@@ -139,8 +90,16 @@ def test_what_little_is_drawn_of_is_not_held_out_first(tmp_path):
     assert len(held & few) < 15
 
 
+def test_methods_have_published_recipes_that_tell_their_source():
+    recipes = [read_recipe(name) for name in recipe_names()]
+    published = [recipe for recipe in recipes if recipe.name not in ("cpu", "matrix", "mini")]
+    assert all(recipe.source.startswith("arXiv ") for recipe in published)
+    without = set(PRESETS) - {recipe.model.preset for recipe in published}
+    assert without == {"inference-free-v1", "splade-top-k", "deepct", "bge-m3"}  # docs/TRAINING.md
+
+
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
-    recipe = tiny("matrix", world)
+    recipe = tiny_recipe("matrix", world)
     first = Run(recipe, tmp_path).train()
     lines = []
     again = Run(recipe, tmp_path, say=lines.append).train()
@@ -151,7 +110,7 @@ def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
 
 
 def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
-    recipe = tiny("splade-pp-self-distil", world)
+    recipe = tiny_recipe("splade-pp-self-distil", world)
     lines = []
     Run(recipe, tmp_path, say=lines.append).train()
     assert "mining negatives by bm25" in lines
@@ -177,7 +136,7 @@ def test_stored_scores_teach(world, tmp_path):
         "training.negatives": 1,
         "training.block": 1,
     }
-    results = Run(tiny("matrix", world).changed(changes), tmp_path / "run").train()
+    results = Run(tiny_recipe("matrix", world).changed(changes), tmp_path / "run").train()
     assert results.after != results.before
 
 
@@ -201,6 +160,29 @@ def test_stored_scores_teach(world, tmp_path):
             r"teacher\.0: path: a teacher of kind 'dense' needs",
         ),
         (None, "mining", {"bands": [{"first": 3, "last": 1, "count": 2}]}, r"band 3-1:2"),
+        (None, "mining", {"bands": []}, r"mining\.bands: \[\]; .*at least 1"),
+        (None, "mining", {"retrievers": []}, r"mining\.retrievers: \[\]; .*at least 1"),
+        (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
+        (None, "mining", {"retrievers": ["student"], "rounds": 2}, r"'student' alone; name"),
+        (None, "mining", {"absolute_margin": 0.1}, r"teacher: none given"),
+        (
+            None,
+            "objective",
+            [{"name": "info-nce", "temperature": 0.0}],
+            r"objective\.0: temperature: 0; expected above 0$",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "df-flops", "side": "queries", "weight": 1, "alpha": 1.0}],
+            r"regulariser\.0: alpha: 1; expected above 0 and below 1",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "l1", "side": "queries", "weight": -0.5}],
+            r"regulariser\.0: weight: -0\.5; expected at least 0",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_recipe_is_named(table, key, value, message):
@@ -210,10 +192,33 @@ def test_what_is_wrong_in_a_recipe_is_named(table, key, value, message):
         parse_recipe(described, "recipe.toml")
 
 
-def test_margins_need_negatives():
-    described = SMALLEST | {"objective": [{"name": "margin-mse"}], "teacher": [{"kind": "bm25"}]}
-    with pytest.raises(ParameterError, match=r"training\.negatives: 0; margins need negatives"):
+@pytest.mark.parametrize("name", ["margin-mse", "kl", "kl-margin-mse"])
+def test_lists_need_negatives(name):
+    described = SMALLEST | {"objective": [{"name": name}], "teacher": [{"kind": "bm25"}]}
+    with pytest.raises(ParameterError, match=rf"training\.negatives: 0; {name} over lists"):
         parse_recipe(described, "recipe.toml")
+    over_batch = described | {"objective": [{"name": name, "over": "batch"}]}
+    assert parse_recipe(over_batch, "recipe.toml").objective[0].of_batch
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.chunk": 2, "columns.drawn": 9}, r"training\.chunk: gradient caching needs all"),
+        ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
+        ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),
+        (
+            {
+                "task": "masked-language-model",
+                "regulariser": [{"name": "df-flops", "side": "documents", "weight": 1}],
+            },
+            r"regulariser: 'df-flops' of documents; middle training",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_named(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        parse_recipe(SMALLEST, "recipe").changed(changes)
 
 
 def test_settings_are_changed_by_their_names():
@@ -228,7 +233,15 @@ def test_settings_are_changed_by_their_names():
 def test_the_backbone_can_be_the_teacher():
     teacher = {"kind": "dense", "path": "backbone"}
     recipe = parse_recipe(SMALLEST | {"teacher": [teacher]}, "recipe")
-    assert recipe.changed({"model.backbone": "a/b"}).teacher[0].path == "a/b"
+    assert recipe.changed({"model.backbone": "a/b"}).teachers[0].path == "a/b"
+
+
+@pytest.mark.parametrize("name", ["cpu", "matrix"])
+def test_another_backbone_is_another_teacher(name):
+    recipe = read_recipe(name).changed({"model.backbone": "a/b"}).changed({"training.seed": 1})
+    again = recipe.changed({"model.backbone": "c/d"})
+    for changed, backbone in ((recipe, "a/b"), (again, "c/d")):
+        assert [each.path for each in changed.teachers] == [backbone, None]
 
 
 def test_recipes_that_are_not_there(tmp_path):

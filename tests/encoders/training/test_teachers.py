@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from lexidex.encoders import load_encoder
 from lexidex.encoders.training.candidates import Candidates, read_candidates
@@ -73,6 +74,29 @@ def test_a_dense_teacher_encodes_each_text_once():
     texts = [PAIRS.queries[row] for row in {0, 3, 11, 5}]
     texts += [PAIRS.documents[row] for row in {0, 3, 7, 2, 5}]
     assert sorted(encoder.asked) == sorted(texts)
+
+
+class Beside:
+    """Encoders whose vectors depend on how many texts are encoded with one, as in truth they do."""
+
+    needs_statistics = False
+
+    def __init__(self, sparse):
+        self._sparse = sparse
+
+    def encode_documents(self, texts):
+        vectors = np.array([[len(text), len(texts)] for text in texts], dtype=np.float32)
+        return csr_array(vectors) if self._sparse else vectors
+
+    encode_queries = encode_documents
+
+
+@pytest.mark.parametrize(("kind", "is_sparse"), [(DenseTeacher, False), (SparseTeacher, True)])
+def test_teachers_say_the_same_whatever_is_asked_with_it(kind, is_sparse):
+    together = kind(Beside(is_sparse), PAIRS).scores(QUERIES, DOCUMENTS)
+    alone = kind(Beside(is_sparse), PAIRS)
+    parts = [alone.scores(QUERIES[[place]], DOCUMENTS[[place]]) for place in range(5)]
+    np.testing.assert_array_equal(together, np.concatenate(parts))
 
 
 def test_a_dense_model_in_transformers_layout_is_the_mean_of_its_states(tmp_path):

@@ -37,7 +37,9 @@ class Overlap:
         return np.array(found, dtype=np.float32) * 5
 
 
-def trainer(folder, *, student=None, steps=STEPS, loss=None, options=None, **settings):
+def trainer(
+    folder, *, student=None, steps=STEPS, loss=None, options=None, learned=True, **settings
+):
     """A training of the linear student with every part that has a state: dropout, df, a factor."""
     lists = Candidates(np.arange(len(TRAINING)), TRAINING.positives)
     plan = Plan(lists, len(TRAINING.documents), steps * BATCH, negatives=2, seed=1)
@@ -50,23 +52,25 @@ def trainer(folder, *, student=None, steps=STEPS, loss=None, options=None, **set
     )
     counts = loss.needs_document_frequency
     trained = Trained(
-        student or LinearStudent(dropout=0.2), learned_scale=True, count_documents=counts
+        student or LinearStudent(dropout=0.2), learned_scale=learned, count_documents=counts
     )
+    settled = {
+        "per_device_train_batch_size": BATCH,
+        "learning_rate": 0.03,
+        "logging_steps": 4,
+        "save_steps": 8,
+        "eval_strategy": "steps",
+        "eval_steps": 8,
+    }
     arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=BATCH,
-        learning_rate=0.03,
-        logging_steps=4,
-        save_steps=8,
-        eval_strategy="steps",
-        eval_steps=8,
         remove_unused_columns=False,
         report_to="none",
         disable_tqdm=True,
         use_cpu=True,
         seed=3,
-        **(options or {}),
+        **(settled | (options or {})),
     )
     return SparseTrainer(
         trained,
@@ -120,7 +124,7 @@ def test_the_log_has_the_parts_of_the_loss(tmp_path):
     run.train()
     first = run.state.log_history[0]
     assert first["step"] == 4
-    parts = ("kl", "info-nce", "df-flops_documents", "anti-zero_queries", "nnz_queries")
+    parts = ("kl", "info-nce", "df-flops_documents", "anti-zero_queries", "nnz_queries", "flops")
     assert all(first[part] > 0 for part in parts)
     assert first["nnz_queries"] == 2
     measured = next(line for line in run.state.log_history if "eval_flops" in line)
@@ -139,6 +143,29 @@ def test_cached_gradients_are_those_of_the_whole_batch(tmp_path):
     for other in runs[1:]:
         for name, tensor in runs[0].items():
             torch.testing.assert_close(tensor, other[name], rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+    runs = []
+    for accumulated, chunk in ((1, None), (2, None), (2, 2)):
+        sizes = {
+            "per_device_train_batch_size": BATCH // accumulated,
+            "gradient_accumulation_steps": accumulated,
+        }
+        # A loss that no query shares with another, so that parts of a batch add up to it.
+        loss = Loss([Objective("kl")], [Regulariser("l1", "documents", 0.1)])
+        place = tmp_path / f"{accumulated}-{chunk}"
+        run = trainer(
+            place, student=LinearStudent(), steps=6, loss=loss, options=sizes, chunk=chunk
+        )
+        run.train()
+        runs.append(
+            (weights(run), [line["loss"] for line in run.state.log_history if "loss" in line])
+        )
+    for found, log in runs[1:]:
+        assert log == pytest.approx(runs[0][1], rel=1e-4)
+        for name, tensor in runs[0][0].items():
+            torch.testing.assert_close(tensor, found[name], rtol=1e-4, atol=1e-5)
 
 
 def test_a_second_pass_drops_what_the_first_has_dropped():
@@ -213,6 +240,13 @@ def test_guards_tell_what_has_collapsed(parts, loss, message):
     guard = CollapseGuard(1000, patience=1, grace=2)
     with pytest.raises(TrainingCollapsed, match=message):
         guard.check(2, loss, parts)
+
+
+def test_a_guard_of_heads_that_are_never_zero_still_looks_at_the_loss():
+    guard = CollapseGuard(1000, patience=1, grace=0, counts_terms=False)
+    guard.check(5, 1.0, {"nnz_documents": 1000.0, "nnz_queries": 0.0})
+    with pytest.raises(TrainingCollapsed, match="the loss is inf"):
+        guard.check(6, float("inf"), {})
 
 
 def test_guards_let_a_bad_step_pass():
