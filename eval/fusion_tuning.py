@@ -91,7 +91,7 @@ class FusionReport:
 
 
 @dataclass(frozen=True)
-class _Candidates:
+class Candidates:
     """The candidates of a query: their ids, and what each leg scores them, NaN for nothing."""
 
     ids: list[str]
@@ -137,23 +137,63 @@ def tune_fusion(
         ParameterError: the collection has no dense side, or there are too few queries.
     """
     names = list(judged.queries)
-    if len(names) < FOLDS or not judged.all_texts:
+    if len(names) < FOLDS:
         raise ParameterError(f"queries: {len(names)}; expected {FOLDS} judged texts or more")
-    candidates, lower = {}, collection.dense_lower_bound
-    for number, name in enumerate(names, start=1):
-        candidates[name] = _candidates(collection, str(judged.queries[name]), name, depth)
-        if progress:
-            progress(number)
-    legs = {leg: _values(judged.qrels, _alone(candidates, leg), measure, names) for leg in LEGS}
+    candidates = candidates_of(collection, judged, depth, progress)
+    lower = collection.dense_lower_bound
+    legs = {leg: values_of(judged.qrels, alone(candidates, leg), measure) for leg in LEGS}
     values: dict[FusionMethod, Float64s] = {}
     for method in methods:
         rows = []
         for step in range(STEPS + 1):
             params = FusionParams(method, _weights(step), depth)
             run = {name: found.fused(params, lower) for name, found in candidates.items()}
-            rows.append(_values(judged.qrels, run, measure, names))
+            rows.append(values_of(judged.qrels, run, measure))
         values[method] = np.array(rows)
     return _report(str(measure), legs, values, np.random.default_rng(seed))
+
+
+def candidates_of(
+    collection: Collection,
+    judged: JudgedQueries,
+    depth: int = FusionParams().depth,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Candidates]:
+    """The candidates of every judged query, by its id.
+
+    Args:
+        depth: candidates of each leg.
+        progress: called with the number of queries searched.
+
+    Raises:
+        ParameterError: the collection has no dense side, or a query is no text.
+    """
+    if not judged.all_texts:
+        raise ParameterError("queries: some are vectors; expected texts, which both legs can read")
+    found = {}
+    for number, (name, text) in enumerate(judged.queries.items(), start=1):
+        found[name] = _candidates(collection, str(text), name, depth)
+        if progress:
+            progress(number)
+    return found
+
+
+def alone(candidates: Mapping[str, Candidates], leg: str) -> Run:
+    """What one leg alone finds."""
+    return {name: found.alone(leg) for name, found in candidates.items()}
+
+
+def values_of(qrels: Qrels, run: Run, measure: Measure) -> Float64s:
+    """The measure of every query of a run, in its order, float64 (queries,)."""
+    per_query = evaluate(qrels, run, [measure]).per_query
+    return np.array([per_query[name][str(measure)] for name in run])
+
+
+def paired_p_value(one: Float64s, other: Float64s) -> float:
+    """Of a two-sided paired t-test of two systems on the same queries; 1 where they are equal."""
+    from scipy.stats import ttest_rel
+
+    return 1.0 if (one == other).all() else float(ttest_rel(one, other).pvalue)
 
 
 def _report(
@@ -175,7 +215,7 @@ def _report(
         {method: float(one.mean()) for method, one in held_out.items()},
         Tried(best, step / STEPS, float(values[best][step].mean())),
         float(held_out[best].mean() - better.mean()),
-        _p_value(held_out[best], better),
+        paired_p_value(held_out[best], better),
         [
             Tried(method, number / STEPS, float(row.mean()))
             for method, rows in values.items()
@@ -198,17 +238,11 @@ def _cross_validated(values: Float64s, folds: NDArray[np.int64]) -> Float64s:
     return found
 
 
-def _p_value(one: Float64s, other: Float64s) -> float:
-    from scipy.stats import ttest_rel
-
-    return 1.0 if (one == other).all() else float(ttest_rel(one, other).pvalue)
-
-
 def _weights(step: int) -> dict[str, float]:
     return {"dense": step / STEPS, "sparse": 1 - step / STEPS}
 
 
-def _candidates(collection: Collection, text: str, name: str, depth: int) -> _Candidates:
+def _candidates(collection: Collection, text: str, name: str, depth: int) -> Candidates:
     result: SearchResult = collection.search(
         text, 2 * depth, mode="hybrid", fusion=FusionParams(depth=depth), fields=()
     )
@@ -220,13 +254,4 @@ def _candidates(collection: Collection, text: str, name: str, depth: int) -> _Ca
         leg: np.array([hit.legs[leg].score if leg in hit.legs else np.nan for hit in hits])
         for leg in LEGS
     }
-    return _Candidates([hit.doc_id for hit in hits], scores)
-
-
-def _alone(candidates: Mapping[str, _Candidates], leg: str) -> Run:
-    return {name: found.alone(leg) for name, found in candidates.items()}
-
-
-def _values(qrels: Qrels, run: Run, measure: Measure, names: Sequence[str]) -> Float64s:
-    per_query = evaluate(qrels, run, [measure]).per_query
-    return np.array([per_query[name][str(measure)] for name in names])
+    return Candidates([hit.doc_id for hit in hits], scores)

@@ -88,11 +88,15 @@ def read_qrels(path: Path) -> Qrels:
     return qrels
 
 
+def splits_of(folder: Path) -> list[str]:
+    """The splits that a BEIR folder has judgments for, in order of their names."""
+    return sorted(file.stem for file in (folder / "qrels").glob("*.tsv"))
+
+
 def _split_file(folder: Path, split: str) -> Path:
     path = folder / "qrels" / f"{split}.tsv"
     if not path.is_file():
-        splits = sorted(file.stem for file in (folder / "qrels").glob("*.tsv"))
-        known = ", ".join(splits) or "none"
+        known = ", ".join(splits_of(folder)) or "none"
         raise InputError(f"{folder}: no split {split!r} in qrels/; there is {known}")
     return path
 

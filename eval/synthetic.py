@@ -54,6 +54,24 @@ class SyntheticCollection:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What documents are made of, before their terms are drawn; each int64 (n_documents,).
+
+    Attributes:
+        subjects, asides: what each is on, and touches on.
+        lengths: terms at most.
+        n_private: terms that only it is drawn with.
+        originals: the document that it nearly repeats; -1 for none.
+    """
+
+    subjects: Int64s
+    asides: Int64s
+    lengths: Int64s
+    n_private: Int64s
+    originals: Int64s
+
+
+@dataclass(frozen=True)
 class _Documents:
     indptr: Int64s
     components: Components
@@ -96,6 +114,25 @@ def generate(
     )
 
 
+def plan_of(n_documents: int, seed: int, duplicate_share: float = 0.03) -> Plan:
+    """The plan of the documents that `generate` makes of the same arguments."""
+    random = RandomWords(seed, _PLAN)
+    subjects = _popular_subjects(random, n_documents)
+    asides = _popular_subjects(random, n_documents)
+    lengths = random.picks(DOCUMENT_LENGTHS, n_documents)
+    n_private = 4 + random.below(5, n_documents)
+    ordinals = np.arange(n_documents)
+    distances = 1 + random.below(np.minimum(ordinals, _COPY_DISTANCE), n_documents)
+    copied = random.fractions(n_documents) < duplicate_share
+    originals = np.where(copied, ordinals - distances, -1)
+    return Plan(subjects, asides, lengths, n_private, originals)
+
+
+def targets_of(n_documents: int, seed: int, n_queries: int) -> Int64s:
+    """The documents that `generate` makes its test queries from, int64 (n_queries,)."""
+    return RandomWords(seed, _TEST).below(n_documents, n_queries)
+
+
 def _check(n_documents: int, seed: int, n_queries: int, duplicate_share: float) -> None:
     for name, value, least in (
         ("n_documents", n_documents, 1),
@@ -111,17 +148,9 @@ def _check(n_documents: int, seed: int, n_queries: int, duplicate_share: float) 
 def _documents(
     universe: Universe, n_documents: int, seed: int, duplicate_share: float
 ) -> _Documents:
-    plan = RandomWords(seed, _PLAN)
-    subjects = _popular_subjects(plan, n_documents)
-    asides = _popular_subjects(plan, n_documents)
-    lengths = plan.picks(DOCUMENT_LENGTHS, n_documents)
-    n_private = 4 + plan.below(5, n_documents)
-    ordinals = np.arange(n_documents)
-    distances = 1 + plan.below(np.minimum(ordinals, _COPY_DISTANCE), n_documents)
-    copied = plan.fractions(n_documents) < duplicate_share
-    originals = np.where(copied, ordinals - distances, -1)
+    plan = plan_of(n_documents, seed, duplicate_share)
     longest = int(DOCUMENT_LENGTHS[-1])
-    capacity = int(np.where(originals < 0, lengths, longest).sum())
+    capacity = int(np.where(plan.originals < 0, plan.lengths, longest).sum())
     indptr = np.zeros(n_documents + 1, dtype=np.int64)
     components = np.empty(capacity, dtype=np.int32)
     values = np.empty(capacity, dtype=np.float32)
@@ -131,11 +160,11 @@ def _documents(
         fill_documents(
             random.words(min(_CHUNK, n_documents - first), _DOCUMENT_DRAWS),
             first,
-            subjects,
-            asides,
-            originals,
-            lengths,
-            n_private,
+            plan.subjects,
+            plan.asides,
+            plan.originals,
+            plan.lengths,
+            plan.n_private,
             universe.subject_terms,
             universe.places,
             universe.gains,
@@ -151,7 +180,7 @@ def _documents(
     # In place: at a million documents, copies would be another gigabyte.
     components.resize(indptr[-1], refcheck=False)
     values.resize(indptr[-1], refcheck=False)
-    return _Documents(indptr, components, values, subjects)
+    return _Documents(indptr, components, values, plan.subjects)
 
 
 def _popular_subjects(random: RandomWords, n: int) -> Int64s:

@@ -13,21 +13,22 @@ from dataclasses import replace
 import numpy as np
 
 from lexidex.index.fusion import Fused, FusionParams, Leg, fuse
+from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Float32s, Int64s, Vectors
 
-from .explaining import products_of
 from .results import LegScore
-from .segment_search import Located
+from .segment_search import Hits, Located
 from .snapshot import Snapshot
 
 LEGS = ("sparse", "dense")
+_DOCUMENT_BITS = 40
 
 
 def fuse_legs(
     snapshot: Snapshot,
     sparse_query: Vectors,
     dense_query: Float32s,
-    found: Sequence[Sequence[Located]],
+    found: Sequence[Hits],
     k: int,
     params: FusionParams,
 ) -> list[Located]:
@@ -36,31 +37,58 @@ def fuse_legs(
     Args:
         sparse_query: csr_array (1, dim).
         dense_query: float32 (d,).
-        found: what the sparse and the dense search have found, best first.
+        found: what the sparse and the dense search have found.
     """
-    candidates = sorted({(hit.segment, hit.document) for hits in found for hit in hits})
-    sparse = np.full(len(candidates), np.nan, dtype=np.float32)
-    dense, passages = sparse.copy(), np.zeros((len(LEGS), len(candidates)), dtype=np.int64)
-    for number in sorted({segment for segment, _ in candidates}):
-        places = np.flatnonzero([segment == number for segment, _ in candidates])
-        documents = np.array([candidates[place][1] for place in places], dtype=np.int64)
+    segments, documents, known = _candidates(found)
+    sparse = np.full(documents.size, np.nan, dtype=np.float32)
+    dense, passages = sparse.copy(), np.zeros((len(LEGS), documents.size), dtype=np.int64)
+    # Exact as they are, unless a document has several vectors, of which the best may be missed.
+    dense[known], passages[1, known] = found[1].scores, found[1].passages
+    unknown = np.ones(documents.size, dtype=np.bool_)
+    unknown[known] = False
+    for number in np.unique(segments).tolist():
+        here = segments == number
         segment = snapshot.segments[number]
-        owned = segment.passages.of(documents)
-        starts = np.cumsum(segment.passages.counts[documents]) - segment.passages.counts[documents]
-        scores = _sparse_scores(segment.rows(owned), sparse_query)
-        sparse[places], passages[0, places] = _best(scores, starts)
-        if segment.dense is not None:
+        owned, starts = _passages(segment, documents[here])
+        scores = segment.score(sparse_query, owned)
+        scores[scores == 0] = np.nan
+        sparse[here], passages[0, here] = _best(scores, starts)
+        if segment.dense is None:
+            continue
+        if starts is None and segment.dense.one_each:
+            here &= unknown
+            owned = documents[here]
+        if here.any():
             scores = segment.dense.score(dense_query, owned)
-            dense[places], passages[1, places] = _best(scores, starts)
+            dense[here], passages[1, here] = _best(scores, starts)
     legs = [Leg("sparse", sparse, 0.0), Leg("dense", dense, snapshot.dense_lower_bound)]
     fused = fuse(legs, params)
     located = []
     for place in fused.order[:k].tolist():
         passage = int(passages[np.argmax(fused.contributions[:, place]), place])
-        segment, document = candidates[place]
-        parts = _leg_scores(legs, fused, place)
-        located.append(Located(float(fused.scores[place]), segment, document, passage, parts))
+        where = int(segments[place]), int(documents[place]), passage
+        located.append(Located(float(fused.scores[place]), *where, _leg_scores(legs, fused, place)))
     return located
+
+
+def _candidates(found: Sequence[Hits]) -> tuple[Int64s, Int64s, Int64s]:
+    """Segments and documents of what any leg has found, each once, oldest first; and which of them
+    each hit of the last leg is."""
+    keys = np.concatenate([hits.segments << _DOCUMENT_BITS | hits.documents for hits in found])
+    chosen, places = np.unique(keys, return_inverse=True)
+    last = found[-1].documents.size
+    documents = chosen & ((1 << _DOCUMENT_BITS) - 1)
+    return chosen >> _DOCUMENT_BITS, documents, places[keys.size - last :]
+
+
+def _passages(segment: Segment, documents: Int64s) -> tuple[Int64s, Int64s | None]:
+    """The passages of documents, and where each document's begin; None where each has one."""
+    owned = segment.passages.of(documents)
+    if owned is documents:
+        return owned, None
+    starts = segment.passages.starts
+    counts = starts[documents + 1] - starts[documents]
+    return owned, np.cumsum(counts) - counts
 
 
 def with_leg(hits: Sequence[Located], name: str) -> list[Located]:
@@ -71,15 +99,14 @@ def with_leg(hits: Sequence[Located], name: str) -> list[Located]:
     ]
 
 
-def _sparse_scores(rows: Vectors, query: Vectors) -> Float32s:
-    """The inner product of each row, float32; NaN where it is 0."""
-    scores = products_of(rows, query).astype(np.float32)
-    scores[scores == 0] = np.nan
-    return scores
+def _best(scores: Float32s, starts: Int64s | None) -> tuple[Float32s, Int64s | int]:
+    """Of each group of passages the best score, NaN for none, and which of the group has it.
 
-
-def _best(scores: Float32s, starts: Int64s) -> tuple[Float32s, Int64s]:
-    """Of each group of passages the best score, NaN for none, and which of the group has it."""
+    Args:
+        starts: of the groups; None where each is of one.
+    """
+    if starts is None:
+        return scores, 0
     known = np.where(np.isnan(scores), -np.inf, scores)
     best = np.maximum.reduceat(known, starts)
     counts = np.diff(np.append(starts, scores.size))

@@ -11,7 +11,7 @@ import numpy as np
 
 from lexidex.documents import SparseInput, check_sparse
 from lexidex.errors import InputError, ParameterError
-from lexidex.index import Counters, SearchParams
+from lexidex.index import Counters, DenseSearchParams, SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression
 from lexidex.index.fusion import FusionParams
@@ -21,7 +21,7 @@ from .arguments import ALL_FIELDS, check_facets, check_fields, check_manner
 from .dense_side import DenseSide
 from .hybrid import fuse_legs, with_leg
 from .results import Hit, Passage, SearchResult, Timings
-from .segment_search import Located
+from .segment_search import Hits, Located
 from .snapshot import EVERYTHING, Snapshot
 from .sparse_input import resolve
 
@@ -159,7 +159,7 @@ def answer(
         located = [
             fuse_legs(
                 snapshot,
-                queries.sparse[[row]],
+                queries.sparse if len(queries.ignored) == 1 else queries.sparse[[row]],
                 queries.dense[row],
                 [leg[row] for leg in found],
                 asked.k,
@@ -168,7 +168,9 @@ def answer(
             for row in range(queries.dense.shape[0])
         ]
     else:
-        located = found[0]
+        located = [hits.located() for hits in found[0]]
+        if asked.mode == "dense":
+            located = [with_leg(one, "dense") for one in located]
     clock.append(time.perf_counter())
     stored = ("id", *("text" if name == "passage" else name for name in asked.fields))
     hits = [[_hit(snapshot, one, asked.fields, stored) for one in some] for some in located]
@@ -185,12 +187,12 @@ def answer(
 
 def _search(
     snapshot: Snapshot, queries: Queries, asked: Asked
-) -> tuple[list[list[list[Located]]], list[tuple[str, ...]], Counters]:
+) -> tuple[list[list[Hits]], list[tuple[str, ...]], Counters]:
     """What each leg finds for each query, how segments were searched, and the work done."""
     depth = asked.k
     if asked.mode == "hybrid":
         depth = (asked.fusion or FusionParams()).depth
-    found: list[list[list[Located]]] = []
+    found: list[list[Hits]] = []
     plans: list[tuple[str, ...]] = []
     counters = Counters()
     if queries.sparse is not None:
@@ -206,15 +208,15 @@ def _search(
         found.append(hits)
         plans, counters = list(ways), counters + work
     if queries.dense is not None:
+        alone = asked.mode == "dense"
+        made = DenseSearchParams if alone else DenseSearchParams.for_fusion
         hits, way, work = snapshot.search_dense(
             queries.dense,
             depth,
-            exact=asked.exact,
+            params=made(exact=asked.exact),
             n_threads=asked.n_threads,
             expression=asked.expression,
         )
-        if asked.mode == "dense":
-            hits = [with_leg(one, "dense") for one in hits]
         found.append(hits)
         plans, counters = plans or [way] * len(hits), counters + work
     return found, plans, counters

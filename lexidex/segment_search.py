@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
 
 from lexidex.index import (
     Allowed,
@@ -19,7 +21,7 @@ from lexidex.index import (
 from lexidex.index.batch import K_LIMIT
 from lexidex.index.planner import prefers_exact
 from lexidex.index.storage.segment import Segment
-from lexidex.index.vectors import Float32s, Vectors
+from lexidex.index.vectors import Float32s, Int64s, Vectors
 
 from .results import LegScore
 
@@ -55,6 +57,47 @@ class Located:
     legs: Mapping[str, LegScore] | None = None
 
 
+class Hits(NamedTuple):
+    """Documents that one query finds, best first, in arrays: fusion looks at hundreds of them.
+
+    Attributes:
+        scores: float32 (n,).
+        segments, documents, passages: int64 (n,), as `Located` has them.
+    """
+
+    scores: Float32s
+    segments: Int64s
+    documents: Int64s
+    passages: Int64s
+
+    @classmethod
+    def none(cls) -> Hits:
+        """No hits."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(np.empty(0, dtype=np.float32), nothing, nothing, nothing)
+
+    @classmethod
+    def best(cls, parts: Sequence[Hits], k: int) -> Hits:
+        """The k best of several segments' hits, oldest first; of equal scores the first stay so."""
+        if len(parts) < 2:
+            return parts[0].at(slice(k)) if parts else cls.none()
+        joined = cls(*map(np.concatenate, zip(*parts, strict=True)))
+        return joined.at(np.argsort(-joined.scores, kind="stable")[:k])
+
+    def at(self, places: Int64s | slice) -> Hits:
+        """Some of them."""
+        return Hits(
+            self.scores[places],
+            self.segments[places],
+            self.documents[places],
+            self.passages[places],
+        )
+
+    def located(self) -> list[Located]:
+        """One by one."""
+        return [Located(*one) for one in zip(*(a.tolist() for a in self), strict=True)]
+
+
 def search_segment(
     number: int,
     segment: Segment,
@@ -65,7 +108,7 @@ def search_segment(
     allowed: Allowed | None,
     *,
     n_threads: int,
-) -> tuple[list[list[Located]], list[Method], Counters]:
+) -> tuple[list[Hits], list[Method], Counters]:
     """The k best documents of a segment for each query, scored by their best passage.
 
     Args:
@@ -75,7 +118,7 @@ def search_segment(
     Returns:
         Documents of each query; how it was searched in the end; the work done.
     """
-    located: list[list[Located]] = [[] for _ in methods]
+    located = [Hits.none()] * len(methods)
     used, counters = list(methods), Counters()
     several = segment.entry.n_passages > segment.entry.n_documents
     for method in ("seismic", "exact"):
@@ -88,7 +131,7 @@ def search_segment(
         counters += work
         for row, hits in zip(rows, found, strict=True):
             located[row] = hits
-            if method == "seismic" and several and len(hits) < k:
+            if method == "seismic" and several and hits.scores.size < k:
                 # Few documents may fill all that an approximate index keeps of a term.
                 used[row] = "exact"
     return located, used, counters
@@ -101,17 +144,17 @@ def search_dense(
     k: int,
     allowed: Allowed | None,
     *,
-    exact: bool,
+    params: DenseSearchParams,
     n_threads: int,
-) -> tuple[list[list[Located]], str, Counters]:
+) -> tuple[list[Hits], str, Counters]:
     """The k best documents of a segment for each query, by the best dense vector of theirs.
 
     Returns:
         Documents of each query; the kind of index that was searched; the work done.
     """
     if segment.dense is None:
-        return [[] for _ in queries], "skipped", Counters()
-    search = partial(segment.dense.search, params=DenseSearchParams(exact=exact))
+        return [Hits.none()] * len(queries), "skipped", Counters()
+    search = partial(segment.dense.search, params=params)
     found, work = _search_deep(number, segment, search, queries, k, n_threads, allowed)
     return found, segment.dense.factory, work
 
@@ -166,7 +209,7 @@ def _search_deep(
     k: int,
     n_threads: int,
     allowed: Allowed | None,
-) -> tuple[list[list[Located]], Counters]:
+) -> tuple[list[Hits], Counters]:
     """Fetch passages until each query has k documents of the segment, or all that match.
 
     Passages come best first, so the first k documents among them are the best k, however many
@@ -175,7 +218,7 @@ def _search_deep(
     entry = segment.entry
     most = min(entry.n_passages, K_LIMIT)
     depth = k if entry.n_passages == entry.n_documents else min(FIRST_DEPTH * k, most)
-    found: list[list[Located]] = [[] for _ in range(queries.shape[0])]
+    found = [Hits.none()] * queries.shape[0]
     rows, work = list(range(queries.shape[0])), Counters()
     while True:
         some = queries if len(rows) == queries.shape[0] else queries[rows]
@@ -184,23 +227,19 @@ def _search_deep(
         for place, row in enumerate(rows):
             found[row] = _documents(number, segment, top, place, k)
         more = top.ordinals[:, -1] >= 0
-        rows = [row for place, row in enumerate(rows) if more[place] and len(found[row]) < k]
+        rows = [row for place, row in enumerate(rows) if more[place] and found[row].scores.size < k]
         if not rows or depth >= most:
             return found, work
         depth = min(DEEPER * depth, most)
 
 
-def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> list[Located]:
+def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> Hits:
     """The first k distinct documents among a query's passages, best passage first."""
-    passages = top.ordinals[row][top.ordinals[row] >= 0]
+    known = top.ordinals[row] >= 0
+    scores, passages = top.scores[row][known], top.ordinals[row][known]
     documents = segment.passages.documents_of(passages)
-    hits: dict[int, Located] = {}
-    for score, passage, document in zip(
-        top.scores[row].tolist(), passages.tolist(), documents.tolist(), strict=False
-    ):
-        if document not in hits:
-            first = int(segment.passages.starts[document])
-            hits[document] = Located(score, number, document, passage - first)
-            if len(hits) == k:
-                break
-    return list(hits.values())
+    if segment.entry.n_passages > segment.entry.n_documents:
+        first = np.sort(np.unique(documents, return_index=True)[1])
+        scores, passages, documents = scores[first], passages[first], documents[first]
+    passages = passages - segment.passages.starts[documents]
+    return Hits(scores, np.full(scores.size, number), documents, passages).at(slice(k))

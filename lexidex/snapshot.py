@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from lexidex.encoders import Encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.index import Allowed, Counters, SearchParams
+from lexidex.index import Allowed, Counters, DenseSearchParams, SearchParams
 from lexidex.index.filters import Expression, FacetCount, FacetCounts, MaskCache, Selection
 from lexidex.index.filters.expression import And
 from lexidex.index.storage.change import Change
@@ -29,7 +29,7 @@ from .dense_side import DenseDrafter, DenseSide
 from .fresh import with_change
 from .passages import PassageParams
 from .segment_search import (
-    Located,
+    Hits,
     Method,
     Plan,
     chosen_params,
@@ -175,7 +175,7 @@ class Snapshot:
         accuracy: float | None = None,
         n_threads: int = 1,
         expression: Expression | None = None,
-    ) -> tuple[list[list[Located]], list[Plan], Counters]:
+    ) -> tuple[list[Hits], list[Plan], Counters]:
         """The k best documents of each query, scored by their best passage.
 
         Args:
@@ -189,7 +189,7 @@ class Snapshot:
             Hits and plan of each query, and the work done.
         """
         counters = Counters()
-        merged: list[list[Located]] = [[] for _ in range(queries.shape[0])]
+        parts: list[list[Hits]] = [[] for _ in range(queries.shape[0])]
         plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
             allowed = self._allowed(number, expression)
@@ -204,12 +204,9 @@ class Snapshot:
             )
             counters += work
             for row, (more, method) in enumerate(zip(found, methods, strict=True)):
-                merged[row] += more
+                parts[row].append(more)
                 plans[row].append(method)
-        for hits in merged:
-            # Stable: among equal scores the older segment and the lower document stay first.
-            hits.sort(key=lambda hit: -hit.score)
-            del hits[k:]
+        merged = [Hits.best(some, k) for some in parts]
         return merged, [tuple(plan) for plan in plans], counters
 
     def search_dense(
@@ -217,38 +214,36 @@ class Snapshot:
         queries: Float32s,
         k: int,
         *,
-        exact: bool = False,
+        params: DenseSearchParams | None = None,
         n_threads: int = 1,
         expression: Expression | None = None,
-    ) -> tuple[list[list[Located]], tuple[str, ...], Counters]:
+    ) -> tuple[list[Hits], tuple[str, ...], Counters]:
         """The k best documents of each query, scored by the best dense vector of theirs.
 
         Args:
             queries: float32 (n, d).
-            exact: compare with every vector.
+            params: how; None takes the defaults.
             expression: a filter that documents must pass.
 
         Returns:
             Hits of each query, the kind of index of each segment, and the work done.
         """
         counters, plan = Counters(), []
-        merged: list[list[Located]] = [[] for _ in queries]
+        parts: list[list[Hits]] = [[] for _ in queries]
+        chosen = params or DenseSearchParams()
         for number, segment in enumerate(self.segments):
             allowed = self._allowed(number, expression)
             if allowed and not allowed.count:
                 plan.append("skipped")
                 continue
             found, kind, work = search_dense(
-                number, segment, queries, k, allowed, exact=exact, n_threads=n_threads
+                number, segment, queries, k, allowed, params=chosen, n_threads=n_threads
             )
             counters += work
             plan.append(kind)
             for row, more in enumerate(found):
-                merged[row] += more
-        for hits in merged:
-            hits.sort(key=lambda hit: -hit.score)
-            del hits[k:]
-        return merged, tuple(plan), counters
+                parts[row].append(more)
+        return [Hits.best(some, k) for some in parts], tuple(plan), counters
 
     def select(self, number: int, expression: Expression) -> Selection:
         """The live documents of one segment that a filter lets through; kept for the next time."""

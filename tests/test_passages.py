@@ -481,7 +481,7 @@ def test_a_batch_searches_deeper_only_where_it_must():
     components = [snapshot.encoder.component(term) for term in "xy"]
     queries = build_vectors([([c], [1.0]) for c in components], 2)
     found, _, work = snapshot.search(queries, 5)
-    assert [len(hits) for hits in found] == [5, 1]
+    assert [hits.scores.size for hits in found] == [5, 1]
     alone = sum(snapshot.search(queries[[row]], 5)[2].postings_scored for row in range(2))
     assert work.postings_scored == alone
 

@@ -16,9 +16,13 @@ from . import (
     build,
     churn,
     collection_opening,
+    dense,
+    dsr,
     encode,
     exact,
     filters,
+    fusion,
+    hybrid,
     maps,
     opening,
     passages,
@@ -61,6 +65,11 @@ SECTIONS = (
         collection_opening.tables,
     ),
     Section(churn.KIND, "After many changes", churn.ABOUT, churn.tables),
+    Section(hybrid.KIND, "Hybrid search", hybrid.ABOUT, hybrid.tables),
+    Section(hybrid.BUILD, "Building for hybrid search", hybrid.BUILD_ABOUT, hybrid.build_tables),
+    Section(dense.KIND, "Dense indexes", dense.ABOUT, dense.tables),
+    Section(fusion.KIND, "Fusion", fusion.ABOUT, fusion.tables),
+    Section(dsr.KIND, "Densified vectors", dsr.ABOUT, dsr.tables),
     Section(maps.KIND, "Linear maps", maps.ABOUT, maps.tables),
     Section(encode.KIND, "Encoding", encode.ABOUT, encode.tables),
     Section(
@@ -181,6 +190,8 @@ def _drawing_name(facts: dict[str, Any], task: str) -> str:
 
 
 def _subject(facts: dict[str, Any]) -> str:
+    if not facts["documents"]:  # several collections
+        return str(facts["collection"])
     named = "" if facts["collection"] == SYNTHETIC else f"{facts['collection']}, "
     return f"{named}{facts['documents']:,} documents"
 

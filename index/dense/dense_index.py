@@ -8,6 +8,7 @@ also makes a vector's score for a query the same bits wherever it is asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from typing import Any, Literal, Self
@@ -110,6 +111,16 @@ class DenseIndex:
         return int(self._arrays["vectors"].shape[1])
 
     @property
+    def one_each(self) -> bool:
+        """Whether every passage has one vector; but for the last ones, which may have none."""
+        return "owners" not in self._arrays
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all arrays, on disk and in memory alike."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    @property
     def vectors(self) -> Float32s:
         """The vectors, float32 (n_vectors, d); of unit length for cosines."""
         vectors: Float32s = self._arrays["vectors"]
@@ -190,6 +201,7 @@ class DenseIndex:
         ordinals: Int64s,
     ) -> int:
         """Fill in the results of some queries; how many vectors were compared."""
+        params = params or DenseSearchParams()
         k, most = scores.shape[1], self.vectors.shape[0] if allowed is None else allowed.count
         depth = k if "owners" not in self._arrays else 2 * k
         rows, compared = np.arange(queries.shape[0]), 0
@@ -204,6 +216,7 @@ class DenseIndex:
                 n = min(k, found[0].size)
                 scores[row, :n], ordinals[row, :n] = found[0][:n], found[1][:n]
             rows, depth = np.array(unfinished, dtype=np.int64), 2 * depth
+            params = replace(params, deepen=True)
         return compared
 
     def _best(self, query: Float32s, candidates: Int64s) -> tuple[Float32s, Int64s]:
@@ -222,11 +235,10 @@ class DenseIndex:
         self,
         queries: Float32s,
         wanted: int,
-        params: DenseSearchParams | None,
+        params: DenseSearchParams,
         allowed: Allowed | None,
     ) -> tuple[Sequence[Int64s], int]:
         """Vectors that may be the `wanted` best of each query; how many were compared for that."""
-        params = params or DenseSearchParams()
         few = allowed is not None and allowed.count <= FEW_ALLOWED
         if self._faiss is None or params.exact or few or wanted == 0:
             ordinals = None if allowed is None else allowed.ordinals
@@ -236,8 +248,10 @@ class DenseIndex:
         from . import faiss_index
 
         depth = min(wanted * params.refine, self.vectors.shape[0])
-        efforts = params.ef_search, params.n_probe
-        found = faiss_index.search(self._faiss, queries, depth, *efforts, allowed)
+        ef_search = params.ef_search
+        if params.deepen or allowed is not None:
+            ef_search = max(ef_search, depth)
+        found = faiss_index.search(self._faiss, queries, depth, ef_search, params.n_probe, allowed)
         return [row[row >= 0] for row in found], int(np.count_nonzero(found >= 0))
 
     @cached_property

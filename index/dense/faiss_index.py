@@ -67,7 +67,8 @@ def search(
     """Ordinals of about the k nearest vectors of each query, int64 (n_queries, k); -1 where none.
 
     Args:
-        ef_search: of HNSW: nodes kept while it is searched; k where that is more.
+        ef_search: of HNSW: nodes kept while it is searched; fewer than k find what is met on the
+            way to as many.
         n_probe: of IVF: lists looked at.
         allowed: only these vectors are found.
     """
@@ -75,9 +76,7 @@ def search(
     if allowed is not None:
         bits = allowed.words.view(np.uint8)
         selector = faiss.IDSelectorBitmap(-(-allowed.n_documents // 8), faiss.swig_ptr(bits))
-    _, ordinals = index.search(
-        queries, k, params=_parameters(index, selector, max(ef_search, k), n_probe)
-    )
+    _, ordinals = index.search(queries, k, params=_parameters(index, selector, ef_search, n_probe))
     found: Int64s = ordinals
     return found
 

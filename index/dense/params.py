@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from lexidex.errors import ParameterError
 
@@ -38,8 +39,8 @@ class DenseParams:
         return FLAT if n_vectors < HNSW_FROM else "HNSW32_SQ8"
 
 
-HNSW_FROM = 100_000
-"""Vectors from which "auto" makes an index: fewer are compared one after another in some 10 ms."""
+HNSW_FROM = 20_000
+"""Vectors from which "auto" makes an index: docs/FUSION.md has what it was measured by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ class DenseSearchParams:
     Attributes:
         exact: compare with every vector.
         ef_search: of HNSW: how many nodes are kept while it is searched.
+        deepen: of HNSW: keep as many nodes as results are wanted, where that is more. Otherwise
+            those beyond the ef_search nearest are what was met on the way to these, in a fraction
+            of the time: candidates for fusion. Not under a filter, which might leave too few.
         n_probe: of IVF: how many lists are looked at.
         refine: candidates that are scored exactly, as a multiple of k.
     """
@@ -57,6 +61,13 @@ class DenseSearchParams:
     ef_search: int = 128
     n_probe: int = 32
     refine: int = 2
+    deepen: bool = True
+
+    @classmethod
+    def for_fusion(cls, exact: bool) -> Self:
+        """Of candidates for fusion, which scores them exactly after: by less effort than a search
+        for ten takes, however many there are to be."""
+        return cls(exact, ef_search=64, refine=1, deepen=False)
 
     def __post_init__(self) -> None:
         for name in ("ef_search", "n_probe", "refine"):

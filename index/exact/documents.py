@@ -97,6 +97,46 @@ def score_documents(
 
 
 @strict_lean_kernel
+def score_chosen(
+    documents: Documents,
+    components: Components,
+    values: Float32s,
+    slots: Components,
+    ordinals: Int64s,
+    scores: Float32s,
+) -> None:
+    """Inner products of chosen documents and one query; summed in float64, components ascending.
+
+    Args:
+        components, values: the query's.
+        slots: all -1, a power of two and more of them than terms: becomes a table of terms by
+            their components' lowest bits. One by component would be as long as its largest.
+        scores: float32 (n_ordinals,), filled.
+    """
+    mask = slots.size - 1
+    for term in range(components.size):
+        slot = components[term] & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = term
+    for i in range(min(_AHEAD, ordinals.size)):
+        ask_for(documents, ordinals[i])
+    for i in range(ordinals.size):
+        if i + _AHEAD < ordinals.size:
+            ask_for(documents, ordinals[i + _AHEAD])
+        total = np.float64(0.0)
+        for entry in range(documents.starts[ordinals[i]], documents.starts[ordinals[i] + 1]):
+            component = documents.components[entry]
+            slot = component & mask
+            while slots[slot] >= 0:
+                if components[slots[slot]] == component:
+                    total += np.float64(values[slots[slot]] * documents.values[entry])
+                    break
+                slot = (slot + 1) & mask
+        scores[i] = total
+
+
+@strict_lean_kernel
 def push_better(
     total: np.float32,
     ordinal: np.int64,

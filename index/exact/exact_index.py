@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lexidex.errors import ParameterError
+
 from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
 from ..entry import Entry
@@ -20,7 +22,7 @@ from ..topk import TopK, empty_results
 from ..vectors import Float32s, Int64s, Vectors, as_vector, as_vectors
 from .block_maxima import build_block_maxima
 from .champions import build_champions
-from .documents import NO_DOCUMENTS, documents_of
+from .documents import NO_DOCUMENTS, documents_of, score_chosen
 from .format import KIND, documents_in, index_in, stored, stored_documents
 from .posting_lists import WINDOW, Queries, build_lists, lengths_of
 from .search import Index, search_exact
@@ -133,6 +135,31 @@ class ExactIndex:
         """The k best documents of one query given as components and values; shapes (1, k)."""
         ids, weights = as_vector(components, values, name="query")
         return self._search(ids, weights, np.array([0, ids.size]), k, 1, allowed)
+
+    def score(self, query: Vectors, ordinals: Int64s) -> Float32s:
+        """Inner products of chosen documents with one query, float32, one for each.
+
+        Args:
+            query: csr_array (1, any), canonical.
+            ordinals: int64.
+
+        Raises:
+            ParameterError: the index was read without the document vectors.
+        """
+        if self._index.documents.starts.size <= self.n_documents:
+            raise ParameterError("score: the index was read without its document vectors")
+        scores = np.empty(ordinals.size, dtype=np.float32)
+        # Mostly empty, and within the first-level cache.
+        slots = np.full(1 << (8 * query.nnz).bit_length(), -1, dtype=np.int32)
+        score_chosen(
+            self._index.documents,
+            query.indices.astype(np.int32, copy=False),
+            query.data,
+            slots,
+            np.ascontiguousarray(ordinals),
+            scores,
+        )
+        return scores
 
     def _search(
         self,

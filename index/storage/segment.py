@@ -27,7 +27,7 @@ from ..filters import Columns, Expression, Selection, evaluate
 from ..seismic import SeismicIndex
 from ..seismic.frontier import Frontier
 from ..seismic.seismic_index import KIND as SEISMIC_KIND
-from ..vectors import Vectors, csr
+from ..vectors import Float32s, Vectors, csr
 from . import layout
 from .arrays import array_spans, read_arrays
 from .deletions import DeadTerms, read_deletions
@@ -130,15 +130,13 @@ class Segment:
 
     def rows(self, passages: NDArray[np.int64]) -> Vectors:
         """The vectors of some passages, verified."""
-        guard = self._guards.get(layout.VECTORS)
-        if guard:
-            spans = array_spans(*self._view(layout.VECTORS, "map"))
-            indptr = self._vectors.indptr
-            starts, ends = indptr[passages].astype(np.int64), indptr[passages + 1].astype(np.int64)
-            for name in ("components", "values"):  # of 4 bytes each
-                first = spans[name][0]
-                guard.verify_spans(first + 4 * starts, first + 4 * ends)
+        self._verify_rows(passages)
         return self._vectors[passages]
+
+    def score(self, query: Vectors, passages: NDArray[np.int64]) -> Float32s:
+        """The inner products of some passages, verified, with one query (1, any); float32."""
+        self._verify_rows(passages)
+        return self.directory.score(query, passages)
 
     @property
     def n_live(self) -> int:
@@ -253,11 +251,26 @@ class Segment:
         passages = self.passages.marked(documents)
         return Allowed(passages, passages.size)
 
+    def _verify_rows(self, passages: NDArray[np.int64]) -> None:
+        """Compare what the vectors of some passages lie in with its checksums."""
+        guard = self._guards.get(layout.VECTORS)
+        if guard:
+            indptr = self._vectors.indptr
+            starts, ends = indptr[passages].astype(np.int64), indptr[passages + 1].astype(np.int64)
+            for name in ("components", "values"):  # of 4 bytes each
+                first = self._vector_spans[name][0]
+                guard.verify_spans(first + 4 * starts, first + 4 * ends)
+
+    @cached_property
+    def _vector_spans(self) -> dict[str, tuple[int, int]]:
+        """Where the arrays of the vectors lie in their file."""
+        return array_spans(*self._view(layout.VECTORS, "map"))
+
     def _read_vectors(self) -> Vectors:
         """The vectors, verified where each begins."""
         guard = self._guards.get(layout.VECTORS)
         if guard:
-            guard.verify(*array_spans(*self._view(layout.VECTORS, "map"))["indptr"])
+            guard.verify(*self._vector_spans["indptr"])
         return read_vectors(self._storage, self.entry.name)
 
     def _read_exact(self, memory: Memory) -> ExactIndex:

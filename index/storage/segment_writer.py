@@ -115,12 +115,14 @@ class SegmentWriter:
         id_order = sort_ids(ids)
         passages = Passages.join(self._passages)
         self._passages.clear()
-        places = passages.with_dense(None).arrays()
-        mapped = {**batches, "id_order": id_order, **places}
+        dense, passages = passages.dense, passages.with_dense(None)
+        mapped = {**batches, "id_order": id_order, **passages.arrays()}
         files.append(self._write(layout.DOCUMENT_MAP, MAP_KIND, mapped))
-        if passages.dense:
-            dense = passages.dense.build(self._building.n_threads)
-            files.append(self._write_index(layout.DENSE, dense))
+        if dense:
+            built = dense.build(self._building.n_threads)
+            files.append(self._write_index(layout.DENSE, built))
+            del built
+        del dense  # the sparse indexes in the making need the room
         drafts, self._drafts = self._drafts, []
         for place, draft in enumerate(drafts):
             drafts[place] = weigh(draft)

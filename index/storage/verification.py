@@ -93,7 +93,9 @@ class Guard:
     def verify_spans(self, starts: ArrayLike, ends: ArrayLike) -> None:
         """`verify` for many spans of bytes, int64, same shape."""
         begin, end = np.asarray(starts, dtype=np.int64), np.asarray(ends, dtype=np.int64)
-        first = begin // self._chunk
+        first, last = begin // self._chunk, (end - 1) // self._chunk
+        if (last - first <= 1).all() and self._sound[first].all() and self._sound[last].all():
+            return  # as nearly always: both chunks that each can lie in are known
         counts = np.where(begin < end, -(-end // self._chunk) - first, 0)
         before = np.cumsum(counts) - counts
         chunks = np.repeat(first - before, counts) + np.arange(counts.sum())

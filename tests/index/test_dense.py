@@ -118,9 +118,35 @@ def test_scores_of_chosen_passages_are_those_of_the_search():
 
 
 def test_a_few_are_flat_and_many_have_an_index():
-    assert DenseParams().factory_for(99_999) == "Flat"
-    assert DenseParams().factory_for(100_000) == "HNSW32_SQ8"
+    assert DenseParams().factory_for(19_999) == "Flat"
+    assert DenseParams().factory_for(20_000) == "HNSW32_SQ8"
     assert DenseParams(factory="SQ8").factory_for(10) == "SQ8"
+
+
+def test_candidates_for_fusion_are_as_many_and_the_nearest_are_among_them(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.dense_index.FEW_ALLOWED", 10)
+    vectors, queries = gaussian(3_000), gaussian(20, seed=1)
+    index = DenseIndex.build(vectors, DenseParams(factory="HNSW16_SQ8"))
+    few = DenseSearchParams.for_fusion(exact=False)
+    found = index.search(queries, 200, few)
+    assert (found.ordinals >= 0).all()
+    best = index.search(queries, 10, DenseSearchParams(exact=True)).ordinals
+    known = [
+        np.isin(row, ordinals).mean() for row, ordinals in zip(best, found.ordinals, strict=True)
+    ]
+    assert np.mean(known) > 0.95
+    deeper = index.search(queries, 200, DenseSearchParams(ef_search=64, refine=1))
+    exact = index.search(queries, 200, DenseSearchParams(exact=True)).ordinals
+
+    def overlap(top):
+        pairs = zip(exact, top.ordinals, strict=True)
+        return np.mean([np.isin(one, other).mean() for one, other in pairs])
+
+    assert overlap(deeper) > overlap(found)  # it is for the effort that there is a choice
+    mask = np.arange(3_000) % 12 == 0
+    filtered = index.search(queries, 200, few, allowed=mask)
+    assert (filtered.ordinals >= 0).all()
+    assert mask[filtered.ordinals].all()
 
 
 def test_nothing_is_found_where_nothing_is():

@@ -14,6 +14,7 @@ from lexidex.index.exact import exact_index
 from lexidex.index.exact.block_maxima import BLOCK
 from lexidex.index.exact.champions import CHAMPIONS
 from lexidex.index.exact.posting_lists import WINDOW
+from lexidex.index.vectors import build_vectors
 
 from .collections import batches, brute_force, random_batch
 
@@ -28,6 +29,34 @@ def test_search_equals_brute_force(documents, queries, k, data):
     np.testing.assert_array_equal(found.scores, scores)
     assert found.scores.dtype == np.float32
     assert found.ordinals.dtype == np.int64
+
+
+@given(batches(), batches(max_rows=1), st.data())
+@settings(max_examples=60)
+def test_chosen_documents_are_scored_by_their_inner_products(documents, query, data):
+    n = documents.shape[0]
+    chosen = np.array(data.draw(st.lists(st.integers(0, max(n - 1, 0)), max_size=9 if n else 0)))
+    for row in range(query.shape[0]):
+        scores = ExactIndex.build(documents).score(query[[row]], chosen.astype(np.int64))
+        expected = documents.toarray()[chosen.astype(np.int64)] @ query.toarray()[row]
+        np.testing.assert_allclose(scores, expected, rtol=1e-6)
+
+
+def test_components_that_share_their_lowest_bits_are_told_apart():
+    far = [7, 7 + (1 << 20), 7 + (1 << 28), (1 << 31) - 1]
+    documents = build_vectors([(far[:1], [2.0]), (far[1:], [3.0, 5.0, 7.0]), ([8], [1.0])], 1 << 31)
+    query = build_vectors([(far[::2], [10.0, 100.0])], 1 << 31)
+    scores = ExactIndex.build(documents).score(query, np.array([2, 1, 0, 1]))
+    assert scores.tolist() == [0.0, 500.0, 20.0, 500.0]
+
+
+def test_an_index_without_its_documents_scores_none(tmp_path):
+    index = ExactIndex.build(random_batch(np.random.default_rng(0), 5, 6, 0.5))
+    file = io.BytesIO()
+    index.write(file)
+    alone = ExactIndex.read(memoryview(file.getvalue()), "memory")
+    with pytest.raises(ParameterError, match="without its document vectors"):
+        alone.score(random_batch(np.random.default_rng(1), 1, 6, 0.5), np.array([0]))
 
 
 @pytest.mark.compiled_only
