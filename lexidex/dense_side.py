@@ -73,7 +73,9 @@ class DenseSide:
         return cls(DenseParams(encoder.metric), encoder)
 
     @classmethod
-    def named(cls, given: str | None, factory: str | None, sparse: Encoder) -> DenseSide | None:
+    def named(
+        cls, given: str | None, factory: str | None, sparse: Encoder | None = None
+    ) -> DenseSide | None:
         """`of`, with another index than the default one where `factory` names it."""
         side = cls.of(given, sparse)
         if side is None or factory is None:

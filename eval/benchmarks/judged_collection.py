@@ -18,14 +18,22 @@ TUNING = ("dev", "train")
 """Splits that weights may be chosen on, the better first."""
 
 
-def indexed(data: Path, folder: Path, encoder: Encoder, dense: DenseSide, say: Say) -> Collection:
-    """The collection of a BEIR folder, in `folder`; indexed unless it is there.
+def place_of(data: Path, folder: Path, encoder: Encoder, dense: DenseSide | None) -> Path:
+    """Where the collection of a BEIR folder is kept: the same place for the same encoders.
 
-    Found again for the same corpus and encoders: by the file's size, and by their fingerprints.
+    They are told by their fingerprints, the corpus by its size.
     """
     corpus = beir_file(data, "corpus.jsonl") or data
-    key = [corpus.stat().st_size, encoder.fingerprint, sorted(dense.describe().items())]
-    place = folder / f"{data.absolute().name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
+    described = [] if dense is None else sorted(dense.describe().items())
+    key = [corpus.stat().st_size, encoder.fingerprint, described]
+    return folder / f"{data.absolute().name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
+
+
+def indexed(
+    data: Path, folder: Path, encoder: Encoder, dense: DenseSide | None, say: Say
+) -> Collection:
+    """The collection of a BEIR folder, in `folder`; indexed unless it is there."""
+    place = place_of(data, folder, encoder, dense)
     if not place.exists():
         say(f"indexing {data.name}")
         part = place.with_suffix(".part")

@@ -18,6 +18,7 @@ from . import (
     collection_opening,
     dense,
     dsr,
+    effectiveness,
     encode,
     exact,
     filters,
@@ -51,6 +52,7 @@ class Section:
 
 
 SECTIONS = (
+    Section(effectiveness.KIND, "Effectiveness", effectiveness.ABOUT, effectiveness.tables),
     Section(search.KIND, "Search at equal accuracy", search.ABOUT, search.tables),
     Section(exact.KIND, "Exact search", exact.ABOUT, exact.tables),
     Section(rank_safe.KIND, "Rank-safe search", rank_safe.ABOUT, rank_safe.tables),

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from lexidex.errors import LexidexError, ParameterError
 
 from .bench_encode import encode, maps
-from .bench_hybrid import dense, dsr, fusion, hybrid
+from .bench_hybrid import dense, dsr, effectiveness, fusion, hybrid
 from .bench_run import Run, benchmark, chosen_names, command_line, show, show_tables, teller
 from .output import AsJson, Quiet, print_json, write_file
 from .settings import Settings, parse_settings
@@ -40,7 +40,7 @@ bench = typer.Typer(
 )
 
 
-for command in (encode, maps, hybrid, dense, dsr, fusion):
+for command in (encode, maps, hybrid, dense, dsr, fusion, effectiveness):
     bench.command()(command)
 
 

@@ -14,6 +14,8 @@ from .bench_run import Run, benchmark, command_line, show, teller
 from .output import AsJson, Quiet
 
 if TYPE_CHECKING:
+    from lexidex.dense_side import DenseSide
+    from lexidex.encoders import Encoder
     from lexidex.eval.benchmarks.record import Record
 
 Sparse = Annotated[str, typer.Option(help="Of the sparse vectors, as `lexidex index` takes it.")]
@@ -69,7 +71,6 @@ def dsr(
 ) -> None:
     """Densified sparse vectors, alone and with dense ones, next to Seismic and FAISS fused."""
     from lexidex.encoders import load_encoder
-    from lexidex.encoders.loading import load_dense_encoder
     from lexidex.eval.benchmarks.dsr import encoded, ready_made, run_dsr
     from lexidex.eval.benchmarks.real import COLLECTION, prepare_real
 
@@ -80,8 +81,10 @@ def dsr(
         elif dense is None:
             raise ParameterError("--data: needs dense vectors; name their model by --dense")
         else:
-            models = load_encoder(encoder), load_dense_encoder(dense)
-            found, name = encoded(data, *models, say), data.absolute().name
+            sparse = load_encoder(encoder)
+            side = _dense(dense, sparse).encoder
+            assert side is not None
+            found, name = encoded(data, sparse, side, say), data.absolute().name
         counts = len(found.doc_ids), len(found.query_ids)
         record = _record(ctx, name, *counts, to)
         run_dsr(found, record=record, say=say)
@@ -102,15 +105,13 @@ def fusion(
     quiet: Quiet = False,
 ) -> None:
     """Each leg alone and every method of fusing them, on judged collections."""
-    from lexidex.dense_side import DenseSide
     from lexidex.encoders import load_encoder
     from lexidex.eval.benchmarks.fusion import run_fusion
     from lexidex.eval.benchmarks.judged_collection import splits
     from lexidex.eval.judged import read_judged
 
-    side = DenseSide.of(dense)
-    if side is None or side.encoder is None:
-        raise ParameterError(f"--dense: {dense!r} encodes no texts; name a model")
+    sparse = load_encoder(encoder)
+    side = _dense(dense, sparse)
     n_queries = sum(
         len(read_judged(folder, split).queries) for folder in data for split in splits(folder)[0]
     )
@@ -119,13 +120,58 @@ def fusion(
     with tempfile.TemporaryDirectory() as scratch:
         run_fusion(
             data,
-            load_encoder(encoder),
+            sparse,
             side,
             collections or Path(scratch),
             record=record,
             say=teller(quiet),
         )
     show(record.read(), as_json)
+
+
+def effectiveness(
+    ctx: typer.Context,
+    data: Annotated[list[Path], typer.Option(help="BEIR folders; repeat for several.")],
+    encoder: Annotated[
+        str | None, typer.Option(help="As `lexidex index` takes it; default: as there.")
+    ] = None,
+    dense: Annotated[
+        str | None, typer.Option(help="A dense side beside it: 'joint' for the encoder's own.")
+    ] = None,
+    collections: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the indexed collections for the next run."),
+    ] = None,
+    to: Out = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """How good an encoder's results are, next to BM25's, on judged collections."""
+    from lexidex.dense_side import DenseSide
+    from lexidex.encoders import DEFAULT_ENCODER, load_encoder
+    from lexidex.eval.benchmarks.effectiveness import run_effectiveness
+
+    sparse = load_encoder(encoder or DEFAULT_ENCODER)
+    side = DenseSide.of(dense, sparse)
+    record = _record(ctx, ", ".join(folder.absolute().name for folder in data), 0, 0, to)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = collections or Path(scratch)
+        run_effectiveness(data, sparse, side, place, record=record, say=teller(quiet))
+    show(record.read(), as_json)
+
+
+def _dense(name: str, sparse: Encoder) -> DenseSide:
+    """The dense side of that name beside a sparse encoder, with an encoder of its own.
+
+    Raises:
+        ParameterError: it encodes no texts.
+    """
+    from lexidex.dense_side import DenseSide
+
+    side = DenseSide.of(name, sparse)
+    if side is None or side.encoder is None:
+        raise ParameterError(f"--dense: {name!r} encodes no texts; name a model")
+    return side
 
 
 def _record(

@@ -18,8 +18,8 @@ EncoderName = Annotated[
     str | None,
     typer.Option(
         "--encoder",
-        help="lexidex-mini, bm25, deepct, vectors (documents bring their own), the folder of a saved "
-        "encoder or of a model, or organisation/model on the hub.",
+        help="lexidex-mini, bm25, deepct, vectors (documents bring their own), the folder of a "
+        "saved encoder or of a model, or organisation/model on the hub.",
     ),
 ]
 

@@ -167,6 +167,26 @@ def test_fusion_needs_a_model_that_encodes(folder):
     assert "--dense: 'vectors' encodes no texts" in str(result.exception)
 
 
+def test_effectiveness_is_that_of_the_command_and_collections_are_kept(folder, model, tmp_path):
+    options = ("--data", folder, "--encoder", "bm25", "--dense", model)
+    found = run("effectiveness", *options, "--collections", tmp_path)
+    by_name = {line["system"]: line for line in found}
+    assert list(by_name) == ["bm25", "sparse", "dense", "hybrid"]
+    assert by_name["sparse"]["ndcg"] == by_name["bm25"]["ndcg"]
+    assert by_name["sparse"]["nnz"] == pytest.approx(3.55)  # stop words out
+    assert by_name["dense"]["nnz"] is None
+    kept = sorted(place.name for place in tmp_path.iterdir())
+    assert len(kept) == 2
+    for place in tmp_path.iterdir():
+        arguments = ["eval", str(place), "--data", str(folder), "--exact", "--json"]
+        result = CliRunner().invoke(app, arguments)
+        measured = json.loads(result.stdout)["measures"]
+        assert measured["nDCG@10"] == pytest.approx(by_name["bm25"]["ndcg"], abs=1e-5)
+    again = run("effectiveness", *options, "--collections", tmp_path)
+    assert [line["ndcg"] for line in again] == [line["ndcg"] for line in found]
+    assert sorted(place.name for place in tmp_path.iterdir()) == kept
+
+
 def test_densified_vectors_are_compared_with_both_indexes_fused(folder, model):
     found = run("dsr", "--data", folder, "--dense", model)
     by_name = {line["system"]: line for line in found}
