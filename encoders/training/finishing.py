@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,19 +33,26 @@ def finish(folder: Path, recipe: TrainingRecipe, documents: Sequence[str]) -> No
         ParameterError: a dense side of a backbone that has no more layers than are shared.
     """
     model = recipe.model
-    encoder = LearnedEncoder(folder, max_length=model.encoding_length)
+    settings: dict[str, Any] = {
+        "max_length": model.encoding_length,
+        "document_pruning": model.document_pruning,
+    }
+    encoder = LearnedEncoder(folder, **settings)
     if encoder.checkpoint.queries.recipe.head == TABLE:
         table = encoder.checkpoint.queries.table
         assert table is not None
         vectors = encoder.encode_documents(documents[:COUNTED])
         df = np.bincount(vectors.indices, minlength=encoder.dim)
         write_trained_idf(table, inverse_document_frequencies(df, vectors.shape[0]))
-        encoder = LearnedEncoder(
-            folder, max_length=model.encoding_length, collection_idf=model.collection_idf
-        )
+        encoder = LearnedEncoder(folder, **settings, collection_idf=model.collection_idf)
     encoder.save(folder)
+    checkpoint, joint = encoder.checkpoint, None
+    queries = checkpoint.queries
+    if not queries.recipe.has_model:
+        # What limited them in training was the size of batches alone.
+        queries = replace(queries, max_length=None)
     if model.dense:
         assert model.backbone is not None
         joint = write_joint(folder, located(model.backbone), model.frozen_layers)
-        checkpoint = encoder.checkpoint
-        own.write_description(folder, checkpoint.documents, checkpoint.queries, joint)
+    if joint is not None or queries != checkpoint.queries:
+        own.write_description(folder, checkpoint.documents, queries, joint)

@@ -68,6 +68,9 @@ class ModelSection(Section):
     encoding_length: Count | None = Field(
         default=None, description="most tokens of a document once trained; None: `max_length`"
     )
+    document_pruning: str | None = Field(
+        default=None, description="what is kept of documents once trained, such as top_k=250"
+    )
     query_max_length: Count = Field(default=64, description="most tokens of a query")
     collection_idf: Share = Field(
         default=0.0, description="how far query weights are drawn towards the collection searched"
