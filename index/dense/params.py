@@ -36,11 +36,14 @@ class DenseParams:
         """The index to make for that many vectors."""
         if self.factory != "auto":
             return self.factory
-        return FLAT if n_vectors < HNSW_FROM else "HNSW32_SQ8"
+        if n_vectors < SQ8_FROM:
+            return FLAT
+        return "SQ8" if n_vectors < HNSW_FROM else "HNSW32_SQ8"
 
 
-HNSW_FROM = 20_000
-"""Vectors from which "auto" makes an index: docs/FUSION.md has what it was measured by."""
+SQ8_FROM, HNSW_FROM = 10_000, 50_000
+"""Vectors from which "auto" compares 8-bit values with all, and from which it builds a graph:
+docs/FUSION.md has what they were measured by."""
 
 
 @dataclass(frozen=True, slots=True)

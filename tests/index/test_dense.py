@@ -118,8 +118,10 @@ def test_scores_of_chosen_passages_are_those_of_the_search():
 
 
 def test_a_few_are_flat_and_many_have_an_index():
-    assert DenseParams().factory_for(19_999) == "Flat"
-    assert DenseParams().factory_for(20_000) == "HNSW32_SQ8"
+    assert DenseParams().factory_for(9_999) == "Flat"
+    assert DenseParams().factory_for(10_000) == "SQ8"
+    assert DenseParams().factory_for(49_999) == "SQ8"
+    assert DenseParams().factory_for(50_000) == "HNSW32_SQ8"
     assert DenseParams(factory="SQ8").factory_for(10) == "SQ8"
 
 
@@ -143,7 +145,7 @@ def test_candidates_for_fusion_are_as_many_and_the_nearest_are_among_them(monkey
         return np.mean([np.isin(one, other).mean() for one, other in pairs])
 
     assert overlap(deeper) > overlap(found)  # it is for the effort that there is a choice
-    mask = np.arange(3_000) % 12 == 0
+    mask = np.arange(3_000) % 2 == 0
     filtered = index.search(queries, 200, few, allowed=mask)
     assert (filtered.ordinals >= 0).all()
     assert mask[filtered.ordinals].all()
