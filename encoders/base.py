@@ -28,7 +28,7 @@ from lexidex.index.vectors import Vectors
 from .splitting import Spans, as_spans
 from .vocabulary import Vocabulary
 
-DEFAULT_ENCODER = "bm25"
+DEFAULT_ENCODER = "lexidex-mini"
 """What `Collection.create`, the command line and the server use unless told otherwise."""
 
 Texts: TypeAlias = Sequence[str]
