@@ -173,7 +173,7 @@ def train_attention(
             progress(step)
     weight, fused = _best_weight(best, held_out)
     first = _mean_reciprocal(np.nan_to_num(held_out.scores, nan=-np.inf), held_out.candidates)
-    fusion = FusionParams("min-max", {"first": 1 - weight, "rerank": weight})
+    fusion = FusionParams("min-max", _beside(weight))
     return AttentionResult(replace(best, fusion=fusion), before, after, first, fused, losses)
 
 
@@ -302,7 +302,7 @@ def _best_weight(attention: Attention, lists: AttentionLists) -> tuple[float, fl
     reached = []
     for step in range(WEIGHTS + 1):
         weight = step / WEIGHTS
-        params = FusionParams("min-max", {"first": 1 - weight, "rerank": weight})
+        params = FusionParams("min-max", _beside(weight))
         fused = np.full(scores.shape, -np.inf, dtype=np.float32)
         for row, candidates in enumerate(lists.candidates):
             some = candidates >= 0
@@ -313,3 +313,8 @@ def _best_weight(attention: Attention, lists: AttentionLists) -> tuple[float, fl
     ties = np.flatnonzero(np.array(reached) >= max(reached) - 1e-9)
     chosen = int(ties[ties.size // 2])
     return chosen / WEIGHTS, reached[chosen]
+
+
+def _beside(weight: float) -> dict[str, float]:
+    """The weights of both legs."""
+    return {"first": round(1 - weight, 6), "rerank": weight}

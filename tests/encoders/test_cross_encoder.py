@@ -23,7 +23,7 @@ def transformers_scores(folder, max_length):
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     found = []
     for query, text in zip(QUERIES, TEXTS, strict=True):
-        tokens = words(query, text, truncation=True, max_length=max_length, return_tensors="pt")
+        tokens = words([query], [text], truncation=True, max_length=max_length, return_tensors="pt")
         with torch.inference_mode():
             found.append(float(model(**tokens).logits[0, -1]))
     return found

@@ -1,6 +1,7 @@
 """Training attention: its loss next to the formula, its gradients, and what it learns."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def made(seed=0, n=60, width=6):
     starts = np.concatenate([[0], np.cumsum(counts)])
     meaning = random.standard_normal((n, D // 2))
     vectors = np.empty((starts[-1], D))
-    for document, (first, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):  # noqa: RUF007
+    for document, (first, end) in enumerate(pairwise(starts)):
         own = random.standard_normal((end - first, D // 2))
         own[random.integers(end - first)] = meaning[document]
         vectors[first:end] = np.hstack([own, 3 * random.standard_normal((end - first, D // 2))])
@@ -111,7 +112,7 @@ def test_gradients_are_the_differences_of_the_loss():
 
 def test_training_beats_the_untrained_start_on_queries_that_it_has_not_seen():
     lists, other = made(seed=1, n=300), made(seed=2, n=200)
-    training = AttentionTraining(steps=200, learning_rate=1e-2, temperature=0.2)
+    training = AttentionTraining(steps=200, learning_rate=3e-2, temperature=0.2)
     steps = []
     result = train_attention(lists, training, encoder="abc", progress=steps.append)
     assert steps == list(range(1, 201))
