@@ -57,6 +57,7 @@ def test_the_benchmark_measures_the_half_that_nothing_learned_from(path, tmp_pat
         "dense",
         "hybrid",
         "bm25, best passage",
+        "bm25, best passage, weight trained",
         "bm25, attention",
         "bm25, attention, temperature trained",
         "bm25, attention, maps trained",
