@@ -85,6 +85,21 @@ def read_config(source: Source) -> Any:
         )
 
 
+def load_cross_encoder(source: Source) -> tuple[Any, Any]:
+    """A model for sequence classification, in evaluation mode, and its tokenizer.
+
+    Raises:
+        CorruptFile: it cannot be loaded.
+        ParameterError: its head is missing.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    untyped: Any = AutoTokenizer
+    with _telling(source.folder), quiet_transformers():
+        tokenizer = untyped.from_pretrained(source.folder, local_files_only=True)
+    return _loaded(AutoModelForSequenceClassification, source), tokenizer
+
+
 def _loaded(auto: Any, source: Source, may_lack: str | None = None) -> Any:
     if is_packed(tensor_names(weight_files(source.folder))):
         return _unpacked(auto, source, may_lack)

@@ -68,6 +68,17 @@ def read_documents(
     return list(Reader([path])), read_judged(path)
 
 
+def drawn_documents(
+    documents: list[Document], judged: JudgedQueries, n: int, seed: int = 0
+) -> tuple[list[Document], JudgedQueries]:
+    """Some of the documents, drawn, and the queries whose relevant documents are all among them."""
+    order = np.random.default_rng(seed).permutation(len(documents))[:n]
+    chosen = [documents[place] for place in sorted(order.tolist())]
+    ids = {one.id for one in chosen}
+    qrels = {name: found for name, found in judged.qrels.items() if set(found) <= ids}
+    return chosen, JudgedQueries({name: judged.queries[name] for name in qrels}, qrels)
+
+
 def _pairs(path: Path) -> Iterator[tuple[str, str, str]]:
     for line, record in json_lines(path):
         if isinstance(record, InputError):

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from lexidex.collection import Collection
     from lexidex.errors import LexidexError
     from lexidex.passages import PassageParams
+    from lexidex.reranking import RerankParams
 
-__all__ = ["Collection", "LexidexError", "PassageParams", "__version__"]
+__all__ = ["Collection", "LexidexError", "PassageParams", "RerankParams", "__version__"]
 
 _HOMES = {
     "Collection": "lexidex.collection",
     "LexidexError": "lexidex.errors",
     "PassageParams": "lexidex.passages",
+    "RerankParams": "lexidex.reranking",
 }
 
 

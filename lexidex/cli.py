@@ -31,6 +31,7 @@ from lexidex.commands.search import explain, search
 from lexidex.commands.serve import serve
 from lexidex.commands.snapshot import restore, snapshot
 from lexidex.commands.train import train
+from lexidex.commands.train_attention import train_attention
 from lexidex.commands.tune import tune
 from lexidex.commands.update import update
 from lexidex.errors import LexidexError
@@ -58,6 +59,7 @@ app.command()(export)
 app.command("import")(import_)
 app.command()(tune)
 app.command()(train)
+app.command("train-attention")(train_attention)
 app.command()(mine)
 app.command()(serve)
 app.command()(demo)

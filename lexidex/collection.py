@@ -44,8 +44,11 @@ from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.storage.restoring import restore_snapshot
+from lexidex.index.vectors import Float32s
 from lexidex.opening import Newest, create_empty
 from lexidex.passages import PassageParams, passages_for
+from lexidex.rerankers import Rerankers
+from lexidex.reranking import Reranking, RerankParams
 from lexidex.results import (
     Explanation,
     SearchResult,
@@ -76,6 +79,7 @@ class Collection:
         self._storage = storage
         self._newest = Newest(storage, memory)
         self._writer = Writer(self._newest, merge)
+        self._rerankers = Rerankers()
 
     @classmethod
     def create(
@@ -165,6 +169,11 @@ class Collection:
         return self._snapshot.dense_lower_bound
 
     @property
+    def dense_side(self) -> DenseSide | None:
+        """How the collection comes by dense vectors; None where it has none."""
+        return self._snapshot.dense_side
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation
@@ -172,6 +181,11 @@ class Collection:
     def __len__(self) -> int:
         """Number of documents."""
         return self._snapshot.n_documents
+
+    @property
+    def n_passages(self) -> int:
+        """Number of passages of these."""
+        return self._snapshot.n_passages
 
     def refresh(self) -> int:
         """Follow writes of other processes; the generation that searches see from now on."""
@@ -351,6 +365,7 @@ class Collection:
         fields: Sequence[str] = ALL_FIELDS,
         filter: Filter | None = None,
         facets: Sequence[str] = (),
+        rerank: RerankParams | str | None = None,
     ) -> SearchResult:
         """The k best documents for a text, or for vectors instead.
 
@@ -363,7 +378,8 @@ class Collection:
                 a sparse search, nor those without a dense vector of a dense one.
             mode: "sparse", "dense", or "hybrid", which fuses both; docs/FUSION.md tells how.
             sparse: {term: weight} or {"components": [...], "values": [...]}.
-            dense: numbers (d,); in hybrid mode beside a text, or beside `sparse`.
+            dense: numbers (d,); in hybrid mode beside a text, or beside `sparse`, and so in sparse
+                mode if reranked by attention.
             exact: approximate nothing.
             params: how approximate search is done; None takes the defaults.
             accuracy: instead of params and exact: above 0, at most 1, the share of the k best
@@ -376,9 +392,13 @@ class Collection:
                 {"year": {"gte": 2000}}.
             facets: metadata fields whose most frequent values to count, over all documents that
                 pass the filter.
+            rerank: order the first documents anew: "attention", over the stored dense vectors of
+                each; the folder of trained attention; the folder or hub id of a cross-encoder; or
+                RerankParams for depth and fusion. docs/RERANKING.md tells how.
         """
+        only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
         asked = Asked(
-            k, mode, exact, params, accuracy, fusion, fields, as_expression(filter), facets
+            k, mode, exact, params, accuracy, fusion, fields, only, facets, reranking=reranking
         )
         return self._search([query], asked, sparse, dense)[0]
 
@@ -395,13 +415,15 @@ class Collection:
         n_threads: int = 1,
         fields: Sequence[str] = (),
         filter: Filter | None = None,
+        rerank: RerankParams | str | None = None,
     ) -> list[SearchResult]:
         """`search` for many texts at once.
 
         Every result shares the timings and counters of the whole batch.
         """
-        only = as_expression(filter)
-        asked = Asked(k, mode, exact, params, accuracy, fusion, fields, only, (), n_threads)
+        only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
+        manner = k, mode, exact, params, accuracy, fusion
+        asked = Asked(*manner, fields, only, (), n_threads, reranking)
         return self._search(list(queries), asked)
 
     def count(self, filter: Filter | None = None) -> int:
@@ -498,6 +520,22 @@ class Collection:
             raise self._unknown(doc_id)
         found = self._snapshot.segments[place[0]].documents.fetch(place[1], ALL_FIELDS)
         return Document(doc_id, found["text"], found["title"], found["metadata"])
+
+    def dense_vectors(self, doc_id: str) -> Float32s:
+        """The stored dense vectors of a document's passages, float32 (n, d), in their order.
+
+        Raises:
+            DocumentNotFound: there is no document with that id.
+            ParameterError: the collection holds no dense vectors.
+        """
+        snapshot = self._snapshot
+        place = snapshot.find(check_ids([doc_id])[0])
+        if place is None:
+            raise self._unknown(doc_id)
+        dim = snapshot.dense_dim
+        if dim is None:
+            raise ParameterError(f"{self._storage.location}: no dense vectors are stored here")
+        return snapshot.dense_vectors(*place, dim)
 
     def __contains__(self, doc_id: str) -> bool:
         return self._snapshot.find(doc_id) is not None
@@ -648,7 +686,7 @@ class Collection:
         dense: object = None,
     ) -> list[SearchResult]:
         snapshot, started = self._snapshot, time.perf_counter()
-        queries = encode(snapshot, asked.mode, texts, sparse, dense)
+        queries = encode(snapshot, asked, texts, sparse, dense)
         return answer(snapshot, queries, asked, started)
 
     def _unknown(self, doc_id: str) -> DocumentNotFound:

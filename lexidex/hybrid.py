@@ -67,7 +67,7 @@ def fuse_legs(
     for place in fused.order[:k].tolist():
         passage = int(passages[np.argmax(fused.contributions[:, place]), place])
         where = int(segments[place]), int(documents[place]), passage
-        located.append(Located(float(fused.scores[place]), *where, _leg_scores(legs, fused, place)))
+        located.append(Located(float(fused.scores[place]), *where, leg_scores(legs, fused, place)))
     return located
 
 
@@ -116,7 +116,8 @@ def _best(scores: Float32s, starts: Int64s | None) -> tuple[Float32s, Int64s | i
     return np.where(best == -np.inf, np.nan, best).astype(np.float32), first
 
 
-def _leg_scores(legs: Sequence[Leg], fused: Fused, place: int) -> dict[str, LegScore]:
+def leg_scores(legs: Sequence[Leg], fused: Fused, place: int) -> dict[str, LegScore]:
+    """What each leg that has a score for the candidate in that place says of it."""
     return {
         leg.name: LegScore(
             int(fused.ranks[number, place]),

@@ -28,7 +28,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class LegScore:
-    """What one leg, sparse or dense search, says of a document and adds to its score.
+    """What one leg, sparse or dense search or a reranker, says of a document and adds to its score.
 
     Attributes:
         rank: among the candidates, from 1; equal scores share the best.
@@ -50,7 +50,9 @@ class Hit:
     """A document found.
 
     `passage` is its best: the one that has its score, or adds most to it. `legs` are those of a
-    dense or hybrid search that know the document, by name.
+    dense or hybrid search that know the document, by name. A reranked search adds two: "first", the
+    rank and the score before, and "rerank", where the document was reranked; then these two add up
+    to the score, and those of the search to the score before.
     """
 
     doc_id: str
@@ -64,12 +66,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Wall time of the parts of a search, in microseconds."""
+    """Wall time of the parts of a search, in microseconds; rerank_us is None without reranking."""
 
     encode_us: float
     search_us: float
     fuse_us: float
     fetch_us: float
+    rerank_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

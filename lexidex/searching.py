@@ -1,4 +1,4 @@
-"""Answering a search on one snapshot: encode, search the legs, fuse them, fetch the hits."""
+"""Answering a search on one snapshot: encode, search the legs, fuse, rerank, fetch the hits."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ from lexidex.index.vectors import Float32s, Vectors, build_vectors, stack
 from .arguments import ALL_FIELDS, check_facets, check_fields, check_manner
 from .dense_side import DenseSide
 from .hybrid import fuse_legs, with_leg
+from .reranking import Reranking, rerank
 from .results import Hit, Passage, SearchResult, Timings
 from .segment_search import Hits, Located
 from .snapshot import EVERYTHING, Snapshot
 from .sparse_input import resolve
 
 Mode: TypeAlias = Literal["sparse", "dense", "hybrid"]
+
+_FROM_0 = ("convex", "min-max", "rrf", "max")
+"""Methods of fusion that give no score below 0."""
 
 FACET_VALUES = 10
 """Values of each facet, unless asked for otherwise."""
@@ -49,6 +53,7 @@ class Asked:
     expression: Expression | None = None
     facets: Sequence[str] = ()
     n_threads: int = 1
+    reranking: Reranking | None = None
 
     def __post_init__(self) -> None:
         check_k(self.k)
@@ -61,6 +66,16 @@ class Asked:
         check_facets(self.facets)
         check_manner(self.exact, self.params, self.accuracy)
 
+    @property
+    def depth(self) -> int:
+        """How many documents of the ranking are needed: those wanted, and those reranked."""
+        return self.k if self.reranking is None else max(self.k, self.reranking.depth)
+
+    @property
+    def attends(self) -> bool:
+        """Whether a reranker needs the dense vectors of queries."""
+        return self.reranking is not None and self.reranking.attends
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -70,21 +85,25 @@ class Queries:
         sparse: csr_array (n, dim); None where only the dense leg is asked for.
         dense: float32 (n, d); None where only the sparse leg is.
         ignored: for each query the terms that no document can match.
+        texts: of each query, for those who read it; None for one that is given as a vector.
+        attending: float32 (n, d), for a reranker that compares dense vectors; else None.
     """
 
     sparse: Vectors | None
     dense: Float32s | None
     ignored: list[list[str]] = field(default_factory=list)
+    texts: Sequence[str | None] = ()
+    attending: Float32s | None = None
 
 
 def encode(
     snapshot: Snapshot,
-    mode: Mode,
+    asked: Asked,
     texts: Sequence[str | None],
     sparse: SparseInput | None = None,
     dense: object = None,
 ) -> Queries:
-    """The vectors that the legs of a mode need.
+    """The vectors that the legs of a mode need, and a reranker.
 
     Args:
         texts: of each query; None for one that is given as a vector.
@@ -93,8 +112,12 @@ def encode(
     Raises:
         ParameterError: a text or a vector is missing, wrong, or of no use in this mode.
     """
+    mode, attends = asked.mode, asked.attends
+    if asked.reranking is not None:
+        asked.reranking.reranker.check(snapshot, texts)
     for name, given in (("sparse", sparse), ("dense", dense)):
-        if given is not None and mode not in (name, "hybrid"):
+        used = mode in (name, "hybrid") or (name == "dense" and attends)
+        if given is not None and not used:
             raise ParameterError(f"{name}: of no use in mode {mode!r}; choose another mode")
     vectors, rows = None, None
     ignored: list[list[str]] = [[] for _ in texts]
@@ -104,13 +127,14 @@ def encode(
         else:
             vectors, unknown = read_sparse(snapshot, sparse)
             ignored = [unknown]
-    if mode != "sparse":
+    if mode != "sparse" or attends:
         side = _dense_side(snapshot, mode)
         if dense is not None:
             rows = side.given_query(dense, snapshot.dense_dim)
         else:
             rows = side.encode_queries(_checked(texts, "dense"))
-    return Queries(vectors, rows, ignored)
+    searched = None if mode == "sparse" else rows
+    return Queries(vectors, searched, ignored, texts, rows if attends else None)
 
 
 def encode_texts(
@@ -162,7 +186,7 @@ def answer(
                 queries.sparse if len(queries.ignored) == 1 else queries.sparse[[row]],
                 queries.dense[row],
                 [leg[row] for leg in found],
-                asked.k,
+                asked.depth,
                 asked.fusion or FusionParams(),
             )
             for row in range(queries.dense.shape[0])
@@ -172,16 +196,45 @@ def answer(
         if asked.mode == "dense":
             located = [with_leg(one, "dense") for one in located]
     clock.append(time.perf_counter())
+    if asked.reranking is not None:
+        located = _reranked(snapshot, queries, asked, asked.reranking, located)
+    clock.append(time.perf_counter())
     stored = ("id", *("text" if name == "passage" else name for name in asked.fields))
-    hits = [[_hit(snapshot, one, asked.fields, stored) for one in some] for some in located]
+    hits = [
+        [_hit(snapshot, one, asked.fields, stored) for one in some[: asked.k]] for some in located
+    ]
     facets = {}
     if asked.facets:
         facets = snapshot.facets(asked.facets, asked.expression or EVERYTHING, FACET_VALUES)
     clock.append(time.perf_counter())
-    timings = Timings(*(round(1e6 * float(t), 1) for t in np.diff(clock)))
+    encoding, searching, fusing, reranking, fetching = (
+        round(1e6 * float(t), 1) for t in np.diff(clock)
+    )
+    reranked = None if asked.reranking is None else reranking
+    timings = Timings(encoding, searching, fusing, fetching, reranked)
     return [
         SearchResult(one, timings, snapshot.generation, counters, plan, terms, facets)
         for one, plan, terms in zip(hits, plans, queries.ignored, strict=True)
+    ]
+
+
+def _reranked(
+    snapshot: Snapshot,
+    queries: Queries,
+    asked: Asked,
+    reranking: Reranking,
+    located: Sequence[Sequence[Located]],
+) -> list[list[Located]]:
+    """What was found for each query, in the order of a reranker."""
+    lower: float | None = 0.0
+    if asked.mode == "dense":
+        lower = snapshot.dense_lower_bound
+    elif asked.mode == "hybrid" and (asked.fusion or FusionParams()).method not in _FROM_0:
+        lower = None
+    vectors = queries.attending if queries.attending is not None else [None] * len(located)
+    return [
+        rerank(snapshot, reranking, text, vector, hits, lower)
+        for text, vector, hits in zip(queries.texts, vectors, located, strict=True)
     ]
 
 
@@ -189,7 +242,7 @@ def _search(
     snapshot: Snapshot, queries: Queries, asked: Asked
 ) -> tuple[list[list[Hits]], list[tuple[str, ...]], Counters]:
     """What each leg finds for each query, how segments were searched, and the work done."""
-    depth = asked.k
+    depth = asked.depth
     if asked.mode == "hybrid":
         depth = (asked.fusion or FusionParams()).depth
     found: list[list[Hits]] = []

@@ -297,6 +297,13 @@ class Snapshot:
         chosen = self.segments[segment]
         return chosen.rows(chosen.passages.of(np.array([document])))
 
+    def dense_vectors(self, segment: int, document: int, dim: int) -> Float32s:
+        """The dense vectors of one document's passages, float32 (n, dim)."""
+        chosen = self.segments[segment]
+        if chosen.dense is None:
+            return np.zeros((0, dim), dtype=np.float32)
+        return chosen.dense.rows_of(chosen.passages.of(np.array([document])))[0]
+
     def _allowed(self, number: int, expression: Expression | None) -> Allowed | None:
         """The passages of a segment that a search may find; None for all.
 

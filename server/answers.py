@@ -71,7 +71,8 @@ class PassageAnswer(TypedDict):
 class HitAnswer(TypedDict):
     """A document found; title, text and metadata if the request's `fields` name them.
 
-    `legs`, of a dense or hybrid search: what each leg that knows the document says of it.
+    `legs`, of a dense or hybrid search: what each leg that knows the document says of it; of a
+    reranked one also `first`, the search before, and `rerank`, which add up to the score.
     """
 
     id: str
@@ -86,11 +87,12 @@ class HitAnswer(TypedDict):
 
 
 class TimingsAnswer(TypedDict):
-    """Wall time of the parts of a search, in microseconds."""
+    """Wall time of the parts of a search, in microseconds; `rerank_us` of one that is reranked."""
 
     encode_us: float
     search_us: float
     fuse_us: float
+    rerank_us: NotRequired[float]
     fetch_us: float
     explain_us: NotRequired[float]
 
@@ -284,9 +286,12 @@ def _hit(hit: Hit, fields: Sequence[str]) -> HitAnswer:
 
 def _timings(result: SearchResult) -> TimingsAnswer:
     timings = result.timings
-    return {
+    answer: TimingsAnswer = {
         "encode_us": timings.encode_us,
         "search_us": timings.search_us,
         "fuse_us": timings.fuse_us,
         "fetch_us": timings.fetch_us,
     }
+    if timings.rerank_us is not None:
+        answer["rerank_us"] = timings.rerank_us
+    return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -17,6 +17,7 @@ from lexidex.results import Explanation, SearchResult
 
 from .catalog import Catalog
 from .highlights import Highlight, highlights
+from .rerankers import ServedRerankers
 from .schemas import Asked, BatchRequest, ExplainRequest, SearchRequest
 from .snapshots import Snapshots
 
@@ -51,15 +52,16 @@ class Encoded:
 class Backend:
     """Reads the collections of a catalog. Safe to use from many threads."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        """Read these collections."""
+    def __init__(self, catalog: Catalog, rerankers: ServedRerankers | None = None) -> None:
+        """Read these collections, and rerank by these."""
         self.catalog = catalog
         self.snapshots = Snapshots(catalog)
+        self.rerankers = rerankers or ServedRerankers()
 
     @classmethod
-    def open(cls, directory: str | PathLike[str]) -> Self:
-        """Read what is in a folder; see `Catalog.open`."""
-        return cls(Catalog.open(directory))
+    def open(cls, directory: str | PathLike[str], rerankers: Sequence[str] = ()) -> Self:
+        """Read what is in a folder; see `Catalog.open` and `ServedRerankers.load`."""
+        return cls(Catalog.open(directory), ServedRerankers.load(rerankers))
 
     @property
     def names(self) -> list[str]:
@@ -87,6 +89,7 @@ class Backend:
     def search(self, name: str, request: SearchRequest) -> Found:
         """Hits of one query, explained and highlighted when the request asks for it."""
         collection = self.collection(name)
+        reranking = self.rerankers.params(request.rerank)
         while True:
             result = collection.search(
                 request.query,
@@ -100,6 +103,7 @@ class Backend:
                 fields=request.fields,
                 filter=request.filter,
                 facets=request.facets,
+                rerank=reranking,
             )
             if request.offset:
                 result = replace(result, hits=result.hits[request.offset :])
@@ -124,6 +128,7 @@ class Backend:
             fusion=request.fusion.params() if request.fusion else None,
             fields=request.fields,
             filter=request.filter,
+            rerank=self.rerankers.params(request.rerank),
         )
 
     def explain(self, name: str, request: ExplainRequest) -> tuple[Explanation, int]:

@@ -17,7 +17,11 @@ WEIGHT_LIMIT = 1e15
 FACETS = 16
 """Fields whose values one search may count."""
 DELETED_IDS = 10_000
+RERANK_DEPTH = 1000
+"""Documents that one search may have reranked."""
 BATCH_QUERIES = 256
 BATCH_HITS = 100_000
+BATCH_RERANKED = 10_000
+"""Documents that all searches of a batch together may have reranked."""
 GRACE_SECONDS = 10
 """How long requests under way may take once the server is asked to stop."""

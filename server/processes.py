@@ -33,6 +33,7 @@ class Served:
         listener: where clients connect.
         writer: where workers connect to the process that writes, and that socket's path.
         written: raised by the process that writes before it acknowledges anything.
+        rerankers: folders or hub ids of those that clients may name.
     """
 
     directory: str
@@ -41,6 +42,7 @@ class Served:
     address: str
     written: Count
     access_log: bool
+    rerankers: tuple[str, ...] = ()
 
 
 def work(served: Served, parent: Connection) -> None:
@@ -52,7 +54,7 @@ def work(served: Served, parent: Connection) -> None:
     from .http_server import HttpServer
 
     with _told():
-        backend = Backend.open(served.directory)
+        backend = Backend.open(served.directory, served.rerankers)
         following = Following(backend.catalog, served.written)
         app = create_app(backend, HandedOver(served.address), following)
         server = HttpServer(app, lambda: parent.send(None), access_log=served.access_log)

@@ -60,7 +60,7 @@ async def search(name: Name, body: SearchRequest, request: Request) -> Response:
 
     slow = body.exact or body.accuracy == 1 or body.explain or body.highlight
     # A filter that is new takes far longer than one that is known.
-    slow = slow or body.filter is not None or bool(body.facets)
+    slow = slow or body.filter is not None or bool(body.facets) or body.rerank is not None
     if slow or body.offset + body.k > _QUICK_DEPTH:
         return reply(await run_in.run(work))
     kind = name if body.accuracy is None else f"{name} by accuracy"

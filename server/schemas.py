@@ -21,15 +21,19 @@ from lexidex.documents import SparseInput, is_numbered
 from lexidex.index.dense.vectors import DENSE_DIM_LIMIT
 from lexidex.index.fusion import DEPTH, RRF_K, FusionParams, Method
 from lexidex.index.vectors import DIM_LIMIT
+from lexidex.rerankers import RerankMethod
+from lexidex.reranking import DEPTH as DEFAULT_RERANK_DEPTH
 from lexidex.searching import Mode
 
 from .limits import (
     BATCH_HITS,
     BATCH_QUERIES,
+    BATCH_RERANKED,
     FACETS,
     K_LIMIT,
     OFFSET_LIMIT,
     QUERY_CHARACTERS,
+    RERANK_DEPTH,
     SPARSE_TERMS,
     TERM_CHARACTERS,
     WEIGHT_LIMIT,
@@ -167,6 +171,46 @@ class Fusion(Body):
         return FusionParams(self.method, weights, self.depth, self.rrf_k)
 
 
+class RerankFusion(Body):
+    """How a reranker's scores are fused with those of the search before; see docs/FUSION.md."""
+
+    method: Annotated[Method, Field(description="How scores are fused.")] = "convex"
+    weights: Annotated[
+        dict[Literal["first", "rerank"], Weight],
+        Field(description="By leg; 1 where none is given, and not all of them 0."),
+    ] = Field(default_factory=dict)
+    rrf_k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = RRF_K
+
+    def params(self) -> FusionParams:
+        """As the library takes it."""
+        weights = {str(leg): weight for leg, weight in self.weights.items()}
+        return FusionParams(self.method, weights, rrf_k=self.rrf_k)
+
+
+class Rerank(Body):
+    """How the first documents of a search are ordered anew; see docs/RERANKING.md."""
+
+    method: Annotated[RerankMethod, Field(description="What scores documents anew.")]
+    model: Annotated[
+        Term | None,
+        Field(
+            description="Which of the rerankers that the server was started with; left out, "
+            "attention without maps, or the only cross-encoder."
+        ),
+    ] = None
+    depth: Annotated[
+        int,
+        Field(ge=1, le=RERANK_DEPTH, description="Documents that it looks at, whatever `k` is."),
+    ] = DEFAULT_RERANK_DEPTH
+    fusion: Annotated[
+        RerankFusion | None,
+        Field(
+            description="How both scores are fused; left out, as the reranker does by itself: a "
+            "cross-encoder's scores alone decide."
+        ),
+    ] = None
+
+
 class SearchRequest(Asked):
     """Body of `search`: a text or vectors; in hybrid mode a dense vector beside either."""
 
@@ -178,6 +222,7 @@ class SearchRequest(Asked):
     ] = None
     mode: Annotated[Mode, Field(description="Which vectors are searched.")] = "sparse"
     fusion: Annotated[Fusion | None, Field(description="Only in mode `hybrid`.")] = None
+    rerank: Annotated[Rerank | None, Field(description="Order the first documents anew.")] = None
     k: Count = 10
     exact: Exact = False
     accuracy: Accuracy = None
@@ -215,8 +260,10 @@ class SearchRequest(Asked):
             check_one(self, "query", "dense")
         else:
             check_one(self, "query", "sparse")
-        if self.mode != "hybrid" and self.dense is not None and self.sparse is not None:
-            raise ValueError("give both vectors in mode hybrid alone")
+        attends = self.rerank is not None and self.rerank.method == "attention"
+        both = self.dense is not None and self.sparse is not None
+        if both and self.mode != "hybrid" and not (attends and self.mode == "sparse"):
+            raise ValueError("give both vectors in mode hybrid alone, or to rerank by attention")
         return self
 
 
@@ -226,6 +273,7 @@ class BatchRequest(Body):
     queries: Annotated[list[Text], Field(min_length=1, max_length=BATCH_QUERIES)]
     mode: Annotated[Mode, Field(description="Which vectors are searched.")] = "sparse"
     fusion: Annotated[Fusion | None, Field(description="Only in mode `hybrid`.")] = None
+    rerank: Annotated[Rerank | None, Field(description="Order the first documents anew.")] = None
     k: Count = 10
     exact: Exact = False
     accuracy: Accuracy = None
@@ -240,6 +288,11 @@ class BatchRequest(Body):
             raise ValueError(
                 f"{len(self.queries)} queries of k={self.k}; one batch answers {BATCH_HITS} hits "
                 "at most"
+            )
+        if self.rerank is not None and len(self.queries) * self.rerank.depth > BATCH_RERANKED:
+            raise ValueError(
+                f"{len(self.queries)} queries of rerank.depth={self.rerank.depth}; one batch "
+                f"reranks {BATCH_RERANKED} documents at most"
             )
         return self
 

@@ -78,6 +78,7 @@ class Supervisor:
         listener: socket.socket,
         n_workers: int,
         *,
+        rerankers: Sequence[str] = (),
         access_log: bool = False,
     ) -> None:
         """Serve `directory` through `listener`, by this many workers and one that writes."""
@@ -85,6 +86,7 @@ class Supervisor:
         self._listener = listener
         self._n_workers = n_workers
         self._access_log = access_log
+        self._rerankers = tuple(rerankers)
         self._context = get_context("spawn")
         self._children: list[_Child] = []
 
@@ -112,6 +114,7 @@ class Supervisor:
                 address,
                 self._context.RawValue("Q", 0),
                 self._access_log,
+                self._rerankers,
             )
             try:
                 return self._run(stop, on_start)

@@ -19,6 +19,7 @@ DOCUMENTS = [
     "docs/FILTERS.md",
     "docs/HTTP.md",
     "docs/FUSION.md",
+    "docs/RERANKING.md",
     "docs/SCALE.md",
     "docs/TRAINING.md",
 ]
@@ -107,6 +108,8 @@ def test_limits_of_requests_are_described():
         assert f" {megabytes >> 20} MiB" in text
     for number in (limits.DOCUMENTS, limits.DELETED_IDS, importing.BATCH_LINES):
         assert f" {number:,} " in text
+    for number in (limits.RERANK_DEPTH, limits.BATCH_RERANKED):
+        assert re.search(rf"reranked \|.* {number:,}\b", text)
 
 
 def test_every_recipe_and_every_setting_is_described():

@@ -17,10 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import sparse
 
-from lexidex.errors import CorruptFile, InputError, ParameterError
+from lexidex.errors import InputError, ParameterError
 from lexidex.index.vectors import Float32s, Int64s, Vectors
 
 from ..base import Encoder, Texts
+from ..cross_encoder import CrossEncoder
 from ..dense import DenseEncoder
 from .candidates import Candidates
 from .pairs import Pairs
@@ -87,7 +88,7 @@ class SparseTeacher:
 
 
 class CrossEncoderTeacher:
-    """A transformer that reads query and document together: the logit of its last class."""
+    """A transformer that reads query and document together; see `CrossEncoder`."""
 
     def __init__(
         self, folder: Path, pairs: Pairs, *, max_length: int = 256, batch: int = 32
@@ -95,41 +96,17 @@ class CrossEncoderTeacher:
         """Load a model for sequence classification.
 
         Raises:
-            CorruptFile: the folder cannot be loaded.
+            EncoderNotFound, CorruptFile: see `CrossEncoder`.
         """
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
-                folder, local_files_only=True
-            ).eval()
-        except (OSError, ValueError) as error:
-            raise CorruptFile(f"{folder}: the cross-encoder cannot be loaded: {error}") from None
+        self._model = CrossEncoder(folder, max_length=max_length, batch=batch)
         self._pairs = pairs
-        self._max_length = max_length
-        self._batch = batch
 
     def scores(self, queries: Int64s, documents: Int64s) -> Float32s:
         """See `Teacher`."""
-        import torch
-
-        found = np.empty(len(queries), dtype=np.float32)
-        # Pairs of like length share a batch, so that little is padded.
-        order = np.argsort([-len(self._pairs.documents[row]) for row in documents], kind="stable")
-        for first in range(0, len(order), self._batch):
-            chosen = order[first : first + self._batch]
-            tokens = self._tokenizer(
-                [self._pairs.queries[row] for row in queries[chosen]],
-                [self._pairs.documents[row] for row in documents[chosen]],
-                truncation=True,
-                max_length=self._max_length,
-                padding=True,
-                return_tensors="pt",
-            )
-            with torch.inference_mode():
-                found[chosen] = self._model(**tokens).logits[:, -1].float().numpy()
-        return found
+        return self._model.scores(
+            [self._pairs.queries[row] for row in queries],
+            [self._pairs.documents[row] for row in documents],
+        )
 
 
 class StoredTeacher:

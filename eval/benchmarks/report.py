@@ -29,6 +29,7 @@ from . import (
     passages,
     pruning,
     rank_safe,
+    reranking,
     search,
     statistics,
 )
@@ -78,6 +79,7 @@ SECTIONS = (
         encode.QUALITY, "What faster encoding costs", encode.QUALITY_ABOUT, encode.quality_tables
     ),
     Section(passages.KIND, "Long documents", passages.ABOUT, passages.tables),
+    Section(reranking.KIND, "Reranked long documents", reranking.ABOUT, reranking.tables),
     Section(pruning.KIND, "Pruned vectors", pruning.ABOUT, pruning.tables),
     Section(statistics.KIND, "The vectors", statistics.ABOUT, statistics.tables),
 )

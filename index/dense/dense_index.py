@@ -182,8 +182,7 @@ class DenseIndex:
             scores = np.full(passages.size, np.nan, dtype=np.float32)
             scores[known] = _products(self.vectors[passages[known]], unit)
             return scores
-        starts = np.searchsorted(self.owners, passages, side="left")
-        counts = np.searchsorted(self.owners, passages, side="right") - starts
+        starts, counts = self._spans(passages)
         scores = np.full(passages.size, np.nan, dtype=np.float32)
         some = np.flatnonzero(counts)
         places = ranges(starts[some], counts[some])
@@ -191,6 +190,22 @@ class DenseIndex:
         if some.size:
             scores[some] = np.maximum.reduceat(_products(self.vectors[places], unit), bounds)
         return scores
+
+    def rows_of(self, passages: NDArray[np.integer[Any]]) -> tuple[Float32s, Int64s]:
+        """The vectors of chosen passages, float32 (n, d), and the place of each one's passage.
+
+        Places are those in `passages`, int64 (n,), ascending; a passage without a vector has none.
+        """
+        if "owners" not in self._arrays:
+            places = np.flatnonzero(passages < self.vectors.shape[0])
+            return self.vectors[passages[places]], places
+        starts, counts = self._spans(passages)
+        return self.vectors[ranges(starts, counts)], np.repeat(np.arange(passages.size), counts)
+
+    def _spans(self, passages: NDArray[np.integer[Any]]) -> tuple[Int64s, Int64s]:
+        """The first vector of each passage, and how many it has."""
+        starts = np.searchsorted(self.owners, passages, side="left")
+        return starts, np.searchsorted(self.owners, passages, side="right") - starts
 
     def _search(
         self,

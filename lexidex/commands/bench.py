@@ -240,6 +240,60 @@ def passages(
     show(record.read(), as_json)
 
 
+@bench.command()
+def rerank(
+    ctx: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Judged long documents: a BEIR folder, or JSON lines of query, title and text."
+        ),
+    ],
+    dense: Annotated[str, typer.Option(help="Folder or hub id of the dense model.")],
+    tokens: Annotated[int, typer.Option(min=1, help="Most words of a passage.")] = 100,
+    by_title: Annotated[
+        bool, typer.Option("--by-title", help="Join the texts of one title to one document.")
+    ] = False,
+    documents: Annotated[
+        int | None, typer.Option(min=2, help="Draw as many documents; default: all.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the trainings.")] = 300,
+    learning_rate: Annotated[float, typer.Option(help="Of the trainings.")] = 1e-4,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 7,
+    to: Annotated[
+        Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Long documents reranked by attention over their passages, trained and not."""
+    from lexidex.encoders.loading import load_dense_encoder
+    from lexidex.encoders.training.attention import AttentionTraining
+    from lexidex.eval.benchmarks.record import Record, facts
+    from lexidex.eval.benchmarks.reranking import run_reranking
+    from lexidex.eval.benchmarks.workload import Workload
+    from lexidex.eval.pairs import drawn_documents, read_documents
+
+    found, judged = read_documents(data, by_title=by_title, seed=seed)
+    if documents is not None:
+        found, judged = drawn_documents(found, judged, documents, seed)
+    name = data.name if data.is_dir() else data.absolute().parent.name
+    workload = Workload(Path(), len(found), len(judged.qrels), seed, name)
+    described = facts(workload, [], 1, command_line(ctx)) | {"judged": True}
+    record = Record(described, to)
+    run_reranking(
+        found,
+        judged,
+        load_dense_encoder(dense),
+        tokens,
+        training=AttentionTraining(steps=steps, learning_rate=learning_rate),
+        seed=seed,
+        record=record,
+        say=teller(quiet),
+    )
+    show(record.read(), as_json)
+
+
 def _numbers(option: str, text: str, least: int) -> list[int]:
     """The integers of an option that takes several."""
     names = chosen_names(text)

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from .output import AsJson, Quiet, out, print_json, progress, write_file
+from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_reranking
 from .search import FusionOption, ModeOption, SearchMode, chosen_fusion
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def evaluate(
     mode: ModeOption = SearchMode.sparse,
     fusion: FusionOption = None,
     exact: Annotated[bool, typer.Option("--exact", help="Approximate nothing.")] = False,
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepth = None,
+    rerank_fusion: RerankFusion = None,
     keep_self: Annotated[
         bool, typer.Option("--keep-self", help="Keep a document whose id is the query's own.")
     ] = False,
@@ -58,6 +62,9 @@ def evaluate(
     judged = read_judged(data, split)
     if (directory is None) == (from_run is None):
         raise ParameterError("give a collection to search, or a run by --from-run, and not both")
+    reranking = chosen_reranking(rerank, rerank_depth, rerank_fusion, quiet=quiet)
+    if reranking and from_run:
+        raise ParameterError("--rerank: of no use with --from-run, whose results are as they are")
     found = (
         read_run(from_run)
         if from_run
@@ -65,7 +72,12 @@ def evaluate(
             directory,
             judged,
             depth or depth_of(chosen),
-            {"mode": mode.value, "exact": exact, "fusion": chosen_fusion(fusion)},
+            {
+                "mode": mode.value,
+                "exact": exact,
+                "fusion": chosen_fusion(fusion),
+                "rerank": reranking,
+            },
             keep_self,
             n_threads,
             quiet,

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .output import AsJson, out, print_json
+from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_reranking
 
 if TYPE_CHECKING:
     from lexidex.documents import SparseInput
@@ -73,6 +74,9 @@ def search(
         float | None,
         typer.Option(help="Share of the exact results to find, by the cheapest search known to."),
     ] = None,
+    rerank: RerankOption = None,
+    rerank_depth: RerankDepth = None,
+    rerank_fusion: RerankFusion = None,
     with_terms: Annotated[
         bool, typer.Option("--explain", help="Show what each word adds to each score.")
     ] = False,
@@ -85,6 +89,7 @@ def search(
     row = None if dense is None else parse_json("--dense", dense)
     _check_query(query, vector, row, mode)
     condition = None if only is None else parse_json("--filter", only)
+    reranking = chosen_reranking(rerank, rerank_depth, rerank_fusion)
     collection = Collection.open(directory)
     collection.warm_up()
     result = collection.search(
@@ -97,6 +102,7 @@ def search(
         accuracy=accuracy,
         fusion=chosen_fusion(fusion),
         filter=condition,
+        rerank=reranking,
     )
     asked = query if vector is None else vector
     explained = (
@@ -166,9 +172,10 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
         out.print("no document matches")
     _show_ignored(result.ignored_terms)
     timings = result.timings
+    reranking = "" if timings.rerank_us is None else f"rerank {timings.rerank_us:,.0f} us, "
     out.print(
         f"encode {timings.encode_us:,.0f} us, search {timings.search_us:,.0f} us, "
-        f"fuse {timings.fuse_us:,.0f} us, fetch {timings.fetch_us:,.0f} us "
+        f"fuse {timings.fuse_us:,.0f} us, {reranking}fetch {timings.fetch_us:,.0f} us "
         f"({', '.join(dict.fromkeys(result.plan))})",
         style="dim",
         highlight=False,

@@ -35,6 +35,15 @@ def serve(
             min=1, help="Processes that answer requests; with several, one more does all writing."
         ),
     ] = 1,
+    rerankers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reranker",
+            metavar="MODEL",
+            help="A reranker that clients may name, by the last part of this: a folder of trained "
+            "attention, or the folder or hub id of a cross-encoder. May be repeated.",
+        ),
+    ] = None,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log every request.")] = False,
 ) -> None:
     """Serve collections over HTTP until interrupted: the API at /v1, a page at /ui.
@@ -60,11 +69,19 @@ def serve(
         raise typer.Exit(1) from None
     with listener:
         if workers > 1:
-            _run_many(directory, listener, workers, open_page=open_page, access_log=access_log)
+            _run_many(
+                directory,
+                listener,
+                workers,
+                rerankers or [],
+                open_page=open_page,
+                access_log=access_log,
+            )
         else:
             from lexidex.server.backend import Backend
 
-            run(Backend.open(directory), listener, open_page=open_page, access_log=access_log)
+            backend = Backend.open(directory, rerankers or [])
+            run(backend, listener, open_page=open_page, access_log=access_log)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -89,11 +106,19 @@ def run(
 
 
 def _run_many(
-    directory: Path, listener: socket.socket, n_workers: int, *, open_page: bool, access_log: bool
+    directory: Path,
+    listener: socket.socket,
+    n_workers: int,
+    rerankers: Sequence[str],
+    *,
+    open_page: bool,
+    access_log: bool,
 ) -> None:
     from lexidex.server.supervisor import Supervisor
 
-    supervisor = Supervisor(directory, listener, n_workers, access_log=access_log)
+    supervisor = Supervisor(
+        directory, listener, n_workers, rerankers=rerankers, access_log=access_log
+    )
     status = supervisor.run(lambda names: _announce(names, listener, open_page))
     if status:
         raise typer.Exit(status)

@@ -56,6 +56,22 @@ def write_plain(
     return folder
 
 
+def write_cross_encoder(folder: Path, *, n_labels: int = 1, seed: int = 0) -> Path:
+    """A model that scores pairs of texts, in transformers' layout; as large as `write_plain`'s."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    write_plain(folder)
+    config = AutoConfig.from_pretrained(folder, num_labels=n_labels)
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_config(config)
+    # Of a random model's tiny weights every score would be about the same.
+    for weights in model.parameters():
+        weights.data.mul_(5)
+    model.save_pretrained(folder)
+    return folder
+
+
 def write_sentence_transformers(
     folder: Path,
     architecture: str = "bert",

@@ -192,3 +192,22 @@ def test_an_index_that_faiss_cannot_read_is_named(tmp_path):
     index.save(tmp_path / "dense")
     with pytest.raises(CorruptFile, match="dense: FAISS cannot read its index"):
         DenseIndex.open(tmp_path / "dense").search(gaussian(1))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_rows_of_passages_are_theirs_in_the_order_asked_for(several):
+    vectors = gaussian(7, 3)
+    owners = [0, 0, 1, 3, 3, 3, 5] if several else None
+    index = DenseIndex.build(
+        vectors, DenseParams("inner-product"), owners=owners, n_passages=9 if several else None
+    )
+    asked = np.array([5, 3, 2, 0, 8 if several else 6])
+    rows, places = index.rows_of(asked)
+    expected = [
+        (place, row)
+        for place, passage in enumerate(asked.tolist())
+        for row, owner in enumerate(owners or range(7))
+        if owner == passage
+    ]
+    assert places.tolist() == [place for place, _ in expected]
+    assert rows.tobytes() == vectors[[row for _, row in expected]].tobytes()
