@@ -122,15 +122,17 @@ def _unpacked(auto: Any, source: Source, may_lack: str | None) -> Any:
     with _telling(source.folder), quiet_transformers():
         tensors = read_tensors(source.folder, "")
         weights = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
-        prefix = prefix_of(set(weights))
-        model = auto.from_config(config, dtype=torch.float32)
-        if not hasattr(model, prefix.rstrip(".") or "base_model"):
+        prefix, trusted = prefix_of(set(weights)), source.trust_remote_code
+        model = auto.from_config(config, dtype=torch.float32, trust_remote_code=trusted)
+        if prefix and not hasattr(model, prefix.rstrip(".")):
             weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
         missing = model.load_state_dict(weights, strict=False).missing_keys
     # A tied weight is stored once, under one of its names.
     filled = {id(tensor) for name, tensor in model.named_parameters() if name in weights}
     named = dict(model.named_parameters(remove_duplicate=False))
-    _check_complete([n for n in missing if id(named.get(n)) not in filled], source, may_lack)
+    if not source.untrained:
+        lacking = [name for name in missing if id(named.get(name)) not in filled]
+        _check_complete(lacking, source, may_lack)
     model.name_or_path = str(source.folder)
     return _merged(model, source)
 

@@ -142,6 +142,11 @@ class Encoder(ABC):
                 f"device: {device!r}; encoder {self.kind} computes on {', '.join(self.devices())}"
             )
 
+    @property
+    def idf_exponent(self) -> float:
+        """How far the weights of queries are drawn towards the collection searched, from 0 to 1."""
+        return 1.0 if self.needs_statistics else 0.0
+
     def warm_up(self) -> None:
         """Do now what would make a first query slow: load the model that encodes it."""
         self.encode_queries(["warm up"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 from lexidex.index.dense import Metric
@@ -44,6 +45,10 @@ class DenseEncoder(ABC):
     @abstractmethod
     def encode_queries(self, texts: Texts) -> Float32s:
         """Query vectors, float32 (len(texts), dim)."""
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """Within it, a text whose sparse vector was drafted just now need not be encoded again."""
+        return nullcontext()
 
     def warm_up(self) -> None:
         """Do now what would make a first query slow: load the model that encodes it."""

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,12 +39,10 @@ from .weights import prefix_of, read_tensors, tensor_names, weight_files
 
 if TYPE_CHECKING:
     from .learned import LearnedEncoder
+    from .transformer_layers import Tapped
 
 JOINT = "joint"
 """The kind of a dense side that is the sparse encoder's own."""
-
-_KEPT = 1 << 15
-"""Dense vectors that wait to be asked for, at most."""
 
 Row = tuple[Components, Float32s]
 
@@ -63,7 +62,8 @@ class JointModel:
         self._network: Any = None
         self._upper: Any = None
         self._tap: Any = None
-        width = read_json(spec.folder / "config.json").get("hidden_size")
+        settings = read_json(spec.folder / "config.json")
+        width = settings.get("hidden_size") or settings.get("dim")
         if not isinstance(width, int):
             raise CorruptFile(f"{spec.folder / 'config.json'}: hidden_size: {width!r}")
         self.dim = width
@@ -78,22 +78,24 @@ class JointModel:
         network = self._loaded()
         ids, mask = network.placed(*padded(texts, self._sparse.padding))
         with network.encoding():
-            network.states(ids, mask)
-            return self._pooled(mask)
+            with self._tap.listening(alone=True) as tapped:
+                network.states(ids, mask)
+            return self._pooled(tapped, mask)
 
     def both(self, texts: Sequence[Sequence[int]], pooling: Pooling) -> list[tuple[Row, Float32s]]:
         """For each text its sparse vector, (components, values), and its dense one, (dim,)."""
         network = self._loaded()
         ids, mask = padded(texts, self._sparse.padding)
-        rows = network.vectors(ids, mask, pooling)
+        with self._tap.listening() as tapped:
+            rows = network.vectors(ids, mask, pooling)
         with network.encoding():
-            dense = self._pooled(*network.placed(mask))
+            dense = self._pooled(tapped, *network.placed(mask))
         return list(zip(rows, dense, strict=True))
 
-    def _pooled(self, mask: Any) -> Float32s:
+    def _pooled(self, tapped: Tapped, mask: Any) -> Float32s:
         from torch.nn.functional import normalize
 
-        states = self._tap.through(self._upper) * mask[:, :, None]
+        states = tapped.through(self._upper) * mask[:, :, None]
         vectors: Float32s = normalize(states.sum(1)).float().cpu().numpy()
         if not np.isfinite(vectors).all():
             raise CorruptFile(f"{self.spec.folder}: the model gives values that are not finite")
@@ -112,20 +114,20 @@ class JointModel:
                         f"{self.spec.folder}: shares {self.spec.shared_layers} layers of a model "
                         f"that has {len(lower)}"
                     )
-                self._upper = _upper_layers(self.spec).to(next(network.parameters()).device)
+                self._upper = _upper_layers(self.spec)
                 self._tap = Tap(lower[self.spec.shared_layers - 1])
                 self._network = network
+            device = next(network.parameters()).device
+            if next(self._upper.parameters()).device != device:
+                self._upper.to(device)
             return network
 
 
 class JointDense(DenseEncoder):
     """The dense side of a joint encoder, as hybrid search asks for it.
 
-    While a collection uses it, drafting documents leaves their dense vectors here, so that each
-    text passes through the model once.
-
-    Attributes:
-        in_use: whether there is such a collection.
+    Documents that are drafted within `keeping` leave their dense vectors here, so that each text
+    passes through the model once.
     """
 
     kind: ClassVar[str] = JOINT
@@ -135,9 +137,7 @@ class JointDense(DenseEncoder):
         self._encoder = encoder
         self._side = side
         self._model = model
-        self.in_use = False
-        self._kept: dict[str, Float32s] = {}
-        self._keeping = threading.Lock()
+        self._local = threading.local()
 
     @property
     def dim(self) -> int:
@@ -155,13 +155,24 @@ class JointDense(DenseEncoder):
     def fingerprint(self) -> str:
         return fingerprint_of(JOINT, self._encoder.fingerprint, self._model.identity)
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep dense vectors of documents that this thread drafts meanwhile, until it asks."""
+        self._local.kept = {}
+        try:
+            yield
+        finally:
+            self._local.kept = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether dense vectors are being kept for this thread."""
+        return getattr(self._local, "kept", None) is not None
+
     def draft(self, texts: Texts) -> Vectors:
         """Sparse vectors of documents, csr_array (len(texts), terms); keeps the dense ones."""
         vectors, dense = self.encode_both(texts)
-        with self._keeping:
-            if len(self._kept) + len(texts) > _KEPT:
-                self._kept.clear()
-            self._kept.update(zip(texts, dense, strict=True))
+        self._local.kept.update(zip(texts, dense, strict=True))
         return vectors
 
     def encode_both(self, texts: Texts) -> tuple[Vectors, Float32s]:
@@ -173,14 +184,10 @@ class JointDense(DenseEncoder):
 
     def encode_documents(self, texts: Texts) -> Float32s:
         checked = check_texts(texts)
-        with self._keeping:
-            found = [self._kept.pop(text, None) for text in checked]
-        missing = [place for place, row in enumerate(found) if row is None]
-        if missing:
-            encoded = self._encode([checked[place] for place in missing])
-            for place, row in zip(missing, encoded, strict=True):
-                found[place] = row
-        return self._joined(found)
+        known: dict[str, Float32s] = getattr(self._local, "kept", None) or {}
+        missing = [text for text in dict.fromkeys(checked) if text not in known]
+        known |= dict(zip(missing, self._encode(missing), strict=True))
+        return self._joined([known[text] for text in checked])
 
     def encode_queries(self, texts: Texts) -> Float32s:
         return self._encode(check_texts(texts))
@@ -230,6 +237,15 @@ def _upper_layers(spec: JointSpec) -> Any:
     return layers[spec.shared_layers :].eval().requires_grad_(False)
 
 
+def check_shared(dense: Path, shared_layers: int) -> int:
+    """How many layers a dense model has; ParameterError unless some are left above the shared."""
+    settings = read_json(dense / "config.json")
+    count = settings.get("num_hidden_layers") or settings.get("n_layers")
+    if not isinstance(count, int) or not 0 < shared_layers < count:
+        raise ParameterError(f"shared_layers: {shared_layers}; {dense} has {count} layers")
+    return count
+
+
 def write_joint(folder: Path, dense: Path, shared_layers: int) -> JointSpec:
     """Put the upper layers of a dense model beside a sparse one.
 
@@ -244,9 +260,7 @@ def write_joint(folder: Path, dense: Path, shared_layers: int) -> JointSpec:
     """
     from safetensors.numpy import save_file
 
-    count = read_json(dense / "config.json").get("num_hidden_layers")
-    if not isinstance(count, int) or not 0 < shared_layers < count:
-        raise ParameterError(f"shared_layers: {shared_layers}; {dense} has {count} layers")
+    count = check_shared(dense, shared_layers)
     place = folder / DENSE_FOLDER
     place.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(dense / "config.json", place / "config.json")

@@ -224,6 +224,10 @@ class LearnedEncoder(Encoder):
         return self._documents.dim
 
     @property
+    def idf_exponent(self) -> float:
+        return self._checkpoint.queries.recipe.collection_idf
+
+    @property
     def name(self) -> str:
         return self._place if self._revision else Path(self._place).name
 
@@ -319,7 +323,7 @@ class LearnedEncoder(Encoder):
 
     def draft_documents(self, texts: Texts) -> Vectors:
         """As `encode_documents`; a dense side in use gets its vectors from the same pass."""
-        if self._joint is None or not self._joint.in_use:
+        if self._joint is None or not self._joint.is_kept:
             return self.encode_documents(texts)
         return prune(self._joint.draft(texts), self._checkpoint.documents.recipe.pruning)
 
@@ -333,7 +337,7 @@ class LearnedEncoder(Encoder):
 
     def bind(self, statistics: Statistics) -> Self:
         """Itself, or where query weights depend on the collection, a copy that takes them so."""
-        if not self._checkpoint.queries.recipe.collection_idf:
+        if not self.idf_exponent:
             return self
         bound = copy.copy(self)
         bound._statistics = statistics

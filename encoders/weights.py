@@ -108,19 +108,28 @@ def read_safetensors(file: Path, prefix: str = "") -> Tensors:
     """`read_tensors` of one safetensors file."""
     with _opened(file) as tensors:
         found: Tensors = {}
-        for name in tensors.keys():  # noqa: SIM118
-            if name.startswith(prefix):
-                bfloat16 = tensors.get_slice(name).get_dtype() == "BF16"
-                tensor = _bfloat16(file, name) if bfloat16 else tensors.get_tensor(name)
-                found[name.removeprefix(prefix)] = np.ascontiguousarray(tensor, dtype=np.float32)
-    for name in [name for name in found if name.endswith(SCALE)]:
-        found[name.removesuffix(SCALE)] *= found.pop(name)[:, None]
+        names = set(tensors.keys())
+        packed = {name for name in names if name + SCALE in names and _type(tensors, name) == "I8"}
+        for name in sorted(names - {name + SCALE for name in packed}):
+            if not name.startswith(prefix):
+                continue
+            bfloat16 = _type(tensors, name) == "BF16"
+            tensor = _bfloat16(file, name) if bfloat16 else tensors.get_tensor(name)
+            whole = np.ascontiguousarray(tensor, dtype=np.float32)
+            if name in packed:
+                whole *= tensors.get_tensor(name + SCALE).astype(np.float32)[:, None]
+            found[name.removeprefix(prefix)] = whole
     return found
 
 
 def is_packed(names: set[str]) -> bool:
-    """Whether a tensor of these is stored as bytes, which transformers cannot read."""
-    return any(name.endswith(SCALE) for name in names)
+    """Whether a tensor of these may be stored as bytes, which transformers cannot read."""
+    return any(name + SCALE in names for name in names)
+
+
+def _type(tensors: Any, name: str) -> str:
+    found: str = tensors.get_slice(name).get_dtype()
+    return found
 
 
 def read_pickled(file: Path, prefix: str = "") -> Tensors:

@@ -346,6 +346,11 @@ class Collection:
             self._snapshot.dense_side.beside(chosen)
         params = passages_for(passages, chosen)
         same = chosen.fingerprint == self.encoder.fingerprint
+        if same and chosen.idf_exponent != self.encoder.idf_exponent:
+            raise ParameterError(
+                f"encoder: collection_idf {chosen.idf_exponent:g}; this collection has "
+                f"{self.encoder.idf_exponent:g}, for good; make a new one for another"
+            )
         if same and (passages is None or params == self.passages):
             return WriteResult(generation=self.generation)
         return self._writer.reencode(chosen, params, progress, building)

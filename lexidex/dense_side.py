@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -194,9 +194,7 @@ def joint_side(encoder: Encoder | None) -> DenseEncoder:
         raise ParameterError(
             f"dense: {JOINT!r}; encoder {kind} has no dense side of its own, name a dense model"
         )
-    side = encoder.dense_side()
-    side.in_use = True
-    return side
+    return encoder.dense_side()
 
 
 class DenseDrafter:
@@ -206,6 +204,11 @@ class DenseDrafter:
         """Draft for a collection whose vectors have `dim` dimensions; None while it has none."""
         self._side = side
         self.dim = dim if side.encoder is None else side.encoder.dim
+
+    def keeping(self) -> AbstractContextManager[None]:
+        """See `DenseEncoder.keeping`."""
+        encoder = self._side.encoder
+        return nullcontext() if encoder is None else encoder.keeping()
 
     def check(self, given: Float32s) -> Float32s:
         """Vectors that a document brings; InputError unless they fit the collection's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -154,8 +155,9 @@ class Drafter:
             [len(own) for own in pieces],
             [(piece.start, piece.end) for own in pieces for piece in own],
         )
-        drafts = self._drafts([piece.content for own in pieces for piece in own])
-        dense = self._dense_rows(kept, pieces)
+        with nullcontext() if self._dense is None else self._dense.keeping():
+            drafts = self._drafts([piece.content for own in pieces for piece in own])
+            dense = self._dense_rows(kept, pieces)
         if self._mode == "max":
             drafts = row_maxima(drafts, passages.starts)
             dense = None if dense is None else dense.grouped(passages.starts)

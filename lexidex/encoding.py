@@ -154,6 +154,11 @@ def encode_files(
             f"encoder {encoder.kind}: its vectors belong to a collection; choose a model with "
             "--encoder, or index the documents themselves"
         )
+    if side == "queries" and encoder.idf_exponent:
+        raise ParameterError(
+            f"encoder {encoder.name}: weights of queries depend on the collection searched; give "
+            "--encoder-option collection_idf=0 for weights that do not"
+        )
     if target.suffix != ".parquet":
         raise ParameterError(f"{target}: expected a name that ends in .parquet")
     chosen = [_queries_of(source) for source in sources] if side == "queries" else sources

@@ -134,8 +134,9 @@ class CreateRequest(Body):
         str | None,
         Field(
             max_length=1024,
-            description='A dense side for hybrid search: "vectors" for documents that bring one, '
-            "a folder on the server's machine, or organisation/model on the hub.",
+            description='A dense side for hybrid search: "joint" for the encoder\'s own, "vectors" '
+            "for documents that bring one, a folder on the server's machine, or organisation/model "
+            "on the hub.",
         ),
     ] = None
     passages: Annotated[

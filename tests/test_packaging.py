@@ -238,6 +238,8 @@ def test_the_wheel_has_the_files_that_are_no_modules(wheel):
     console = {path.name for path in (ROOT / "server" / "console").iterdir()}
     assert console
     assert {f"lexidex/server/console/{name}" for name in console} <= names
+    model = "lexidex/encoders/models/lexidex-mini"
+    assert {f"{model}/model.safetensors", f"{model}/dense/model.safetensors"} <= names
 
 
 def test_the_wheel_describes_itself(wheel, pyproject):

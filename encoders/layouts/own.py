@@ -54,6 +54,7 @@ def write_description(
     folder: Path, documents: SideSpec, queries: SideSpec, joint: JointSpec | None = None
 ) -> None:
     """Describe the sides of the checkpoint in `folder`, in which all of their files lie."""
+    folder = folder.absolute()
     described: dict[str, Any] = {
         "version": VERSION,
         "documents": _described(folder, documents),
@@ -61,7 +62,7 @@ def write_description(
     }
     if joint is not None:
         described["joint"] = {
-            "folder": joint.folder.relative_to(folder).as_posix(),
+            "folder": joint.folder.absolute().relative_to(folder).as_posix(),
             "shared_layers": joint.shared_layers,
         }
     write_json(folder / DESCRIPTION, described)
@@ -85,9 +86,9 @@ def write_words(folder: Path, words: list[str]) -> None:
 
 
 def _described(folder: Path, side: SideSpec) -> dict[str, Any]:
-    table = None if side.table is None else side.table.relative_to(folder).as_posix()
+    table = None if side.table is None else side.table.absolute().relative_to(folder).as_posix()
     return {
-        "folder": side.folder.relative_to(folder).as_posix(),
+        "folder": side.folder.absolute().relative_to(folder).as_posix(),
         "recipe": side.recipe.described(),
         "max_length": side.max_length,
         "prompt": side.prompt,

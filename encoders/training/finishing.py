@@ -14,6 +14,7 @@ from ..joint import write_joint
 from ..layouts import own
 from ..learned import LearnedEncoder
 from ..recipe import TABLE
+from ..weights import read_tensor
 from .named_models import located
 from .recipe import TrainingRecipe
 
@@ -42,7 +43,9 @@ def finish(folder: Path, recipe: TrainingRecipe, documents: Sequence[str]) -> No
         table = encoder.checkpoint.queries.table
         assert table is not None
         vectors = encoder.encode_documents(documents[:COUNTED])
-        df = np.bincount(vectors.indices, minlength=encoder.dim)
+        # A vocabulary may be rounded up beyond the table.
+        n_terms = read_tensor(table, "weight").size
+        df = np.bincount(vectors.indices, minlength=n_terms)[:n_terms]
         write_trained_idf(table, inverse_document_frequencies(df, vectors.shape[0]))
         encoder = LearnedEncoder(folder, **settings, collection_idf=model.collection_idf)
     encoder.save(folder)

@@ -24,6 +24,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from lexidex.errors import ParameterError
 
+from ..joint import check_shared
 from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
 from .curve import draw_curve
@@ -32,7 +33,7 @@ from .finishing import finish
 from .frozen_states import Kept
 from .held_out import HeldOut
 from .model_card import LICENCE, Results, model_card
-from .named_models import ensemble, retriever
+from .named_models import ensemble, located, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
 from .pairs import Pairs, draw, hold_out, join, read_pairs
 from .recipe import STUDENT, TeacherSection, TrainingRecipe
@@ -99,6 +100,8 @@ class Run:
         processes = PartialState(cpu=not torch.cuda.is_available())
         with processes.main_process_first():
             self._claim()
+        if self.recipe.model.dense and self.recipe.model.backbone is not None:
+            check_shared(located(self.recipe.model.backbone), self.recipe.model.frozen_layers)
         training, held_out = read_data(self.recipe)
         self.say(
             f"{len(training):,} queries and {len(training.documents):,} documents to train on, "

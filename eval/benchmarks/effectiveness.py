@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,14 @@ class EffectivenessFigures:
 
     Attributes:
         collection: its name, and the split's where that is not "test".
+        encoder: the name of the encoder compared.
         system: "bm25", "sparse", "dense" or "hybrid".
         ndcg, recall: nDCG@10 and R@100, means over the queries.
         nnz: terms of a passage, of the encoder's sparse side alone.
     """
 
     collection: str
+    encoder: str
     system: str
     ndcg: float
     recall: float
@@ -81,7 +83,8 @@ def run_effectiveness(
             systems = {BASELINE: (baseline, "sparse")} | {mode: (ours, mode) for mode in modes}
             for split in splits(data)[0]:
                 say(f"{data.name}: searching the queries of {split}")
-                for figure in _figures(data, split, systems, nnz):
+                for measured in _figures(data, split, systems, nnz):
+                    figure = replace(measured, encoder=encoder.name)
                     figures.append(figure)
                     record.add(KIND, **vars(figure))
     return figures
@@ -100,7 +103,7 @@ def _figures(
         ).means
         ndcg, recall = (means[str(measure)] for measure in MEASURES)
         terms = nnz if system == "sparse" else None
-        found.append(EffectivenessFigures(name, system, ndcg, recall, terms, len(judged.qrels)))
+        found.append(EffectivenessFigures(name, "", system, ndcg, recall, terms, len(judged.qrels)))
     return found
 
 

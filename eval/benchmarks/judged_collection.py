@@ -25,7 +25,7 @@ def place_of(data: Path, folder: Path, encoder: Encoder, dense: DenseSide | None
     """
     corpus = beir_file(data, "corpus.jsonl") or data
     described = [] if dense is None else sorted(dense.describe().items())
-    key = [corpus.stat().st_size, encoder.fingerprint, described]
+    key = [corpus.stat().st_size, encoder.fingerprint, encoder.idf_exponent, described]
     return folder / f"{data.absolute().name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:12]}"
 
 

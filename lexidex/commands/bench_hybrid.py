@@ -147,12 +147,11 @@ def effectiveness(
     quiet: Quiet = False,
 ) -> None:
     """How good an encoder's results are, next to BM25's, on judged collections."""
-    from lexidex.dense_side import DenseSide
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.eval.benchmarks.effectiveness import run_effectiveness
 
     sparse = load_encoder(encoder or DEFAULT_ENCODER)
-    side = DenseSide.of(dense, sparse)
+    side = None if dense is None else _dense(dense, sparse)
     record = _record(ctx, ", ".join(folder.absolute().name for folder in data), 0, 0, to)
     with tempfile.TemporaryDirectory() as scratch:
         place = collections or Path(scratch)

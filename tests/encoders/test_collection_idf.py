@@ -10,6 +10,7 @@ from lexidex.encoders import load_encoder
 from lexidex.encoders.collection_idf import IDF_FILE, write_trained_idf
 from lexidex.encoders.creation import create
 from lexidex.encoders.training.start import calibrate
+from lexidex.encoding import encode_files
 from lexidex.errors import CorruptFile, ParameterError
 
 from .training.tiny import tiny_pairs, write_backbone
@@ -64,6 +65,18 @@ def test_saving_keeps_how_weights_follow(model, tmp_path):
     assert again.checkpoint.queries.recipe.collection_idf == 0.25
     np.testing.assert_array_equal(again.queries.collection_idf.trained, trained)
     assert load_encoder(tmp_path / "saved", collection_idf=0).queries.collection_idf is None
+
+
+def test_how_far_weights_follow_is_the_collection_s_for_good(model, tmp_path):
+    folder, _ = model
+    half = load_encoder(folder, collection_idf=0.5)
+    collection = Collection.create(tmp_path / "collection", encoder=half)
+    with pytest.raises(ParameterError, match=r"collection_idf 1; this collection has 0\.5"):
+        collection.reencode(load_encoder(folder, collection_idf=1))
+    source = tmp_path / "queries.jsonl"
+    source.write_text('{"_id": "1", "text": "d1 d2"}')
+    with pytest.raises(ParameterError, match="weights of queries depend on the collection"):
+        encode_files([source], tmp_path / "q.parquet", half, side="queries")
 
 
 def test_what_cannot_follow_is_named(model, tmp_path):

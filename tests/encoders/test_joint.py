@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.joint import write_joint
 from lexidex.encoders.layouts import own
 from lexidex.encoders.training.start import calibrate, make_start
+from lexidex.encoders.transformer_layers import layers_of
 from lexidex.errors import CorruptFile, EncoderMismatch, ParameterError
 
 from .training.tiny import tiny_pairs, write_backbone
@@ -134,3 +137,30 @@ def test_what_cannot_be_joined_is_named(joint, tmp_path):
     (folder / "lexidex_model.json").write_text(json.dumps(described))
     with pytest.raises(CorruptFile, match="shares 3 layers of a model that has 2"):
         load_encoder(folder).encode_joint(TEXTS)
+
+
+def test_models_can_be_copied_after_a_pass_and_follow_it(joint):
+    folder, _ = joint
+    encoder = load_encoder(folder)
+    wanted = encoder.encode_joint(TEXTS)[1]
+    network = encoder.documents.module().network
+    pickle.loads(pickle.dumps(copy.deepcopy(network.model)))
+    np.testing.assert_array_equal(encoder.encode_joint(TEXTS)[1], wanted)
+
+
+def test_a_dense_vector_alone_takes_the_shared_layers_and_no_more(joint):
+    encoder = load_encoder(joint[0])
+    side = encoder.dense_side()
+    wanted = side.encode_documents(TEXTS)
+    own = layers_of(encoder.documents.module().network.model.base_model)[1]
+    passed = []
+    own.register_forward_hook(lambda *_: passed.append(1))
+    np.testing.assert_array_equal(side.encode_queries(TEXTS), wanted)
+    assert not passed
+    with side.keeping():
+        encoder.draft_documents(TEXTS[:3])
+        assert passed
+        passed.clear()
+        found = side.encode_documents([TEXTS[2], TEXTS[0], TEXTS[2], TEXTS[5]])
+    np.testing.assert_allclose(found, wanted[[2, 0, 2, 5]], atol=1e-6)
+    assert not side.is_kept

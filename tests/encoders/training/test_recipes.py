@@ -2,6 +2,7 @@
 
 import copy
 import xml.dom.minidom
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,10 +53,12 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
 
 
-def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path):
+def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path, monkeypatch):
     recipe = tiny_recipe("mini", world)
-    Run(recipe, tmp_path).train()
-    encoder = load_encoder(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    Run(recipe, Path("mini")).train()
+    encoder = load_encoder(tmp_path / "mini" / "model")
+    assert encoder.checkpoint.queries.max_length is None
     assert encoder.checkpoint.documents.max_length == 24
     assert encoder.checkpoint.queries.recipe.collection_idf == 0.5
     assert (encoder.queries.collection_idf.trained[encoder.component("d1")]) > 0
@@ -63,6 +66,9 @@ def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path):
     wanted = DenseModelEncoder(world["backbone"], pooling="mean").encode_documents(texts)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-5)
+    too_many = recipe.changed({"model.layers": 2, "model.frozen_layers": 2})
+    with pytest.raises(ParameterError, match=r"shared_layers: 2; .* has 2 layers"):
+        Run(too_many, Path("other")).train()
     with pytest.raises(ParameterError, match="dense: needs frozen_layers"):
         recipe.changed({"model.frozen_layers": 0, "model.cached_states": False})
 
