@@ -38,6 +38,11 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Float64s: TypeAlias = NDArray[np.float64]
 
 
+PUBLISHED_WEIGHTS = {"sparse": 0.2, "dense": 0.8}
+"""Of "convex" where no weights are given and all legs have a theoretical least score: what Bruch et
+al. found on MS MARCO and used on all other collections. Cosines lie so close together on [-1, 1]
+that equal weights would leave them little to say."""
+
 DEPTH = 200
 RRF_K = 60.0
 
@@ -48,7 +53,9 @@ class FusionParams:
 
     Attributes:
         method: one of METHODS; the table at the head of this module defines them.
-        weights: by the leg's name, at least 0 and not all of them 0; 1 where none is given.
+        weights: by the leg's name, at least 0 and not all of them 0; 1 for a leg that is not among
+            them. Without any, 1 for all; but PUBLISHED_WEIGHTS for "convex" where every leg has a
+            theoretical least score.
         depth: how many documents of each leg are candidates, at least 1. Nothing else decides
             about it, so pages of different sizes show parts of one ranking.
         rrf_k: of "rrf": at least 0; larger makes the first ranks count less.
@@ -153,7 +160,7 @@ def fuse(legs: Sequence[Leg], params: FusionParams | None = None) -> Fused:
     """
     params = params or FusionParams()
     _check(legs, params)
-    weights = _weights([leg.name for leg in legs], params)
+    weights = _weights(legs, params)
     ranks = np.array([_ranks(leg.scores) for leg in legs])
     normalised = np.array([_normalised(leg, params) for leg in legs])
     contributions = weights[:, None] * normalised
@@ -165,8 +172,11 @@ def fuse(legs: Sequence[Leg], params: FusionParams | None = None) -> Fused:
     return Fused(order, scores, ranks, normalised, weights, contributions)
 
 
-def _weights(names: Sequence[str], params: FusionParams) -> Float64s:
-    weights = np.array([float(params.weights.get(name, 1.0)) for name in names])
+def _weights(legs: Sequence[Leg], params: FusionParams) -> Float64s:
+    given = params.weights
+    if not given and params.method == "convex" and all(leg.lower is not None for leg in legs):
+        given = PUBLISHED_WEIGHTS
+    weights = np.array([float(given.get(leg.name, 1.0)) for leg in legs])
     if not weights.any():
         raise ParameterError(f"weights: {dict(params.weights)!r}; at least one must be above 0")
     if params.method == "rrf":
