@@ -11,6 +11,7 @@ from lexidex.encoders.bm25 import BM25Encoder
 from lexidex.encoders.loading import KINDS
 from lexidex.encoders.ready_made import ReadyMadeEncoder
 from lexidex.encoders.saved import DESCRIPTION, VERSION
+from lexidex.encoders.shipped import SHIPPED
 from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError, UnsupportedVersion
 from lexidex.index.vectors import DIM_LIMIT
@@ -35,7 +36,7 @@ def test_encoders_by_name(name, family):
 
 
 def test_every_kind_is_a_family_of_that_kind():
-    assert DEFAULT_ENCODER in KINDS
+    assert DEFAULT_ENCODER in (*KINDS, *SHIPPED)
     for kind, (module, class_name) in KINDS.items():
         family = getattr(__import__(module, fromlist=[class_name]), class_name)
         assert issubclass(family, Encoder)
