@@ -176,7 +176,7 @@ def summary(name: str, collection: Collection) -> CollectionSummary:
         "name": name,
         "documents": len(collection),
         "generation": collection.generation,
-        "encoder": collection.encoder.kind,
+        "encoder": collection.encoder.name,
         "passages": collection.passages,
     }
 
