@@ -9,6 +9,7 @@ read it.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,16 @@ def pack(source: Path, folder: Path) -> None:
         raise ParameterError(f"{source}: no model there")
     if folder.exists():
         raise ParameterError(f"{folder}: exists already; give a new folder")
-    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("lexidex_onnx", ".*"))
-    for file in [*folder.rglob(SAFETENSORS), *folder.rglob(_HEADS)]:
-        # Tables of term weights stand in files of the same name, without a model's settings.
-        is_model = "model_type" in read_json(file.parent / "config.json", missing={})
-        if is_model or file.name != SAFETENSORS:
-            _write(file, packed(read_safetensors(file)))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        made = Path(scratch) / "model"
+        shutil.copytree(source, made, ignore=shutil.ignore_patterns("lexidex_onnx", ".*"))
+        for file in [*made.rglob(SAFETENSORS), *made.rglob(_HEADS)]:
+            # Tables of term weights stand in files of the same name, without a model's settings.
+            is_model = "model_type" in read_json(file.parent / "config.json", missing={})
+            if is_model or file.name != SAFETENSORS:
+                _write(file, packed(read_safetensors(file)))
+        made.rename(folder)
 
 
 def packed(tensors: Tensors) -> dict[str, np.ndarray]:

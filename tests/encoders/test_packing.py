@@ -10,7 +10,7 @@ from lexidex.cli import app
 from lexidex.encoders import load_encoder
 from lexidex.encoders.packing import pack, packed, rows_of_bytes
 from lexidex.encoders.training.start import calibrate, make_start
-from lexidex.errors import ParameterError
+from lexidex.errors import CorruptFile, ParameterError
 
 from .training.tiny import tiny_pairs, write_backbone
 
@@ -86,5 +86,9 @@ def test_the_command_tells_sizes_and_mistakes(tmp_path):
     assert load_encoder(tmp_path / "packed").dim == load_encoder(model).dim
     with pytest.raises(ParameterError, match="exists already"):
         pack(model, tmp_path / "packed")
+    (model / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(CorruptFile, match="truncated or no safetensors file"):
+        pack(model, tmp_path / "half")
+    assert not [path for path in tmp_path.iterdir() if "half" in path.name]
     with pytest.raises(ParameterError, match="no model there"):
         pack(tmp_path / "none", tmp_path / "other")
