@@ -78,6 +78,12 @@ class Tapped:
     alone: bool
     left: tuple[Tensor, tuple[Any, ...], dict[str, Any]] | None = None
 
+    @property
+    def states(self) -> Tensor:
+        """What the layer gave, (texts, longest, width)."""
+        assert self.left is not None
+        return self.left[0]
+
     def through(self, layers: Sequence[nn.Module]) -> Tensor:
         """The states that these layers make of it, masked as they were."""
         assert self.left is not None

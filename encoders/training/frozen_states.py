@@ -16,7 +16,7 @@ from lexidex.errors import ParameterError
 
 from ..learned import LearnedEncoder
 from ..networks.base import Network
-from ..transformer_layers import hidden_of, layers_of
+from ..transformer_layers import Tap, hidden_of, layers_of
 
 LIMIT = 8 << 30
 """Bytes that are kept; texts beyond that are computed anew each time."""
@@ -81,6 +81,7 @@ class StateCache:
         self._n_frozen = n_layers
         self._kept = kept
         self._precision = precision
+        self._tap = Tap(self._layers[n_layers - 1])
 
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
         """States of ids int64 and mask bool, (texts, longest): float32 (texts, longest, width)."""
@@ -117,14 +118,7 @@ class StateCache:
         met first, and a training that goes on sees what it has seen. Without padding this is as
         fast on a processor.
         """
-        caught: list[Tensor] = []
-        hook = self._layers[self._n_frozen - 1].register_forward_hook(
-            lambda layer, given, output: caught.append(hidden_of(output))
-        )
         precise = torch.autocast(ids.device.type, torch.bfloat16, enabled=self._precision == "bf16")
-        try:
-            with torch.no_grad(), precise:
-                self._compute(ids[None], torch.ones_like(ids[None], dtype=torch.bool))
-        finally:
-            hook.remove()
-        return caught[0][0].half().cpu()
+        with torch.no_grad(), precise, self._tap.listening(alone=True) as tapped:
+            self._compute(ids[None], torch.ones_like(ids[None], dtype=torch.bool))
+        return tapped.states[0].half().cpu()
