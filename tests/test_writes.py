@@ -297,7 +297,7 @@ def test_a_write_that_finds_the_disk_full_is_not_there_and_the_next_one_is():
 
 
 def wait_for_queue(group, length):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while len(group._queue) < length:
         assert time.monotonic() < deadline
         time.sleep(0.001)

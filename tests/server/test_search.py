@@ -240,7 +240,7 @@ def test_what_cannot_be_followed_is_told_once_and_tried_again(folder, monkeypatc
 
 
 def wait_for(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.05)

@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 
+from lexidex.server import threads as module
 from lexidex.server.threads import QUICK, Threads
 
 
@@ -24,12 +25,18 @@ async def places(threads, work, n):
     ]
 
 
-def test_quick_work_moves_into_the_loop_and_slow_work_out_of_it(threads):
+def test_quick_work_moves_into_the_loop_and_slow_work_out_of_it(threads, monkeypatch):
+    now = [0.0]
+    clocks = SimpleNamespace(perf_counter=lambda: now[0], thread_time=lambda: now[0])
+    monkeypatch.setattr(module, "time", clocks)
+
+    def slow_work():
+        now[0] += 30 * QUICK  # one run this slow outweighs all the quick ones before it
+
     async def scenario():
         here = threading.current_thread()
         quick = await places(threads, lambda: None, 3)
-        # One run this slow outweighs all the quick ones before it.
-        slow = await places(threads, lambda: time.sleep(30 * QUICK), 2)
+        slow = await places(threads, slow_work, 2)
         return [place is here for place in quick + slow]
 
     assert asyncio.run(scenario()) == [False, True, True, True, False]
