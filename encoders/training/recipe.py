@@ -91,13 +91,24 @@ class ModelSection(Section):
 
 
 class DataSection(Section):
-    """Pairs, and candidate lists that were mined before."""
+    """Pairs, texts without queries, and candidate lists that were mined before."""
 
     pairs: tuple[str, ...] = Field(
         default=(), description="files or folders, see `pairs.read_pairs`"
     )
     split: str = Field(default="train", description="which qrels of a BEIR folder")
-    limit: Count | None = Field(default=None, description="documents drawn of each of `pairs`")
+    texts: tuple[str, ...] = Field(
+        default=(), description="documents without queries, as `lexidex index` reads them"
+    )
+    made_of_texts: NotNegative = Field(
+        default=1, description="queries made of each document of `texts`, see `made_queries`"
+    )
+    made_of_pairs: NotNegative = Field(
+        default=0, description="queries made of each document of `pairs`, beside its own"
+    )
+    limit: Count | None = Field(
+        default=None, description="documents drawn of each of `pairs` and `texts`"
+    )
     limits: dict[str, Count] = Field(
         default={}, description="the same for single ones, by the last part of their paths"
     )

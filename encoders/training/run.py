@@ -28,6 +28,7 @@ from ..joint import check_shared
 from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
 from .curve import draw_curve
+from .data import read_data
 from .encoder_student import EncoderStudent
 from .finishing import finish
 from .frozen_states import Kept
@@ -35,7 +36,7 @@ from .held_out import HeldOut
 from .model_card import LICENCE, Results, model_card
 from .named_models import ensemble, located, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
-from .pairs import Pairs, draw, hold_out, join, read_pairs
+from .pairs import Pairs
 from .recipe import STUDENT, TeacherSection, TrainingRecipe
 from .teachers import Teacher
 from .trainer import PlannedTrainer, Progress
@@ -226,29 +227,6 @@ class Run:
         (folder / "README.md").write_text(card, encoding="utf-8")
         drawing = draw_curve(log, f"{self.recipe.name}: learning curve")
         (folder / "curve.svg").write_text(drawing, encoding="utf-8")
-
-
-def read_data(recipe: TrainingRecipe) -> tuple[Pairs, Pairs]:
-    """What a recipe trains on, and what it measures on.
-
-    Raises:
-        ParameterError: the recipe names no data.
-        InputError: they cannot be read.
-    """
-    data, seed = recipe.data, recipe.training.seed
-    if not data.pairs:
-        raise ParameterError("data.pairs: none given; name files or folders of pairs (--data)")
-    parts = [read_pairs(Path(path), data.split) for path in data.pairs]
-    limits = [data.limits.get(Path(path).name, data.limit) for path in data.pairs]
-    unknown = sorted(set(data.limits) - {Path(path).name for path in data.pairs})
-    if unknown:
-        raise ParameterError(f"data.limits.{unknown[0]}: no such file or folder among data.pairs")
-    parts = [
-        part if limit is None else draw(part, limit, seed)
-        for part, limit in zip(parts, limits, strict=True)
-    ]
-    whole = parts[0] if len(parts) == 1 else join(parts)
-    return hold_out(whole, recipe.held_out.queries, recipe.held_out.documents, seed)
 
 
 def _last_checkpoint(folder: Path) -> str | None:

@@ -3,9 +3,10 @@
 import pytest
 
 from lexidex.encoders import load_encoder
+from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.held_out import HeldOut
 from lexidex.encoders.training.recipe import parse_recipe
-from lexidex.encoders.training.run import Run, read_data
+from lexidex.encoders.training.run import Run
 
 from .tiny import tiny_pairs, write_backbone, write_pairs
 

@@ -10,9 +10,10 @@ import pytest
 from lexidex.encoders import load_encoder
 from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.presets import PRESETS
+from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
 from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
-from lexidex.encoders.training.run import Run, read_data
+from lexidex.encoders.training.run import Run
 from lexidex.errors import InputError, NotFound, ParameterError
 
 from .tiny import tiny_pairs, write_pairs
