@@ -68,9 +68,11 @@ def _queries_of(text: str, n_each: int, seed: int, weights: _Weights) -> Iterabl
 
 
 def _sentences(text: str) -> list[str]:
-    """The sentences of a text that could be asked."""
+    """The sentences of a text that could be asked; a text of one is no question for itself."""
     ends = pairwise([*sentence_starts(text), len(text)])
     cut = [text[start:end].strip() for start, end in ends]
+    if len(cut) == 1:
+        return []
     least, most = SENTENCE_WORDS
     return [sentence for sentence in cut if least <= len(word_places(sentence)) <= most]
 
