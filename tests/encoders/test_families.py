@@ -66,11 +66,11 @@ def test_vectors_follow_the_formula(folders, preset):
     documents, queries = zip(*map(formula, TEXTS), strict=True)
 
     found = encoder.encode_documents(TEXTS)
-    np.testing.assert_allclose(found.toarray(), np.array(documents), atol=2e-5)
+    np.testing.assert_allclose(found.toarray(), np.array(documents), atol=1e-4)
     assert found.has_canonical_format
     if queries[0] is not None:
         found = encoder.encode_queries(TEXTS)
-        np.testing.assert_allclose(found.toarray(), np.array(queries), atol=2e-5)
+        np.testing.assert_allclose(found.toarray(), np.array(queries), atol=1e-4)
     assert found.nnz
 
 
@@ -103,7 +103,7 @@ def test_words_are_weighed_by_their_first_piece(folders, preset):
         expected = {word: weight for word, weight in by_hand.words(text).items() if weight > 0}
         assert found.keys() == expected.keys()
         np.testing.assert_allclose(
-            [found[word] for word in expected], list(expected.values()), atol=2e-5
+            [found[word] for word in expected], list(expected.values()), atol=1e-4
         )
     query = encoder.encode_queries(["The WEATHER, the unheard-of weather!"]).toarray()[0]
     assert {encoder.term(c): query[c] for c in np.flatnonzero(query)} == {"the": 1, "weather": 1}
@@ -118,7 +118,7 @@ def test_training_and_encoding_are_one_computation(folders, preset):
     for side in (encoder.documents, encoder.queries):
         encoded = side.encode(texts)
         weights = side.module()(*collate(side.tokens(texts)), side.dim)
-        np.testing.assert_allclose(encoded.toarray(), weights.detach(), atol=2e-5)
+        np.testing.assert_allclose(encoded.toarray(), weights.detach(), atol=1e-4)
         products = products * weights
     products.sum().backward()
     for side in (encoder.documents, encoder.queries):
@@ -146,7 +146,7 @@ def test_what_was_trained_is_what_is_saved(folders, tmp_path, preset):
     for found, expected in zip(
         [again.encode_documents(TEXTS), again.encode_queries(TEXTS)], after, strict=True
     ):
-        np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-5)
+        np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-4)
 
 
 @pytest.mark.parametrize("preset", DISTINCT)
@@ -227,7 +227,7 @@ def test_families_stand_on_any_backbone(tmp_path, architecture, preset):
     for side in (encoder.documents, encoder.queries):
         encoded = side.encode(TEXTS[:1])
         weights = side.module()(*collate(side.tokens(TEXTS[:1]), 1), side.dim)
-        np.testing.assert_allclose(encoded.toarray(), weights.detach(), atol=2e-5)
+        np.testing.assert_allclose(encoded.toarray(), weights.detach(), atol=1e-4)
 
 
 def test_a_backbone_without_a_head_gets_a_new_one(backbone, tmp_path):

@@ -47,11 +47,11 @@ def test_both_vectors_are_those_of_the_models_alone(joint):
     encoder = load_encoder(folder)
     vectors, found = encoder.encode_joint(TEXTS)
     wanted = load_encoder(folder).encode_documents(TEXTS)
-    np.testing.assert_allclose(vectors.toarray(), wanted.toarray(), atol=1e-5)
-    np.testing.assert_allclose(found, unit(dense.encode_documents(TEXTS)), atol=1e-5)
+    np.testing.assert_allclose(vectors.toarray(), wanted.toarray(), atol=1e-4)
+    np.testing.assert_allclose(found, unit(dense.encode_documents(TEXTS)), atol=1e-4)
     side = encoder.dense_side()
-    np.testing.assert_allclose(side.encode_queries(TEXTS), found, atol=1e-5)
-    np.testing.assert_allclose(side.encode_documents(TEXTS), found, atol=1e-5)
+    np.testing.assert_allclose(side.encode_queries(TEXTS), found, atol=1e-4)
+    np.testing.assert_allclose(side.encode_documents(TEXTS), found, atol=1e-4)
     assert (side.dim, side.metric) == (found.shape[1], "cosine")
 
 

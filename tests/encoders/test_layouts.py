@@ -188,8 +188,8 @@ def test_bge_m3_s_sparse_head_goes_before_its_dense_modules(tmp_path):
     for number, weight in zip(given["input_ids"][0].tolist(), weights, strict=True):
         if number > 3:  # <s>, <pad>, </s>, <unk>
             expected[number] = max(expected[number], weight)
-    np.testing.assert_allclose(encoder.encode_documents([text]).toarray()[0], expected, atol=1e-5)
-    np.testing.assert_allclose(encoder.encode_queries([text]).toarray()[0], expected, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_documents([text]).toarray()[0], expected, atol=1e-4)
+    np.testing.assert_allclose(encoder.encode_queries([text]).toarray()[0], expected, atol=1e-4)
     encoder.save(tmp_path / "saved")
     assert load_encoder(tmp_path / "saved").fingerprint == encoder.fingerprint
 
@@ -275,7 +275,7 @@ def test_a_query_model_of_another_folder_encodes_queries(plain, tmp_path):
     ]
 
     found = [encoder.encode_documents(TEXTS).toarray(), encoder.encode_queries(TEXTS).toarray()]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
     assert load_encoder("learned", **encoder.options).fingerprint == encoder.fingerprint
     encoder.save(tmp_path / "saved")
     assert load_encoder(tmp_path / "saved").fingerprint == encoder.fingerprint
@@ -383,7 +383,7 @@ def test_a_multilingual_vocabulary(tmp_path):
         ids = torch.tensor(encoder.documents.tokenizer.encode([text]))
         with torch.no_grad():
             weights = model(input_ids=ids).logits[0].relu().log1p().amax(0).numpy()
-        np.testing.assert_allclose(row.toarray(), weights, atol=1e-5)
+        np.testing.assert_allclose(row.toarray(), weights, atol=1e-4)
     assert encoder.dim == 250_002
     assert encoder.term(250_001) == "w250001"
     assert encoder.encode_documents(texts[:1]).nnz > 1000

@@ -145,7 +145,7 @@ def test_batches_do_not_change_vectors(folders, batch_tokens):
     whole = load_encoder(folders("plain bert")).encode_documents(TEXTS)
     found = load_encoder(folders("plain bert"), batch_tokens=batch_tokens).encode_documents(TEXTS)
 
-    np.testing.assert_allclose(found.toarray(), whole.toarray(), atol=1e-5)
+    np.testing.assert_allclose(found.toarray(), whole.toarray(), atol=1e-4)
 
 
 def test_the_order_of_texts_does_not_change_vectors(folders):
@@ -154,7 +154,7 @@ def test_the_order_of_texts_does_not_change_vectors(folders):
 
     shuffled = encoder.encode_documents([TEXTS[i] for i in order]).toarray()
     in_order = encoder.encode_documents(TEXTS).toarray()
-    np.testing.assert_allclose(shuffled, in_order[order], atol=1e-5)
+    np.testing.assert_allclose(shuffled, in_order[order], atol=1e-4)
 
 
 def test_texts_are_cut_off_at_the_length_asked_for(folders):
@@ -162,9 +162,9 @@ def test_texts_are_cut_off_at_the_length_asked_for(folders):
     text = "the weather in new york is rainy today the weather in new york"
 
     cut, first = encoder.encode_documents([text, " ".join(text.split()[:10])]).toarray()
-    np.testing.assert_allclose(cut, first, atol=1e-6)
+    np.testing.assert_allclose(cut, first, atol=1e-4)
     query, first = encoder.encode_queries([text, " ".join(text.split()[:4])]).toarray()
-    np.testing.assert_allclose(query, first, atol=1e-6)
+    np.testing.assert_allclose(query, first, atol=1e-4)
     whole = load_encoder(folders("plain bert")).encode_documents([text]).toarray()
     assert np.abs(whole - cut).max() > 1e-3
 
@@ -514,7 +514,7 @@ def test_code_from_a_repository_runs_when_it_is_trusted(bert):
     write_json(bert / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
 
     found = load_encoder(bert, trust_remote_code=True).encode_documents(TEXTS).toarray()
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 # Models on a hub.

@@ -50,7 +50,7 @@ def test_students_compute_what_encoders_encode(start, preset):
         found, wanted = dense(student, side, texts), student.encode(side, texts).toarray()
         # Words of queries that no document says have no component.
         assert wanted.any() or (side == "queries" and student.encoder.vocabulary is not None)
-        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
         assert student.training
 
 
@@ -62,7 +62,7 @@ def test_columns_are_those_of_the_whole(start, preset):
     whole = dense(student, "documents", PAIRS.documents)
     with torch.no_grad():
         part = student.documents(student.prepare("documents", PAIRS.documents), columns)
-    np.testing.assert_allclose(part, whole[:, columns], atol=1e-5)
+    np.testing.assert_allclose(part, whole[:, columns], atol=1e-4)
 
 
 @pytest.mark.parametrize("preset", FAMILIES)
@@ -87,7 +87,7 @@ def test_what_was_trained_is_saved(start, preset, tmp_path):
         found = getattr(loaded, f"encode_{side}")(texts).toarray()
         if side == "documents":
             assert not np.array_equal(found, started)
-        np.testing.assert_allclose(found, student.encode(side, texts).toarray(), atol=1e-5)
+        np.testing.assert_allclose(found, student.encode(side, texts).toarray(), atol=1e-4)
 
 
 @pytest.mark.parametrize("active", [0.02, 0.2])
@@ -117,10 +117,10 @@ def test_a_residual_head_begins_as_the_plain_one_and_is_saved(start, tmp_path):
     torch.nn.init.normal_(residual[2].weight)
     changed = student.encode("documents", PAIRS.documents).toarray()
     assert not np.allclose(changed, plain, atol=0.1)
-    np.testing.assert_allclose(dense(student, "documents", PAIRS.documents), changed, atol=1e-5)
+    np.testing.assert_allclose(dense(student, "documents", PAIRS.documents), changed, atol=1e-4)
     student.save(tmp_path / "saved")
     found = load_encoder(tmp_path / "saved").encode_documents(PAIRS.documents).toarray()
-    np.testing.assert_allclose(found, changed, atol=1e-5)
+    np.testing.assert_allclose(found, changed, atol=1e-4)
     with pytest.raises(ParameterError, match="residual: only a masked language model's head"):
         start("unicoil", residual=24)
 

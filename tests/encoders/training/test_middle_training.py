@@ -51,4 +51,4 @@ def test_scores_are_those_of_the_hidden_positions_and_vectors_those_of_the_encod
         wanted = model(input_ids=batch["ids"], attention_mask=batch["mask"]).logits
     torch.testing.assert_close(scores, torch.stack([wanted[0, 2], wanted[3, 1]]))
     encoded = student.encode("documents", PAIRS.documents).toarray()
-    np.testing.assert_allclose(vectors.numpy(), encoded, atol=1e-5)
+    np.testing.assert_allclose(vectors.numpy(), encoded, atol=1e-4)

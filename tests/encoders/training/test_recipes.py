@@ -66,7 +66,7 @@ def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path, mo
     texts = ["d1 d2 f3", "d4"]
     wanted = DenseModelEncoder(world["backbone"], pooling="mean").encode_documents(texts)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-4)
     too_many = recipe.changed({"model.layers": 2, "model.frozen_layers": 2})
     with pytest.raises(ParameterError, match=r"shared_layers: 2; .* has 2 layers"):
         Run(too_many, Path("other")).train()

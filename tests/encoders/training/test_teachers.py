@@ -109,7 +109,7 @@ def test_a_dense_model_in_transformers_layout_is_the_mean_of_its_states(tmp_path
     for text, vector in zip(PAIRS.documents, found, strict=True):
         with torch.inference_mode():
             states = model(**words(text, return_tensors="pt")).last_hidden_state[0]
-        np.testing.assert_allclose(vector, states.mean(0).numpy(), atol=1e-5)
+        np.testing.assert_allclose(vector, states.mean(0).numpy(), atol=1e-4)
     with pytest.raises(EncoderNotFound, match="'nowhere': no such folder"):
         dense("nowhere")
 
@@ -127,7 +127,7 @@ def test_a_cross_encoder_reads_both_texts(tmp_path):
         with torch.inference_mode():
             wanted.append(float(model(**tokens).logits[0, 0]))
     teacher = CrossEncoderTeacher(folder, PAIRS, batch=2)
-    np.testing.assert_allclose(teacher.scores(QUERIES, DOCUMENTS), wanted, atol=1e-5)
+    np.testing.assert_allclose(teacher.scores(QUERIES, DOCUMENTS), wanted, atol=1e-4)
 
 
 def test_stored_scores_come_back_from_disk_and_missing_ones_are_named(tmp_path):
