@@ -36,7 +36,7 @@ from .trainer import PlannedTrainer, SparseTrainer
 def student_of(
     recipe: TrainingRecipe, folder: Path, pairs: Pairs, kept: Kept | None = None
 ) -> EncoderStudent:
-    """The untrained student, made in `folder` if it is not there yet.
+    """The student as it is before training, made in `folder` if it is not there yet.
 
     Raises:
         ParameterError: the recipe names no backbone, or settings that it cannot have.
@@ -44,21 +44,11 @@ def student_of(
     model = recipe.model
     torch.manual_seed(recipe.training.seed)
     if not (folder / "config.json").is_file():
-        if model.backbone is None:
-            raise ParameterError("model.backbone: none given; name a folder (--backbone)")
-        make_start(
-            model.preset,
-            located(model.backbone),
-            folder,
-            pairs.documents,
-            layers=model.layers,
-            residual=model.residual,
-            max_length=model.max_length,
-        )
+        _begin(recipe, folder, pairs)
     encoder = LearnedEncoder(
         folder, max_length=model.max_length, query_max_length=model.query_max_length
     )
-    if model.active is not None:
+    if model.active is not None and model.start is None:
         torch.manual_seed(recipe.training.seed)
         calibrate(encoder, pairs.documents, model.active, model.identity_layers)
     freeze(encoder, model.frozen_layers)
@@ -69,6 +59,36 @@ def student_of(
     if model.frozen_table:
         student.freeze_table()
     return student
+
+
+def _begin(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
+    """Write the student as it is before training: a fresh one, or one that goes on learning."""
+    model = recipe.model
+    if model.start is not None:
+        trained = LearnedEncoder(located(model.start), document_pruning={}, collection_idf=0.0)
+        joint = trained.checkpoint.joint
+        if joint is not None and model.frozen_layers < joint.shared_layers:
+            raise ParameterError(
+                f"model.frozen_layers: {model.frozen_layers}; the dense vectors of {model.start} "
+                f"come from the same {joint.shared_layers} layers, which have to stay as they are"
+            )
+        if joint is None and model.dense and model.backbone is None:
+            raise ParameterError(
+                f"model.dense: {model.start} has no dense side; give one by a backbone (--backbone)"
+            )
+        trained.save(folder)
+        return
+    if model.backbone is None:
+        raise ParameterError("model.backbone: none given; name a folder (--backbone)")
+    make_start(
+        model.preset,
+        located(model.backbone),
+        folder,
+        pairs.documents,
+        layers=model.layers,
+        residual=model.residual,
+        max_length=model.max_length,
+    )
 
 
 def trainer_of(

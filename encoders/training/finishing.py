@@ -49,13 +49,13 @@ def finish(folder: Path, recipe: TrainingRecipe, documents: Sequence[str]) -> No
         write_trained_idf(table, inverse_document_frequencies(df, vectors.shape[0]))
         encoder = LearnedEncoder(folder, **settings, collection_idf=model.collection_idf)
     encoder.save(folder)
-    checkpoint, joint = encoder.checkpoint, None
-    queries = checkpoint.queries
+    checkpoint = encoder.checkpoint
+    queries, joint = checkpoint.queries, checkpoint.joint
     if not queries.recipe.has_model:
         # What limited them in training was the size of batches alone.
         queries = replace(queries, max_length=None)
-    if model.dense:
+    if model.dense and joint is None:
         assert model.backbone is not None
         joint = write_joint(folder, located(model.backbone), model.frozen_layers)
-    if joint is not None or queries != checkpoint.queries:
+    if joint != checkpoint.joint or queries != checkpoint.queries:
         own.write_description(folder, checkpoint.documents, queries, joint)

@@ -48,6 +48,11 @@ class ModelSection(Section):
     backbone: str | None = Field(
         default=None, description="folder or hub id that weights come from"
     )
+    start: str | None = Field(
+        default=None,
+        description="trained encoder that goes on learning, in place of a fresh one: what shapes "
+        "a fresh one (layers, identity_layers, active, residual) is not looked at",
+    )
     layers: Count | None = Field(default=None, description="keep only the lowest layers")
     frozen_layers: NotNegative = Field(
         default=0, description="lowest layers that are not trained, and the embeddings with them"

@@ -54,6 +54,26 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
 
 
+def test_a_trained_encoder_goes_on_learning(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny_recipe("mini", world)
+    first = Run(recipe, Path("first")).train()
+    later = recipe.changed({"model.start": "first/model"})
+    second = Run(later, Path("again")).train()
+    assert second.before["nDCG@10"] == pytest.approx(first.after["nDCG@10"], abs=0.02)
+    encoders = [load_encoder(f"{name}/model") for name in ("first", "again")]
+    texts = ["d1 d2 f3", "d4"]
+    sparse = [encoder.encode_documents(texts).toarray() for encoder in encoders]
+    assert not np.array_equal(*sparse)
+    dense = [encoder.encode_joint(texts)[1] for encoder in encoders]
+    np.testing.assert_allclose(*dense, atol=1e-4)
+    assert encoders[0].checkpoint.queries.recipe == encoders[1].checkpoint.queries.recipe
+    assert encoders[0].checkpoint.documents.recipe == encoders[1].checkpoint.documents.recipe
+    thawed = {"model.frozen_layers": 0, "model.cached_states": False, "model.dense": False}
+    with pytest.raises(ParameterError, match=r"frozen_layers: 0; the dense vectors of first/model"):
+        Run(later.changed(thawed), Path("other")).train()
+
+
 def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path, monkeypatch):
     recipe = tiny_recipe("mini", world)
     monkeypatch.chdir(tmp_path)
