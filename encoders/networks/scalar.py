@@ -35,18 +35,26 @@ class ScalarNetwork(Network):
     def load(cls, source: Source) -> Self:
         return cls(load_backbone(source), load_layers(source))
 
-    def weigh(self, ids: torch.Tensor, mask: torch.Tensor, activation: str) -> torch.Tensor:
-        """Weights of positions, float32 (texts, longest), with gradients; 0 where no text is.
+    def scores(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Scores of positions, float32 (texts, longest), with gradients; of any sign.
 
         Args:
             ids: int64 (texts, longest).
             mask: where there is text, bool (texts, longest).
-            activation: from scores to weights.
         """
         states = self.states(ids, mask)
         for place, layer in enumerate(self.layers):
             states = layer(states.relu() if place else states)
-        return activate_tensor(states[..., 0], activation) * mask
+        return states[..., 0]
+
+    def weigh(self, ids: torch.Tensor, mask: torch.Tensor, activation: str) -> torch.Tensor:
+        """Weights of positions, float32 (texts, longest), with gradients; 0 where no text is.
+
+        Args:
+            ids, mask: as `scores` takes them.
+            activation: from scores to weights.
+        """
+        return activate_tensor(self.scores(ids, mask), activation) * mask
 
     def weights(self, ids: torch.Tensor, mask: torch.Tensor, activation: str) -> Float32s:
         """`weigh` without gradients."""

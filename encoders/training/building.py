@@ -29,6 +29,7 @@ from .plan import Plan, cluster
 from .recipe import TrainingRecipe
 from .start import calibrate, freeze, make_start
 from .teachers import DenseTeacher, Ensemble
+from .term_recall import RecallCollator, RecallModel, RecallTrainer
 from .trained import Trained
 from .trainer import PlannedTrainer, SparseTrainer
 
@@ -120,6 +121,9 @@ def trainer_of(
             activated_weight=recipe.masked.activated_weight,
             **shared,
         )
+    if recipe.task == "term-recall":
+        model, collator = RecallModel(student), RecallCollator(student, pairs)
+        return RecallTrainer(model, student, arguments, plan, collator, **shared)
     weighted = any(each.name == "idf-flops" for each in recipe.regulariser)
     idf = student.idf(pairs.documents) if weighted else None
     loss = Loss(recipe.objective, recipe.regulariser, idf)

@@ -23,7 +23,7 @@ from ..language_model import padded
 from ..learned import LearnedEncoder
 from ..networks.base import VocabularyNetwork
 from ..networks.epic import EpicNetwork
-from ..networks.side import ExpandingModule, StaticModule
+from ..networks.side import ExpandingModule, StaticModule, WeighingModule
 from ..screened import whole_of
 from .student import Batch
 
@@ -71,6 +71,19 @@ class EncoderStudent(nn.Module):
             raise ParameterError(
                 "task: 'masked-language-model' needs a head that scores the vocabulary, as that of "
                 "splade-max"
+            )
+        return self._documents
+
+    @property
+    def weighing(self) -> WeighingModule:
+        """The document side, if it gives words one score each.
+
+        Raises:
+            ParameterError: it weighs tokens, or scores the vocabulary.
+        """
+        if not isinstance(self._documents, WeighingModule) or self.encoder.vocabulary is None:
+            raise ParameterError(
+                "task: 'term-recall' needs a head that weighs words, as that of deepct"
             )
         return self._documents
 

@@ -97,6 +97,18 @@ def kl_and_margin_mse(
     return kl_weight * divergence + margin_weight * margin_mse(scores, teacher)
 
 
+def term_recall(weights: Tensor, recalls: Tensor) -> Tensor:
+    """Mean of  ( y_t - r_t )^2  over words t, which is how DeepCT is trained (arXiv 1910.10687).
+
+    Of no words it is 0: a passage may be all punctuation.
+
+    Args:
+        weights: float (words,), y, what the model gives the words; of any sign.
+        recalls: same shape, r, the share of the passage's queries that say the word.
+    """
+    return (weights - recalls).square().sum() / max(weights.numel(), 1)
+
+
 def masked_language_model(
     logits: Tensor, labels: Tensor, *, activated_weight: float = 0.0
 ) -> Tensor:

@@ -236,7 +236,7 @@ class TrainingRecipe(Section):
 
     name: str
     source: str = Field("", description="where the recipe was published")
-    task: Literal["retrieval", "masked-language-model"] = "retrieval"
+    task: Literal["retrieval", "masked-language-model", "term-recall"] = "retrieval"
     model: ModelSection
     data: DataSection = DataSection()
     held_out: HeldOutSection = HeldOutSection()
@@ -270,12 +270,15 @@ class TrainingRecipe(Section):
         return self
 
     @model_validator(mode="after")
-    def _masked(self) -> TrainingRecipe:
+    def _documents_alone(self) -> TrainingRecipe:
         if self.task == "retrieval":
             return self
         if self.training.chunk is not None or self.columns is not None:
             what = "training.chunk" if self.training.chunk is not None else "columns"
-            raise ValueError(f"{what}: is for retrieval; leave it out in middle training")
+            raise ValueError(f"{what}: is for retrieval; leave it out in task {self.task!r}")
+        if self.task == "term-recall" and (self.regulariser or self.objective):
+            what = "regulariser" if self.regulariser else "objective"
+            raise ValueError(f"{what}: task 'term-recall' takes none; it is its own objective")
         for each in self.regulariser:
             if each.side == "queries" or each.name in ("idf-flops", "df-flops"):
                 raise ValueError(

@@ -11,6 +11,7 @@ from lexidex.encoders.training.objectives import (
     kl_divergence,
     margin_mse,
     masked_language_model,
+    term_recall,
 )
 
 QUERIES, CANDIDATES = 5, 7
@@ -93,6 +94,13 @@ def test_hidden_tokens_cost_what_the_scores_and_the_activated_scores_say():
     assert float(both) == pytest.approx(plain + 0.3 * activated)
 
 
+def test_term_recall_is_the_mean_of_squared_errors(scores):
+    weights, recalls = (side.ravel() for side in scores)
+    wanted = np.square(weights - recalls).sum() / weights.size
+    assert float(term_recall(tensor(weights), tensor(recalls))) == pytest.approx(wanted)
+    assert float(term_recall(tensor(weights[:0]), tensor(recalls[:0]))) == 0
+
+
 @pytest.mark.parametrize(
     "objective",
     [
@@ -101,6 +109,7 @@ def test_hidden_tokens_cost_what_the_scores_and_the_activated_scores_say():
         margin_mse,
         kl_divergence,
         kl_and_margin_mse,
+        term_recall,
         lambda s, t: masked_language_model(s, torch.tensor([0, 6, 2, 2, 5]), activated_weight=0.5),
     ],
 )

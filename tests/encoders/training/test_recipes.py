@@ -121,8 +121,7 @@ def test_methods_have_published_recipes_that_tell_their_source():
     recipes = [read_recipe(name) for name in recipe_names()]
     published = [recipe for recipe in recipes if recipe.name not in ("cpu", "matrix", "mini")]
     assert all(recipe.source.startswith("arXiv ") for recipe in published)
-    without = set(PRESETS) - {recipe.model.preset for recipe in published}
-    assert without == {"deepct"}  # docs/TRAINING.md
+    assert {recipe.model.preset for recipe in published} == set(PRESETS)
 
 
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
@@ -234,6 +233,15 @@ def test_lists_need_negatives(name):
         ({"training.chunk": 2, "columns.drawn": 9}, r"training\.chunk: gradient caching needs all"),
         ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
         ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),
+        ({"task": "term-recall", "columns.drawn": 9}, r"columns: .* in task 'term-recall'"),
+        ({"task": "term-recall"}, r"objective: task 'term-recall' takes none"),
+        (
+            {
+                "task": "term-recall",
+                "regulariser": [{"name": "l1", "side": "documents", "weight": 1}],
+            },
+            r"regulariser: task 'term-recall' takes none",
+        ),
         (
             {
                 "task": "masked-language-model",
