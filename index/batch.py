@@ -15,10 +15,10 @@ T = TypeVar("T")
 K_LIMIT = 1_000_000
 
 
-def check_k(k: int) -> None:
+def check_k(k: int, name: str = "k") -> None:
     """Raise ParameterError unless 1 <= k <= 1,000,000."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or not 1 <= k <= K_LIMIT:
-        raise ParameterError(f"k: {k!r}; expected an integer from 1 to {K_LIMIT:,}")
+        raise ParameterError(f"{name}: {k!r}; expected an integer from 1 to {K_LIMIT:,}")
 
 
 def in_threads(run: Callable[[int, int], T], n_queries: int, n_threads: int) -> list[T]:

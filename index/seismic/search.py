@@ -67,28 +67,67 @@ def search_blocks(
         counts: int64 (N_COUNTS,), added to; see BLOCKS_SCORED.
     """
     for q in range(queries.indptr.size - 1):
-        n_terms, margin = take_query(q, queries, numbering, records, work)
-        n_chosen = choose_lists(n_terms, query_cut, summaries.lists, work)
-        if heap_factor > 0.0:
-            n_compared = choose_compared(n_terms, work)
-            n_blocks = estimate_blocks(n_chosen, n_compared, summaries, work, counts)
-            order_blocks(n_blocks, work)
-        else:  # nothing is skipped, whatever the estimates
-            n_blocks = list_blocks(n_chosen, summaries, work)
-        n_candidates = visit_blocks(
-            n_blocks,
-            np.float32(heap_factor),
+        n_terms, n_candidates = find_candidates(
+            q,
+            queries,
+            query_cut,
+            heap_factor,
+            0,
             allowed,
+            numbering,
+            summaries,
             postings,
             records,
             work,
-            margin,
             top_scores[q],
             top_ordinals[q],
             counts,
         )
         score_candidates(n_candidates, records, work, top_scores[q], top_ordinals[q], counts)
         clear_query(n_terms, work)
+
+
+@lean_kernel
+def find_candidates(
+    q: int,
+    queries: Queries,
+    query_cut: int,
+    heap_factor: float,
+    n_met: int,
+    allowed: Words,
+    numbering: Numbering,
+    summaries: Summaries,
+    postings: Postings,
+    records: Records,
+    work: Workspace,
+    top_scores: Float32s,
+    top_ordinals: Int64s,
+    counts: Int64s,
+) -> tuple[int, int]:
+    """Rate what a query's heaviest lists lead to, as `visit_blocks` does; the numbers of its terms
+    and of candidates."""
+    n_terms, margin = take_query(q, queries, numbering, records, work)
+    n_chosen = choose_lists(n_terms, query_cut, summaries.lists, work)
+    if heap_factor > 0.0:
+        n_compared = choose_compared(n_terms, work)
+        n_blocks = estimate_blocks(n_chosen, n_compared, summaries, work, counts)
+        order_blocks(n_blocks, work)
+    else:  # nothing is skipped, whatever the estimates
+        n_blocks = list_blocks(n_chosen, summaries, work)
+    n_candidates = visit_blocks(
+        n_blocks,
+        np.float32(heap_factor),
+        n_met,
+        allowed,
+        postings,
+        records,
+        work,
+        margin,
+        top_scores,
+        top_ordinals,
+        counts,
+    )
+    return n_terms, n_candidates
 
 
 @lean_kernel

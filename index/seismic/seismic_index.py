@@ -20,13 +20,14 @@ from ..allowed import Allowed, as_allowed, words_of
 from ..batch import check_k, in_threads
 from ..entry import Entry
 from ..storage.arrays import BinarySink, load_arrays, save_arrays, write_arrays
-from ..topk import TopK
+from ..topk import TopK, empty_results
 from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, as_vectors
 from .crew import Progress
 from .format import KIND as KIND
 from .format import Arrays, restored, stored
 from .frontier import Frontier, check_accuracy
 from .params import BuildParams, SearchParams
+from .proposing import propose_documents
 from .records import Records, view_records
 from .route import Route, choose_route
 from .search import Queries, is_canonical, search_blocks, search_documents
@@ -81,6 +82,7 @@ class SeismicIndex:
         self._longest_list = int(sizes.max(initial=0))
         self._workspaces = WorkspacePool(n_documents, arrays["lists"])
         self._search_blocks = Entry(search_blocks)
+        self._propose_documents = Entry(propose_documents)
         self._search_documents = Entry(search_documents)
 
     @classmethod
@@ -141,6 +143,7 @@ class SeismicIndex:
         n_threads: int = 1,
         allowed: Allowed | ArrayLike | None = None,
         accuracy: float | None = None,
+        sought: int | None = None,
     ) -> TopK:
         """The k best documents of each query, by inner product; a few may be missed.
 
@@ -156,6 +159,9 @@ class SeismicIndex:
                 to be found. Takes the cheapest parameters that `tune` has found to reach it for
                 this k, or for the next larger k that it was called with; the most accurate ones
                 where none reach it.
+            sought: unless None or k and more, search for this many alone; the others of the k are
+                the likeliest of what is rated on the way to these. Candidates to be scored anew,
+                in a fraction of the time: scores are upper bounds, then.
 
         Returns:
             scores float32 (n_queries, k), inner products at the precision of the index's value
@@ -175,7 +181,7 @@ class SeismicIndex:
             _frozen(batch.data, np.float32),
             _frozen(batch.indptr, np.int64),
         )
-        return self._search(canonical, n_terms, k, params, n_threads, allowed)
+        return self._search(canonical, n_terms, k, params, n_threads, allowed, sought)
 
     def search_one(
         self,
@@ -186,12 +192,13 @@ class SeismicIndex:
         *,
         allowed: Allowed | ArrayLike | None = None,
         accuracy: float | None = None,
+        sought: int | None = None,
     ) -> TopK:
         """The k best documents of one query given as components and values; shapes (1, k)."""
         if accuracy is not None:
             params = self._tuned(params, accuracy, k)
         query = _as_query(components, values)
-        return self._search(query, query.values.size, k, params, 1, allowed)
+        return self._search(query, query.values.size, k, params, 1, allowed, sought)
 
     def tune(
         self,
@@ -253,9 +260,12 @@ class SeismicIndex:
         params: SearchParams | None,
         n_threads: int,
         allowed: Allowed | ArrayLike | None,
+        sought: int | None,
     ) -> TopK:
         """Search with canonical queries, the longest of which has `n_terms` components."""
         check_k(k)
+        if sought is not None:
+            check_k(sought, "sought")
         chosen = as_allowed(allowed, self.n_documents)
         route = self.route(params, k, chosen)
         n_queries = queries.indptr.size - 1
@@ -265,10 +275,10 @@ class SeismicIndex:
         def run(first: int, last: int) -> Int64s:
             share = Queries(queries.components, queries.values, queries.indptr[first : last + 1])
             results = scores[first:last], ordinals[first:last]
-            return self._run(share, n_terms, route, chosen, *results)
+            return self._run(share, n_terms, route, chosen, sought, *results)
 
         if n_queries == 1:  # without what sharing among threads costs
-            counts = self._run(queries, n_terms, route, chosen, scores, ordinals)
+            counts = self._run(queries, n_terms, route, chosen, sought, scores, ordinals)
         else:
             counts = np.sum(in_threads(run, n_queries, n_threads), axis=0)
         return TopK(scores, ordinals, counters(counts, self.records))
@@ -279,10 +289,12 @@ class SeismicIndex:
         n_terms: int,
         route: Route,
         allowed: Allowed | None,
+        sought: int | None,
         scores: Float32s,
         ordinals: Int64s,
     ) -> Int64s:
         """Fill scores and ordinals; what was done, by the places in `counts`."""
+        k = scores.shape[1]
         counts = np.zeros(N_COUNTS, dtype=np.int64)
         query_cut = min(route.query_cut, n_terms)
         workspace = self._workspaces.take(query_cut, n_terms)
@@ -299,7 +311,7 @@ class SeismicIndex:
                 counts,
             )
         else:
-            self._search_blocks.call(
+            way = (
                 queries,
                 query_cut,
                 route.heap_factor,
@@ -309,10 +321,12 @@ class SeismicIndex:
                 self._postings,
                 self.records,
                 workspace,
-                scores,
-                ordinals,
-                counts,
             )
+            if sought is None or sought >= k:
+                self._search_blocks.call(*way, scores, ordinals, counts)
+            else:
+                (best,), (places,) = empty_results(1, sought)
+                self._propose_documents.call(*way, best, places, scores, ordinals, counts)
         self._workspaces.give_back(workspace)
         return counts
 

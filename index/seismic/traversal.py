@@ -78,6 +78,7 @@ class Place(NamedTuple):
 def visit_blocks(
     n_blocks: np.int64,
     heap_factor: np.float32,
+    n_met: int,
     allowed: Words,
     postings: Postings,
     records: Records,
@@ -90,6 +91,8 @@ def visit_blocks(
     """Rate the allowed documents of blocks that come best first; the number of candidates.
 
     Args:
+        n_met: unless 0, every document that is rated is a candidate, and nothing is skipped before
+            there are that many.
         work: sorted_estimates and sorted_blocks hold the blocks. On return, candidates and
             upper_bounds begin with every document whose score may be among the k best of those
             visited, and an upper bound of it.
@@ -102,6 +105,7 @@ def visit_blocks(
     while True:
         size, n_candidates = rate_batch(
             n_kept,
+            n_met > 0,
             records,
             work,
             margin,
@@ -111,7 +115,8 @@ def visit_blocks(
             top_ordinals,
             counts,
         )
-        bound = heap_factor * (top_scores[0] if size == k else np.float32(0.0))
+        full = size == k and n_candidates >= n_met
+        bound = heap_factor * (top_scores[0] if full else np.float32(0.0))
         n_kept = keep_batch(n_located, bound, records, work, margin, counts)
         n_located = locate_batch(n_found, records, work)
         # Until there is a threshold, no document is taken that the heap may not have room for.
@@ -147,6 +152,7 @@ def visit_documents(
     while True:
         size, n_candidates = rate_batch(
             n_kept,
+            False,
             records,
             work,
             margin,
@@ -273,6 +279,7 @@ def keep_batch(
 @lean_kernel
 def rate_batch(
     n_kept: int,
+    keeps_all: bool,
     records: Records,
     work: Workspace,
     margin: Margin,
@@ -283,7 +290,7 @@ def rate_batch(
     counts: Int64s,
 ) -> tuple[int, int]:
     """Rate the kept documents from all codes, push their lower bounds into the heap, and append
-    those that may be among the best to the candidates; the new sizes of both."""
+    those that may be among the best, or all, to the candidates; the new sizes of both."""
     documents, components, codes = records.documents, records.components, records.codes
     threshold = top_scores[0] if size == top_scores.size else np.float32(0.0)
     for i in range(n_kept):
@@ -296,7 +303,7 @@ def rate_batch(
         upper = scale * (rating + distance)
         lower = scale * (rating - distance)
         counts[POSTINGS_SCORED] += tail.size
-        if upper >= threshold:
+        if keeps_all or upper >= threshold:
             work.candidates[n_candidates] = ordinal
             work.upper_bounds[n_candidates] = upper
             n_candidates += 1

@@ -351,3 +351,52 @@ def test_bad_queries_are_refused():
         index.search_one([1, 1], [1.0, 2.0])
     with pytest.raises(ParameterError, match="queries: value nan in row 0"):
         index.search(sparse.csr_array(np.array([[np.nan]], dtype=np.float32)))
+
+
+# Candidates, met on the way
+
+
+@given(batches(), batches(max_rows=5), st.integers(1, 50), st.integers(1, 8), st.data())
+@settings(max_examples=60)
+def test_candidates_are_every_match_where_there_are_no_more(documents, queries, k, sought, data):
+    mask = data.draw(st.none() | st.just(np.arange(documents.shape[0]) % 3 != 1))
+    index = SeismicIndex.build(documents, EVERYTHING)
+    found = index.search(queries, k, SearchParams(100, 0.9), allowed=mask, sought=sought)
+    ordinals = brute_force(queries, documents, k, mask)[1]
+    matches = brute_force(queries, documents, max(documents.shape[0], 1), mask)[1]
+    assert ((found.ordinals >= 0).sum(axis=1) == (ordinals >= 0).sum(axis=1)).all()
+    for row in range(queries.shape[0]):
+        known = found.ordinals[row][found.ordinals[row] >= 0].tolist()
+        assert len(set(known)) == len(known)
+        assert set(known) <= set(matches[row].tolist())
+    if sought >= k:
+        assert_same(found, index.search(queries, k, SearchParams(100, 0.9), allowed=mask))
+
+
+@pytest.mark.parametrize("value_type", ["u8", "u16", "f32"])
+def test_candidates_hold_most_of_those_sought_and_have_upper_bounds(topical, value_type):
+    documents, queries, _ = topical
+    index = SeismicIndex.build(documents, BuildParams(value_type=value_type))
+    found = index.search(queries, 60, sought=10)
+    assert accuracy(found, index.search(queries, 10)) >= 0.99
+    assert (np.diff(found.scores, axis=1) <= 0).all()
+    every = index.search(queries, 500, SearchParams(rank_safe=True))
+    for row in range(queries.shape[0]):
+        scores = dict(zip(every.ordinals[row].tolist(), every.scores[row].tolist(), strict=True))
+        known = [scores[ordinal] for ordinal in found.ordinals[row].tolist()]
+        assert (found.scores[row] >= np.array(known) * (1 - 1e-5)).all()
+    thorough = index.search(queries, 60)
+    assert found.counters.documents_scored < thorough.counters.documents_scored
+    again = [index.search_one(*_row(queries, row), 60, sought=10) for row in range(5)]
+    assert [one.ordinals[0].tolist() for one in again] == found.ordinals[:5].tolist()
+
+
+def _row(batch, row):
+    part = slice(batch.indptr[row], batch.indptr[row + 1])
+    return batch.indices[part], batch.data[part]
+
+
+def test_a_search_for_no_candidates_is_refused(topical):
+    index = SeismicIndex.build(topical[0])
+    with pytest.raises(ParameterError, match="sought: 0; expected an integer from 1"):
+        index.search(topical[1], 10, sought=0)
