@@ -102,6 +102,7 @@ def score_chosen(
     components: Components,
     values: Float32s,
     slots: Components,
+    shared: Int64s,
     ordinals: Int64s,
     scores: Float32s,
 ) -> None:
@@ -111,6 +112,7 @@ def score_chosen(
         components, values: the query's.
         slots: all -1, a power of two and more of them than terms: becomes a table of terms by
             their components' lowest bits. One by component would be as long as its largest.
+        shared: scratch of any size: entries that are taken together.
         scores: float32 (n_ordinals,), filled.
     """
     mask = slots.size - 1
@@ -122,17 +124,26 @@ def score_chosen(
     for i in range(min(_AHEAD, ordinals.size)):
         ask_for(documents, ordinals[i])
     for i in range(ordinals.size):
+        if i + 4 * _AHEAD < ordinals.size:
+            prefetch(documents.starts, ordinals[i + 4 * _AHEAD])
         if i + _AHEAD < ordinals.size:
             ask_for(documents, ordinals[i + _AHEAD])
         total = np.float64(0.0)
-        for entry in range(documents.starts[ordinals[i]], documents.starts[ordinals[i] + 1]):
-            component = documents.components[entry]
-            slot = component & mask
-            while slots[slot] >= 0:
-                if components[slots[slot]] == component:
-                    total += np.float64(values[slots[slot]] * documents.values[entry])
-                    break
-                slot = (slot + 1) & mask
+        start, end = np.int64(documents.starts[ordinals[i]]), documents.starts[ordinals[i] + 1]
+        for first in range(start, end, shared.size):
+            n_shared = 0
+            for entry in range(first, min(first + shared.size, end)):
+                # Few entries are of the query, and without a branch none is guessed wrongly.
+                shared[n_shared] = entry
+                n_shared += slots[documents.components[entry] & mask] >= 0
+            for entry in shared[:n_shared]:
+                component = documents.components[entry]
+                slot = component & mask
+                while slots[slot] >= 0:
+                    if components[slots[slot]] == component:
+                        total += np.float64(values[slots[slot]] * documents.values[entry])
+                        break
+                    slot = (slot + 1) & mask
         scores[i] = total
 
 

@@ -32,6 +32,9 @@ PRUNED_FROM = 1_000
 """Postings that a query must have for each document that is scored by itself, and for a hundred of
 them at least, so that it pays to look for terms that can be left out."""
 
+_SHARED = 256
+"""Entries of a document that are compared with a query's terms before some are added up."""
+
 WEIGHTS_LIMIT = 1 << 24
 """Components from which there is no table of them, and no postings are left out."""
 
@@ -149,13 +152,15 @@ class ExactIndex:
         if self._index.documents.starts.size <= self.n_documents:
             raise ParameterError("score: the index was read without its document vectors")
         scores = np.empty(ordinals.size, dtype=np.float32)
-        # Mostly empty, and within the first-level cache.
-        slots = np.full(1 << (8 * query.nnz).bit_length(), -1, dtype=np.int32)
+        # Nearly empty, so that few entries of other terms fall into a slot; and within the
+        # first-level cache.
+        slots = np.full(1 << (32 * query.nnz).bit_length(), -1, dtype=np.int32)
         score_chosen(
             self._index.documents,
             query.indices.astype(np.int32, copy=False),
             query.data,
             slots,
+            np.empty(_SHARED, dtype=np.int64),
             np.ascontiguousarray(ordinals),
             scores,
         )
