@@ -24,7 +24,7 @@ config: Any = numba_config  # its attributes are made at run time, unseen by typ
 
 R = TypeVar("R")
 
-_WITHOUT_KERNELS = {"dense", "filters", "storage"}
+_WITHOUT_KERNELS = {"filters", "storage"}
 """Folders here that hold no kernels and nothing that kernels use: changes there concern none."""
 
 _REASSOCIATED = {"reassoc", "contract", "nsz"}

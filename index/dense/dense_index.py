@@ -26,6 +26,7 @@ from ..topk import Counters, TopK, empty_results
 from ..vectors import Float32s, Int64s
 from .nearest import ROUNDING, nearest
 from .params import FLAT, DenseParams, DenseSearchParams
+from .products import inner_products
 from .vectors import Metric, as_dense
 
 KIND = "dense-index"
@@ -180,7 +181,7 @@ class DenseIndex:
         if "owners" not in self._arrays:
             known = passages < self.vectors.shape[0]
             scores = np.full(passages.size, np.nan, dtype=np.float32)
-            scores[known] = _products(self.vectors[passages[known]], unit)
+            scores[known] = self._products(unit, passages[known])
             return scores
         starts, counts = self._spans(passages)
         scores = np.full(passages.size, np.nan, dtype=np.float32)
@@ -188,7 +189,7 @@ class DenseIndex:
         places = ranges(starts[some], counts[some])
         bounds = np.cumsum(counts[some]) - counts[some]
         if some.size:
-            scores[some] = np.maximum.reduceat(_products(self.vectors[places], unit), bounds)
+            scores[some] = np.maximum.reduceat(self._products(unit, places), bounds)
         return scores
 
     def rows_of(self, passages: NDArray[np.integer[Any]]) -> tuple[Float32s, Int64s]:
@@ -230,13 +231,14 @@ class DenseIndex:
                     unfinished.append(row)
                 n = min(k, found[0].size)
                 scores[row, :n], ordinals[row, :n] = found[0][:n], found[1][:n]
-            rows, depth = np.array(unfinished, dtype=np.int64), 2 * depth
-            params = replace(params, deepen=True)
+            rows = np.array(unfinished, dtype=np.int64)
+            if rows.size:
+                depth, params = 2 * depth, replace(params, deepen=True)
         return compared
 
     def _best(self, query: Float32s, candidates: Int64s) -> tuple[Float32s, Int64s]:
         """Scores and passages of candidate vectors, best first, each passage once."""
-        scores = _products(self.vectors[candidates], query)
+        scores = self._products(query, candidates)
         if "owners" not in self._arrays:
             order = np.lexsort((candidates, -scores))
             return scores[order], candidates[order]
@@ -245,6 +247,12 @@ class DenseIndex:
         _, first = np.unique(owners[order], return_index=True)
         best = order[np.sort(first)]
         return scores[best], owners[best]
+
+    def _products(self, query: Float32s, rows: NDArray[np.integer[Any]]) -> Float32s:
+        """Inner products of chosen vectors with one query, float32 (n,)."""
+        products = np.empty(rows.size, dtype=np.float32)
+        inner_products(self._flat, query, rows.astype(np.int64, copy=False), products)
+        return products
 
     def _candidates(
         self,
@@ -268,6 +276,13 @@ class DenseIndex:
             ef_search = max(ef_search, depth)
         found = faiss_index.search(self._faiss, queries, depth, ef_search, params.n_probe, allowed)
         return [row[row >= 0] for row in found], int(np.count_nonzero(found >= 0))
+
+    @cached_property
+    def _flat(self) -> Float32s:
+        """The vectors one behind the other, read-only: kernels are compiled for each kind."""
+        flat = self.vectors.reshape(-1).view()
+        flat.flags.writeable = False
+        return flat
 
     @cached_property
     def _faiss(self) -> Any:
@@ -321,12 +336,6 @@ class DenseIndex:
         if not complete:
             raise CorruptFile(f"{where}: not a complete {KIND}")
         return cls(arrays, meta, where)
-
-
-def _products(vectors: Float32s, query: Float32s) -> Float32s:
-    """Inner products, float32 (n,): the same bits for a vector in whatever company."""
-    products: Float32s = (vectors * query).sum(axis=1, dtype=np.float32)
-    return products
 
 
 def _checked_owners(owners: ArrayLike, n_vectors: int, n_passages: int | None) -> Int64s:

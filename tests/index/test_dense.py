@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index import Allowed
 from lexidex.index.dense import DenseIndex, DenseParams, DenseSearchParams
+from lexidex.index.dense.products import inner_products
 
 FACTORIES = (
     "Flat",
@@ -115,6 +116,20 @@ def test_scores_of_chosen_passages_are_those_of_the_search():
     assert scores[top.ordinals[0][found]].tolist() == top.scores[0][found].tolist()
     alone = [index.score(query[0], np.array([passage]))[0] for passage in (3, 11)]
     np.testing.assert_array_equal(alone, scores[[3, 11]])
+
+
+@given(st.integers(0, 40), st.integers(1, 70), st.integers(0, 2**32 - 1))
+def test_an_inner_product_has_the_same_bits_in_whatever_company(n, dim, seed):
+    random = np.random.default_rng(seed)
+    vectors = random.standard_normal((50, dim)).astype(np.float32)
+    query, rows = vectors[0].copy(), random.integers(0, 50, n)
+    products, alone = np.empty(n, dtype=np.float32), np.empty(1, dtype=np.float32)
+    inner_products(vectors.reshape(-1), query, rows, products)
+    expected = vectors[rows].astype(np.float64) @ query.astype(np.float64)
+    np.testing.assert_allclose(products, expected, atol=1e-4)
+    for row, product in zip(rows, products, strict=True):
+        inner_products(vectors.reshape(-1), query, np.array([row]), alone)
+        assert alone[0] == product
 
 
 def test_a_few_are_flat_and_many_have_an_index():
