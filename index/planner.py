@@ -41,6 +41,12 @@ SEISMIC_FROM = 50_000
 search for queries of 40 terms and documents of 120."""
 
 
+def never_exact(n_documents: int, route: Route) -> bool:
+    """Whether exact search is expected to cost more for every query, whatever its terms."""
+    most = route.cost(np.array([route.query_cut]))
+    return bool(EXACT_NS_PER_DOCUMENT * n_documents > most[0])
+
+
 def prefers_exact(
     postings: Int64s, n_lists: Int64s, n_documents: int, k: int, route: Route
 ) -> NDArray[np.bool_]:

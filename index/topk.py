@@ -7,7 +7,7 @@ root is the worst of the kept, so that a full heap is entered only by something 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,7 +48,14 @@ class Counters:
     bytes_touched: int = 0
 
     def __add__(self, other: Counters) -> Counters:
-        return Counters(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counters)))
+        return Counters(
+            self.postings_scored + other.postings_scored,
+            self.documents_scored + other.documents_scored,
+            self.documents_skipped + other.documents_skipped,
+            self.blocks_scored + other.blocks_scored,
+            self.blocks_skipped + other.blocks_skipped,
+            self.bytes_touched + other.bytes_touched,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from lexidex.index import (
     TopK,
 )
 from lexidex.index.batch import K_LIMIT
-from lexidex.index.planner import prefers_exact
+from lexidex.index.planner import never_exact, prefers_exact
 from lexidex.index.storage.segment import Segment
 from lexidex.index.vectors import Float32s, Int64s, Vectors
 
@@ -108,12 +108,14 @@ def search_segment(
     allowed: Allowed | None,
     *,
     n_threads: int,
+    sought: int | None = None,
 ) -> tuple[list[Hits], list[Method], Counters]:
     """The k best documents of a segment for each query, scored by their best passage.
 
     Args:
         number: the segment's, for what is found.
         methods: how to search for each query.
+        sought: see `SeismicIndex.search`; of candidates that are to be scored anew.
 
     Returns:
         Documents of each query; how it was searched in the end; the work done.
@@ -126,7 +128,7 @@ def search_segment(
         if not rows:
             continue
         some = queries if len(rows) == len(used) else queries[rows]
-        search = _searcher(segment, method, params)
+        search = _searcher(segment, method, params, sought)
         found, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
         counters += work
         for row, hits in zip(rows, found, strict=True):
@@ -181,16 +183,20 @@ def methods_for(
     # Of the two that miss nothing, exact search is the faster, and its values are float32.
     if params is None or params.rank_safe or segment.seismic is None:
         return ["exact"] * queries.shape[0]
-    postings, lists = segment.directory.work(queries)
     route = segment.seismic.route(params, k, allowed)
+    if never_exact(segment.entry.n_passages, route):
+        return ["seismic"] * queries.shape[0]
+    postings, lists = segment.directory.work(queries)
     cheap = prefers_exact(postings, lists, segment.entry.n_passages, k, route)
     return ["exact" if one else "seismic" for one in cheap.tolist()]
 
 
-def _searcher(segment: Segment, method: Method, params: SearchParams | None) -> Searcher:
+def _searcher(
+    segment: Segment, method: Method, params: SearchParams | None, sought: int | None
+) -> Searcher:
     approximate = segment.seismic if method == "seismic" else None
     index: ExactIndex | SeismicIndex = approximate or segment.exact
-    options: dict[str, Any] = {"params": params} if approximate else {}
+    options: dict[str, Any] = {"params": params, "sought": sought} if approximate else {}
 
     def search(queries: Vectors, k: int, *, n_threads: int, allowed: Allowed | None) -> TopK:
         if queries.shape[0] == 1:  # without the checks and conversions of a batch

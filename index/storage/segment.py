@@ -254,7 +254,7 @@ class Segment:
     def _verify_rows(self, passages: NDArray[np.int64]) -> None:
         """Compare what the vectors of some passages lie in with its checksums."""
         guard = self._guards.get(layout.VECTORS)
-        if guard:
+        if guard and not guard.is_done:
             indptr = self._vectors.indptr
             starts, ends = indptr[passages].astype(np.int64), indptr[passages + 1].astype(np.int64)
             for name in ("components", "values"):  # of 4 bytes each

@@ -77,6 +77,8 @@ class Guard:
         self._chunk = chunk
         self._where = where
         self._sound = np.zeros(len(sums), dtype=np.bool_)
+        self.is_done = False
+        """Whether every chunk is verified."""
 
     def verify(self, start: int = 0, end: int | None = None) -> None:
         """Compare the chunks that the bytes from `start` to `end` lie in, unless they were.
@@ -117,3 +119,4 @@ class Guard:
             if number % _HELD == _HELD - 1:
                 let_go(self._data, held, start + self._chunk)
                 held = None
+        self.is_done = bool(self._sound.all())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lexidex.index import SearchParams
-from lexidex.index.planner import prefers_exact
+from lexidex.index.planner import never_exact, prefers_exact
 from lexidex.index.seismic.route import choose_route
 
 
@@ -39,3 +39,13 @@ def test_under_a_filter_exact_search_is_chosen_where_the_others_would_rate_too_m
     assert chosen(**{**million, "documents": 100_000, "postings": 66_000}, n_allowed=4_000)
     assert not chosen(**{**million, "documents": 100_000, "postings": 66_000}, n_allowed=700)
     assert not chosen(**rare, n_allowed=1_000)
+
+
+def test_what_is_never_exact_is_not_chosen_for_any_query():
+    for documents in (10_000, 300_000, 640_000, 700_000, 5_000_000):
+        for n_allowed in (documents, documents // 2, documents // 50, 700):
+            route = choose_route(SearchParams(), 10, 1_350, documents, n_allowed)
+            picks = [prefers_exact(np.array([p]), np.array([n]), documents, 10, route)[0]
+                     for p, n in ((0, 0), (10, 1), (1_000, 8), (50_000, 40))]  # fmt: skip
+            assert not (never_exact(documents, route) and any(picks[1:]))
+    assert never_exact(1_000_000, choose_route(SearchParams(), 10, 1_350, 10**6, 10**6))

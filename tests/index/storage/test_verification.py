@@ -66,8 +66,14 @@ def test_a_guard_refuses_the_damaged_chunk_and_nothing_else(damaged, spans, one_
     if any(start < end and start // CHUNK <= chunk <= (end - 1) // CHUNK for start, end in pairs):
         with pytest.raises(CorruptFile, match=f"here: bytes {chunk * CHUNK} to "):
             verify()
+        assert not guard.is_done
     else:
         verify()
+    whole = Guard(memoryview(sound), sums, CHUNK, "here")
+    whole.verify_spans([0], [1])
+    assert whole.is_done == (len(sums) == 1)
+    whole.verify()
+    assert whole.is_done
 
 
 def documents(n):
