@@ -44,6 +44,10 @@ al. found on MS MARCO and used on all other collections. Cosines lie so close to
 that equal weights would leave them little to say."""
 
 DEPTH = 200
+SOUGHT = 64
+"""Candidates of a leg that are searched for approximately; the others are what is met on the way to
+these, in less than half of the time: all are scored exactly afterwards."""
+
 RRF_K = 60.0
 
 
@@ -121,6 +125,9 @@ class Leg:
     lower: float | None = None
 
 
+_ALL = slice(None)
+
+
 @dataclass(frozen=True, slots=True)
 class Fused:
     """A fused ranking of n candidates, and how each leg took part in it.
@@ -129,7 +136,7 @@ class Fused:
         order: int64 (n,), the candidates' places, best first; of equal scores the one first that
             was given first.
         scores: float64 (n,), by place. The contributions of a place add up to it.
-        ranks: int64 (legs, n), from 1, equal scores sharing the best; 0 without a score.
+        given: float64 (legs, n), what each leg gave; NaN without a score.
         normalised: float64 (legs, n); 0 without a score.
         weights: float64 (legs,), as used.
         contributions: float64 (legs, n).
@@ -137,10 +144,15 @@ class Fused:
 
     order: Int64s
     scores: Float64s
-    ranks: Int64s
+    given: Float64s
     normalised: Float64s
     weights: Float64s
     contributions: Float64s
+
+    def ranks(self, places: Int64s | slice = _ALL) -> Int64s:
+        """Each leg's ranks of some places, int64 (legs, n_places): from 1, equal scores sharing the
+        best; 0 without a score."""
+        return _ranks(self.given, places)
 
 
 def fuse(legs: Sequence[Leg], params: FusionParams | None = None) -> Fused:
@@ -161,15 +173,17 @@ def fuse(legs: Sequence[Leg], params: FusionParams | None = None) -> Fused:
     params = params or FusionParams()
     _check(legs, params)
     weights = _weights(legs, params)
-    ranks = np.array([_ranks(leg.scores) for leg in legs])
-    normalised = np.array([_normalised(leg, params) for leg in legs])
+    given = np.array([leg.scores for leg in legs], dtype=np.float64)
+    _check_scores(given, legs)
+    normalised = _normalised(given, [leg.lower for leg in legs], params)
     contributions = weights[:, None] * normalised
     if params.method == "max":
         contributions = _largest_only(contributions)
     # Sorted, because sums of floats depend on the order of more than two.
-    scores: Float64s = np.sort(contributions, axis=0).sum(axis=0)
+    ordered = contributions if len(legs) < 3 else np.sort(contributions, axis=0)
+    scores: Float64s = ordered.sum(axis=0)
     order = np.argsort(-scores, kind="stable")
-    return Fused(order, scores, ranks, normalised, weights, contributions)
+    return Fused(order, scores, given, normalised, weights, contributions)
 
 
 def _weights(legs: Sequence[Leg], params: FusionParams) -> Float64s:
@@ -185,30 +199,32 @@ def _weights(legs: Sequence[Leg], params: FusionParams) -> Float64s:
     return scaled
 
 
-def _ranks(scores: NDArray[np.floating]) -> Int64s:
-    """Places in descending order from 1, those of equal scores the least of them; NaN has 0."""
-    present = ~np.isnan(scores)
-    descending = np.sort(-scores[present])
-    ranks = np.zeros(scores.size, dtype=np.int64)
-    ranks[present] = 1 + np.searchsorted(descending, -scores[present], side="left")
+def _ranks(scores: Float64s, places: Int64s | slice = _ALL) -> Int64s:
+    """Of some places of each row, in descending order from 1, those of equal scores the least of
+    them; NaN has 0."""
+    falling, wanted = np.sort(-scores, axis=1), -scores[:, places]  # NaN last
+    ranks = np.array([np.searchsorted(*row) for row in zip(falling, wanted, strict=True)]) + 1
+    ranks[np.isnan(wanted)] = 0
     return ranks
 
 
-def _normalised(leg: Leg, params: FusionParams) -> Float64s:
-    """A leg's normalised scores, float64 (n,); 0 where it has none."""
-    present = ~np.isnan(leg.scores)
-    result = np.zeros(leg.scores.size)
-    if present.any():
-        scores = leg.scores[present].astype(np.float64)
-        if params.method == "rrf":
-            result[present] = 1.0 / (params.rrf_k + _ranks(scores))
-        else:
-            result[present] = _scaled(scores, params.method, leg.lower)
+def _normalised(scores: Float64s, lowers: Sequence[float | None], params: FusionParams) -> Float64s:
+    """The legs' normalised scores, float64 (legs, n); 0 for NaN."""
+    present = ~np.isnan(scores)
+    result = np.zeros(scores.shape)
+    if params.method == "rrf":
+        result[present] = 1.0 / (params.rrf_k + _ranks(scores)[present])
+        return result
+    for row, known, of, lower in zip(result, present, scores, lowers, strict=True):
+        if known.all():
+            row[:] = _scaled(of, params.method, lower) if of.size else of
+        elif known.any():
+            row[known] = _scaled(of[known], params.method, lower)
     return result
 
 
 def _scaled(scores: Float64s, method: Method, lower: float | None) -> Float64s:
-    """Scores of one leg on the scale of a linear method; none of them is NaN."""
+    """Scores of one leg on the scale of a linear method; at least one, none of them NaN."""
     if method == "l2":
         return scores / (math.hypot(*scores.tolist()) or 1.0)
     if method in ("z-score", "dbsf"):
@@ -253,12 +269,19 @@ def _check(legs: Sequence[Leg], params: FusionParams) -> None:
                 f"leg {leg.name!r}: scores of shape {leg.scores.shape}; expected those of leg "
                 f"{names[0]!r}, flat: {legs[0].scores.shape}"
             )
-        if np.isinf(leg.scores).any():
+
+
+def _check_scores(scores: Float64s, legs: Sequence[Leg]) -> None:
+    """None of (legs, n) scores is infinite, or below its leg's least."""
+    least = np.fmin.reduce(scores, axis=1, initial=np.inf).tolist()
+    largest = np.fmax.reduce(scores, axis=1, initial=-np.inf).tolist()
+    for leg, low, high in zip(legs, least, largest, strict=True):
+        if low > high:  # no score at all
+            continue
+        if math.isinf(low) or math.isinf(high):
             raise ParameterError(f"leg {leg.name!r}: an infinite score")
-        if leg.lower is not None and (leg.scores < leg.lower).any():
-            raise ParameterError(
-                f"leg {leg.name!r}: score {np.nanmin(leg.scores)}, below its least, {leg.lower}"
-            )
+        if leg.lower is not None and low < leg.lower:
+            raise ParameterError(f"leg {leg.name!r}: score {low}, below its least, {leg.lower}")
 
 
 def _is_weight(value: object) -> bool:

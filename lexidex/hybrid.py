@@ -7,7 +7,7 @@ has none where it shares no term with the query, or has no dense vector.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -46,8 +46,7 @@ def fuse_legs(
     dense[known], passages[1, known] = found[1].scores, found[1].passages
     unknown = np.ones(documents.size, dtype=np.bool_)
     unknown[known] = False
-    for number in np.unique(segments).tolist():
-        here = segments == number
+    for number, here in _by_segment(segments):
         segment = snapshot.segments[number]
         owned, starts = _passages(segment, documents[here])
         scores = segment.score(sparse_query, owned)
@@ -56,29 +55,43 @@ def fuse_legs(
         if segment.dense is None:
             continue
         if starts is None and segment.dense.one_each:
-            here &= unknown
-            owned = documents[here]
-        if here.any():
+            places = here.start + np.flatnonzero(unknown[here])
+            dense[places] = segment.dense.score(dense_query, documents[places])
+        else:
             scores = segment.dense.score(dense_query, owned)
             dense[here], passages[1, here] = _best(scores, starts)
-    legs = [Leg("sparse", sparse, 0.0), Leg("dense", dense, snapshot.dense_lower_bound)]
+    lower = snapshot.dense_lower_bound
+    if lower is not None:  # a cosine of -1 may be less by rounding
+        np.maximum(dense, np.float32(lower), out=dense)
+    legs = [Leg("sparse", sparse, 0.0), Leg("dense", dense, lower)]
     fused = fuse(legs, params)
-    located = []
-    for place in fused.order[:k].tolist():
-        passage = int(passages[np.argmax(fused.contributions[:, place]), place])
-        where = int(segments[place]), int(documents[place]), passage
-        located.append(Located(float(fused.scores[place]), *where, leg_scores(legs, fused, place)))
-    return located
+    places = fused.order[:k]
+    best = passages[fused.contributions[:, places].argmax(axis=0), places]
+    columns = (fused.scores[places], segments[places], documents[places], best)
+    told = leg_scores(legs, fused, places)
+    return [Located(*one) for one in zip(*(a.tolist() for a in columns), told, strict=True)]
 
 
 def _candidates(found: Sequence[Hits]) -> tuple[Int64s, Int64s, Int64s]:
     """Segments and documents of what any leg has found, each once, oldest first; and which of them
     each hit of the last leg is."""
     keys = np.concatenate([hits.segments << _DOCUMENT_BITS | hits.documents for hits in found])
-    chosen, places = np.unique(keys, return_inverse=True)
-    last = found[-1].documents.size
-    documents = chosen & ((1 << _DOCUMENT_BITS) - 1)
-    return chosen >> _DOCUMENT_BITS, documents, places[keys.size - last :]
+    ordered = np.sort(keys)
+    first = np.ones(keys.size, dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    chosen = ordered[first]
+    known = np.searchsorted(chosen, keys[keys.size - found[-1].documents.size :])
+    return chosen >> _DOCUMENT_BITS, chosen & ((1 << _DOCUMENT_BITS) - 1), known
+
+
+def _by_segment(segments: Int64s) -> Iterator[tuple[int, slice]]:
+    """Each segment of an ascending sequence, and where it stands there."""
+    first = 0
+    while first < segments.size:
+        number = int(segments[first])
+        last = int(np.searchsorted(segments, number, side="right"))
+        yield number, slice(first, last)
+        first = last
 
 
 def _passages(segment: Segment, documents: Int64s) -> tuple[Int64s, Int64s | None]:
@@ -116,16 +129,14 @@ def _best(scores: Float32s, starts: Int64s | None) -> tuple[Float32s, Int64s | i
     return np.where(best == -np.inf, np.nan, best).astype(np.float32), first
 
 
-def leg_scores(legs: Sequence[Leg], fused: Fused, place: int) -> dict[str, LegScore]:
-    """What each leg that has a score for the candidate in that place says of it."""
-    return {
-        leg.name: LegScore(
-            int(fused.ranks[number, place]),
-            float(leg.scores[place]),
-            float(fused.normalised[number, place]),
-            float(fused.weights[number]),
-            float(fused.contributions[number, place]),
-        )
-        for number, leg in enumerate(legs)
-        if fused.ranks[number, place]
-    }
+def leg_scores(legs: Sequence[Leg], fused: Fused, places: Int64s) -> list[dict[str, LegScore]]:
+    """What each leg that has a score for the candidate in a place says of it, for some places."""
+    picked = (table[:, places] for table in (fused.given, fused.normalised, fused.contributions))
+    columns = (table.tolist() for table in (fused.ranks(places), *picked))
+    told: list[dict[str, LegScore]] = [{} for _ in range(places.size)]
+    for leg, weight, *of_leg in zip(legs, fused.weights.tolist(), *columns, strict=True):
+        for one, (rank, *scores) in zip(told, zip(*of_leg, strict=True), strict=True):
+            if rank:
+                score, normalised, contribution = scores
+                one[leg.name] = LegScore(rank, score, normalised, weight, contribution)
+    return told

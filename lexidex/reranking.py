@@ -143,11 +143,11 @@ def _fused(
     ]
     fused = fuse(legs, params)
     ordered = []
-    for place in fused.order.tolist():
+    places, told = fused.order.tolist(), leg_scores(legs, fused, fused.order)
+    for place, of_legs in zip(places, told, strict=True):
         hit, parts = hits[place], fused.contributions[:, place]
         passage = int(found.passages[place]) if parts[1] > parts[0] else hit.passage
-        told = leg_scores(legs, fused, place)
-        ordered.append(_moved(hit, float(fused.scores[place]), passage, told))
+        ordered.append(_moved(hit, float(fused.scores[place]), passage, of_legs))
     return ordered
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
-
-import numpy as np
 
 from lexidex.documents import SparseInput, check_sparse
 from lexidex.errors import InputError, ParameterError
 from lexidex.index import Counters, DenseSearchParams, SearchParams
 from lexidex.index.batch import check_k
 from lexidex.index.filters import Expression
-from lexidex.index.fusion import FusionParams
+from lexidex.index.fusion import SOUGHT, FusionParams
 from lexidex.index.vectors import Float32s, Vectors, build_vectors, stack
 
 from .arguments import ALL_FIELDS, check_facets, check_fields, check_manner
@@ -208,7 +207,7 @@ def answer(
         facets = snapshot.facets(asked.facets, asked.expression or EVERYTHING, FACET_VALUES)
     clock.append(time.perf_counter())
     encoding, searching, fusing, reranking, fetching = (
-        round(1e6 * float(t), 1) for t in np.diff(clock)
+        round(1e6 * (end - start), 1) for start, end in pairwise(clock)
     )
     reranked = None if asked.reranking is None else reranking
     timings = Timings(encoding, searching, fusing, fetching, reranked)
@@ -242,9 +241,11 @@ def _search(
     snapshot: Snapshot, queries: Queries, asked: Asked
 ) -> tuple[list[list[Hits]], list[tuple[str, ...]], Counters]:
     """What each leg finds for each query, how segments were searched, and the work done."""
-    depth = asked.depth
+    depth, sought = asked.depth, None
     if asked.mode == "hybrid":
         depth = (asked.fusion or FusionParams()).depth
+        if asked.params is None and asked.accuracy is None:
+            sought = SOUGHT
     found: list[list[Hits]] = []
     plans: list[tuple[str, ...]] = []
     counters = Counters()
@@ -257,6 +258,7 @@ def _search(
             accuracy=asked.accuracy,
             n_threads=asked.n_threads,
             expression=asked.expression,
+            sought=sought,
         )
         found.append(hits)
         plans, counters = list(ways), counters + work

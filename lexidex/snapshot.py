@@ -175,6 +175,7 @@ class Snapshot:
         accuracy: float | None = None,
         n_threads: int = 1,
         expression: Expression | None = None,
+        sought: int | None = None,
     ) -> tuple[list[Hits], list[Plan], Counters]:
         """The k best documents of each query, scored by their best passage.
 
@@ -184,6 +185,7 @@ class Snapshot:
             accuracy: instead of params: each segment takes the cheapest that tuning found to reach
                 it for k, and is searched exactly where there are none.
             expression: a filter that documents must pass.
+            sought: see `SeismicIndex.search`; of candidates that are to be scored anew.
 
         Returns:
             Hits and plan of each query, and the work done.
@@ -200,7 +202,15 @@ class Snapshot:
             chosen = None if exact else chosen_params(segment, k, params, accuracy)
             methods = methods_for(segment, queries, k, chosen, allowed)
             found, methods, work = search_segment(
-                number, segment, queries, k, methods, chosen, allowed, n_threads=n_threads
+                number,
+                segment,
+                queries,
+                k,
+                methods,
+                chosen,
+                allowed,
+                n_threads=n_threads,
+                sought=sought,
             )
             counters += work
             for row, (more, method) in enumerate(zip(found, methods, strict=True)):

@@ -162,6 +162,95 @@ def test_pages_of_any_size_are_parts_of_one_ranking():
     assert rankings[1][:3] == rankings[0]
 
 
+def test_a_vector_against_the_query_s_has_the_least_score_that_there_can_be():
+    """By rounding, its cosine may be less than -1."""
+    random = np.random.default_rng(8)
+    dense = random.standard_normal((50, D))
+    collection = made()
+    collection.upsert(
+        {"id": f"d{n}", "vector": {"x": 1.0}, "dense": row} for n, row in enumerate(dense.tolist())
+    )
+    for number, row in enumerate(dense):
+        found = collection.search(None, 50, mode="hybrid", sparse={"x": 1.0}, dense=-row)
+        last = found.hits[-1]
+        assert (last.doc_id, last.legs["dense"].score) == (f"d{number}", pytest.approx(-1))
+        assert last.legs["dense"].score >= -1
+
+
+def several_passages(random, name):
+    """A document of up to three passages, each with a sparse vector, and most with a dense one."""
+    passages = []
+    for _ in range(random.integers(1, 4)):
+        made_ = document(random, name, n_dense=int(random.random() < 0.8))
+        passages.append({key: made_[key] for key in ("vector", "dense") if key in made_})
+    return {"id": name, "passages": passages, "metadata": {"group": "ab"[random.integers(2)]}}
+
+
+def leg_scores_of(document_, sparse, dense):
+    """A document's scores by its best passage, NaN for none: brute force."""
+    found = []
+    for score, query in ((sparse_score, sparse), (dense_score, dense)):
+        known = [s for s in (score(p, query) for p in document_["passages"]) if not np.isnan(s)]
+        found.append(max(known, default=np.nan))
+    return found
+
+
+@pytest.fixture
+def approximate(monkeypatch):
+    """Segments get approximate indexes for both legs, and these are always the cheaper ones."""
+    monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 100)
+    monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 100)
+    monkeypatch.setattr("lexidex.index.dense.dense_index.FEW_ALLOWED", 10)
+    monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 10)
+    monkeypatch.setattr("lexidex.searching.SOUGHT", 4)
+
+
+@pytest.mark.usefixtures("approximate")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("several", [False, True])
+def test_what_approximate_searches_propose_is_scored_exactly_and_fused(method, several):
+    """Over two large segments and a small one, with deletions, and under a filter."""
+    random = np.random.default_rng(len(method))
+    side = DenseSide(DenseParams(factory="HNSW16_SQ8"))
+    collection = Collection.create(
+        MemoryStorage(), "vectors", dense=side, merge="off", passages="split,tokens=100"
+    )
+    documents = {}
+    for first, last in ((0, 150), (150, 300), (300, 305)):
+        batch = [several_passages(random, f"d{n}") for n in range(first, last)]
+        if not several:
+            batch = [one | {"passages": one["passages"][:1]} for one in batch]
+        documents |= {one["id"]: one for one in batch}
+        collection.upsert(batch)
+    collection.delete([f"d{n}" for n in range(0, 305, 7)])
+    for n in range(0, 305, 7):
+        del documents[f"d{n}"]
+    sparse, dense = {"t1": 2.0, "t4": 1.0, "t7": 3.0}, random.standard_normal(D)
+    asked = {"mode": "hybrid", "sparse": sparse, "dense": dense}
+    params = FusionParams(method, depth=40)
+    of_a = {name: one for name, one in documents.items() if one["metadata"]["group"] == "a"}
+    for kept, options in ((documents, {}), (of_a, {"filter": {"group": "a"}})):
+        hits = collection.search(None, 500, fusion=params, **asked, **options).hits
+        assert 40 <= len(hits) <= 80
+        assert {hit.doc_id for hit in hits} <= kept.keys()
+        scores = np.array([leg_scores_of(kept[hit.doc_id], sparse, dense) for hit in hits])
+        legs = [Leg("sparse", scores[:, 0], 0.0), Leg("dense", np.clip(scores[:, 1], -1, 1), -1.0)]
+        expected = fuse(legs, params)
+        assert [hit.score for hit in hits] == pytest.approx(expected.scores.tolist(), abs=1e-5)
+        for number, leg in enumerate(legs):
+            told = [hit.legs[leg.name].score if leg.name in hit.legs else np.nan for hit in hits]
+            np.testing.assert_allclose(told, scores[:, number], atol=1e-5)
+            shares = [
+                hit.legs[leg.name].contribution if leg.name in hit.legs else 0 for hit in hits
+            ]
+            np.testing.assert_allclose(shares, expected.contributions[number], atol=1e-5)
+        ranked = [hit.score for hit in hits]
+        assert ranked == sorted(ranked, reverse=True)
+        best = collection.search(None, 7, fusion=params, **asked, **options).hits
+        assert best == hits[:7]
+
+
 def test_metadata_is_updated_and_vectors_stay():
     random = np.random.default_rng(3)
     collection = made()

@@ -7,6 +7,7 @@ from typing import Self
 
 from lexidex.errors import ParameterError
 
+from ..fusion import SOUGHT
 from .vectors import METRICS, Metric
 
 FLAT = "Flat"
@@ -70,7 +71,7 @@ class DenseSearchParams:
     def for_fusion(cls, exact: bool) -> Self:
         """Of candidates for fusion, which scores them exactly after: by less effort than a search
         for ten takes, however many there are to be."""
-        return cls(exact, ef_search=64, refine=1, deepen=False)
+        return cls(exact, ef_search=SOUGHT, refine=1, deepen=False)
 
     def __post_init__(self) -> None:
         for name in ("ef_search", "n_probe", "refine"):

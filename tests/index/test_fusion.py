@@ -133,7 +133,8 @@ def test_the_unit_of_a_leg_is_of_no_account(case, factor):
 def test_ranks_count_from_one_and_equal_scores_share_the_best():
     leg = Leg("a", np.array([1.0, 3.0, NAN, 3.0, 2.0]))
     fused = fuse([leg], FusionParams("rrf"))
-    assert fused.ranks.tolist() == [[4, 1, 0, 1, 3]]
+    assert fused.ranks().tolist() == [[4, 1, 0, 1, 3]]
+    assert fused.ranks(np.array([2, 4])).tolist() == [[0, 3]]
     assert fused.scores[1] == 1 / 61
     assert fused.order.tolist() == [1, 3, 4, 0, 2]
 
