@@ -371,6 +371,7 @@ class Collection:
         filter: Filter | None = None,
         facets: Sequence[str] = (),
         rerank: RerankParams | str | None = None,
+        offset: int = 0,
     ) -> SearchResult:
         """The k best documents for a text, or for vectors instead.
 
@@ -400,11 +401,11 @@ class Collection:
             rerank: order the first documents anew: "attention", over the stored dense vectors of
                 each; the folder of trained attention; the folder or hub id of a cross-encoder; or
                 RerankParams for depth and fusion. docs/RERANKING.md tells how.
+            offset: leave out so many of the best, as later pages do; they are not fetched.
         """
         only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
-        asked = Asked(
-            k, mode, exact, params, accuracy, fusion, fields, only, facets, reranking=reranking
-        )
+        manner = k, mode, exact, params, accuracy, fusion
+        asked = Asked(*manner, fields, only, facets, reranking=reranking, offset=offset)
         return self._search([query], asked, sparse, dense)[0]
 
     def search_batch(

@@ -53,9 +53,13 @@ class Asked:
     facets: Sequence[str] = ()
     n_threads: int = 1
     reranking: Reranking | None = None
+    offset: int = 0
 
     def __post_init__(self) -> None:
         check_k(self.k)
+        if isinstance(self.offset, bool) or not isinstance(self.offset, int) or self.offset < 0:
+            raise ParameterError(f"offset: {self.offset!r}; expected an integer of at least 0")
+        check_k(self.offset + self.k, "offset + k")
         if self.mode not in get_args(Mode):
             known = ", ".join(get_args(Mode))
             raise ParameterError(f"mode: {self.mode!r}; choose among {known}")
@@ -67,8 +71,9 @@ class Asked:
 
     @property
     def depth(self) -> int:
-        """How many documents of the ranking are needed: those wanted, and those reranked."""
-        return self.k if self.reranking is None else max(self.k, self.reranking.depth)
+        """How many documents of the ranking are needed: up to those wanted, and those reranked."""
+        last = self.offset + self.k
+        return last if self.reranking is None else max(last, self.reranking.depth)
 
     @property
     def attends(self) -> bool:
@@ -200,7 +205,8 @@ def answer(
     clock.append(time.perf_counter())
     stored = ("id", *("text" if name == "passage" else name for name in asked.fields))
     hits = [
-        [_hit(snapshot, one, asked.fields, stored) for one in some[: asked.k]] for some in located
+        [_hit(snapshot, one, asked.fields, stored) for one in some[asked.offset :][: asked.k]]
+        for some in located
     ]
     facets = {}
     if asked.facets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import PathLike
 from typing import Self
 
@@ -93,7 +93,7 @@ class Backend:
         while True:
             result = collection.search(
                 request.query,
-                request.offset + request.k,
+                request.k,
                 mode=request.mode,
                 sparse=request.vector,
                 dense=request.dense,
@@ -104,9 +104,8 @@ class Backend:
                 filter=request.filter,
                 facets=request.facets,
                 rerank=reranking,
+                offset=request.offset,
             )
-            if request.offset:
-                result = replace(result, hits=result.hits[request.offset :])
             if not (request.explain or request.highlight):
                 return Found(result, [], [])
             try:

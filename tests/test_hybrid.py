@@ -162,6 +162,24 @@ def test_pages_of_any_size_are_parts_of_one_ranking():
     assert rankings[1][:3] == rankings[0]
 
 
+@pytest.mark.parametrize("mode", ["sparse", "dense", "hybrid"])
+def test_an_offset_leaves_out_the_best(mode):
+    random = np.random.default_rng(2)
+    collection = made()
+    collection.upsert([document(random, f"d{n}") for n in range(60)])
+    query = {"sparse": {"t1": 1.0, "t2": 1.0}, "dense": random.standard_normal(D)}
+    query = {name: one for name, one in query.items() if mode in (name, "hybrid")}
+    whole = collection.search(None, 12, mode=mode, **query).hits
+    pages = [collection.search(None, 5, mode=mode, offset=n, **query).hits for n in (0, 5)]
+    assert pages[0] + pages[1] == whole[:10]
+    assert collection.search(None, 5, mode=mode, offset=1_000, **query).hits == []
+    for offset in (-1, True, 1.5):
+        with pytest.raises(ParameterError, match=f"offset: {offset}; expected an integer"):
+            collection.search(None, 5, mode=mode, offset=offset, **query)
+    with pytest.raises(ParameterError, match=r"offset \+ k: 1000001; expected"):
+        collection.search(None, 1, mode=mode, offset=10**6, **query)
+
+
 def test_a_vector_against_the_query_s_has_the_least_score_that_there_can_be():
     """By rounding, its cosine may be less than -1."""
     random = np.random.default_rng(8)
@@ -247,8 +265,8 @@ def test_what_approximate_searches_propose_is_scored_exactly_and_fused(method, s
             np.testing.assert_allclose(shares, expected.contributions[number], atol=1e-5)
         ranked = [hit.score for hit in hits]
         assert ranked == sorted(ranked, reverse=True)
-        best = collection.search(None, 7, fusion=params, **asked, **options).hits
-        assert best == hits[:7]
+        page = collection.search(None, 7, offset=9, fusion=params, **asked, **options).hits
+        assert page == hits[9:16]
 
 
 def test_metadata_is_updated_and_vectors_stay():
