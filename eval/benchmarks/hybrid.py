@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -37,11 +37,12 @@ BUILD = "hybrid-build"
 ABOUT = """A collection of synthetic documents with a sparse and a dense vector each, of 384
 dimensions, on the same subjects. Three fresh processes search it in turns, with nothing fetched but
 ids; a hybrid search looks at 200 candidates of each leg, scores each exactly in both, and fuses
-them to 10 hits. Each leg alone is asked for 10 hits, and for the 200 that fusing by hand would
-need. Microseconds are CPU time of one search in one thread; the ratios are those of a hybrid search
-to the slower leg. Accuracy is the overlap of the first ten with those of the same search done
-exactly. Search, fuse and fetch are the medians of their wall times. Memory is the process' own,
-above what it held before opening, and what is mapped of files."""
+them to 10 hits. Each leg alone is asked for 10 hits; for the 200 that fusing by hand would need;
+and, as "10 of 200", for the last 10 of these, so that it searches as deep as a hybrid search and
+fetches as few. Microseconds are CPU time of one search in one thread; the ratios are those of a
+hybrid search to the slower leg. Accuracy is the overlap of the first ten with those of the same
+search done exactly. Search, fuse and fetch are the medians of their wall times. Memory is the
+process' own, above what it held before opening, and what is mapped of files."""
 
 BUILD_ABOUT = """What the collection above took to build, dense and sparse indexes and their tuning:
 CPU seconds in one thread, the process' memory at its peak, with the sparse vectors that it indexes,
@@ -49,14 +50,16 @@ and bytes on disk."""
 
 MODES = ("sparse", "dense", "hybrid")
 K = 10
-WAYS = (
-    ("sparse", K),
-    ("dense", K),
-    ("sparse", FusionParams().depth),
-    ("dense", FusionParams().depth),
-    ("hybrid", K),
+DEPTH = FusionParams().depth
+LEG_PAGES = ((0, K), (0, DEPTH), (DEPTH - K, K))
+"""What each leg alone is asked for: how many of the best hits are left out, and how many follow."""
+
+Way: TypeAlias = tuple[str, int, int]
+WAYS: tuple[Way, ...] = (
+    *((mode, *page) for page in LEG_PAGES for mode in ("sparse", "dense")),
+    ("hybrid", 0, K),
 )
-"""Modes, and how many hits are asked for."""
+"""Modes, offsets, and how many hits are asked for."""
 
 LIMIT = 1.3
 """How much more than the slower leg a hybrid search may cost."""
@@ -70,18 +73,19 @@ class HybridFigures:
     """One way to search.
 
     Attributes:
-        mode, k: as `Collection.search` takes them.
+        mode, offset, k: as `Collection.search` takes them.
         latency: of one search in a call of its own.
-        accuracy: overlap of the ten found with the exact ten.
+        accuracy: overlap of the ten found with the exact ten; None where others are asked for.
         parts: median wall microseconds of search_us, fuse_us and fetch_us.
         plan: which indexes were searched.
         own, mapped: bytes of memory after all rounds.
     """
 
     mode: str
+    offset: int
     k: int
     latency: Latency
-    accuracy: float
+    accuracy: float | None
     parts: dict[str, float]
     plan: list[str]
     own: int
@@ -104,13 +108,14 @@ def run_hybrid(
     say("searching")
     with ExitStack() as open_:
         workers = {mode: open_.enter_context(_worker(workload, folder, mode)) for mode in MODES}
-        passes: dict[tuple[str, int], list[Int64s]] = {way: [] for way in WAYS}
-        replies: dict[tuple[str, int], Any] = {}
+        passes: dict[Way, list[Int64s]] = {way: [] for way in WAYS}
+        replies: dict[Way, Any] = {}
         for turn in range(rounds + 1):
-            for mode, k in WAYS:
-                reply = replies[mode, k] = workers[mode].ask("search", k=k)
+            for mode, offset, k in WAYS:
+                reply = workers[mode].ask("search", k=k, offset=offset)
+                replies[mode, offset, k] = reply
                 if turn:  # the first pass loads and compiles
-                    passes[mode, k].append(np.array(reply["ns"], dtype=np.int64))
+                    passes[mode, offset, k].append(np.array(reply["ns"], dtype=np.int64))
         memory = {mode: worker.ask("memory") for mode, worker in workers.items()}
         exact = {
             mode: worker.ask("search", k=K, exact=True, limit=_EXACT)["ids"]
@@ -118,15 +123,16 @@ def run_hybrid(
         }
     figures = [
         HybridFigures(
-            mode=mode,
-            k=k,
-            latency=latency(passes[mode, k]),
-            accuracy=overlap(replies[mode, k]["ids"], exact[mode]),
-            parts=replies[mode, k]["parts"],
-            plan=replies[mode, k]["plan"],
-            **memory[mode],
+            mode=way[0],
+            offset=way[1],
+            k=way[2],
+            latency=latency(passes[way]),
+            accuracy=None if way[1] else overlap(replies[way]["ids"], exact[way[0]]),
+            parts=replies[way]["parts"],
+            plan=replies[way]["plan"],
+            **memory[way[0]],
         )
-        for mode, k in WAYS
+        for way in WAYS
     ]
     for figure in figures:
         record.add(KIND, **vars(figure))
@@ -178,10 +184,21 @@ def overlap(found: Sequence[Sequence[str]], exact: Sequence[Sequence[str]]) -> f
     return float(np.mean(shares)) if shares else 1.0
 
 
-def ratio(lines: Sequence[Line], k: int, name: str) -> float:
-    """A hybrid search's time over that of the slower leg asked for k hits."""
-    of = {(line["mode"], line["k"]): line["latency"][name] for line in lines}
-    return float(of["hybrid", K] / max(of["sparse", k], of["dense", k]))
+def ratio(lines: Sequence[Line], page: tuple[int, int], name: str) -> float:
+    """A hybrid search's time over that of the slower leg asked for a page of LEG_PAGES."""
+    of = {(line["mode"], *_page(line)): line["latency"][name] for line in lines}
+    return float(of["hybrid", 0, K] / max(of["sparse", *page], of["dense", *page]))
+
+
+def hits_of(page: tuple[int, int]) -> str:
+    """What a page of hits is called: "10", or "10 of 200" for the last ten of these."""
+    offset, k = page
+    return f"{k} of {offset + k}" if offset else str(k)
+
+
+def _page(line: Line) -> tuple[int, int]:
+    """Which hits were asked for; earlier lines have no offset."""
+    return line.get("offset", 0), line["k"]
 
 
 def tables(lines: Sequence[Line]) -> list[Table]:
@@ -192,18 +209,19 @@ def tables(lines: Sequence[Line]) -> list[Table]:
     body = [
         [
             line["mode"],
-            number(line["k"]),
+            hits_of(_page(line)),
             *latency_cells(line["latency"]),
-            number(line["accuracy"], 3),
+            "" if line["accuracy"] is None else number(line["accuracy"], 3),
             *(number(line["parts"][name]) for name in parts),
             *(megabytes(line[name]) for name in ("own", "mapped")),
         ]
         for line in lines
     ]
-    ratios = " and ".join(
-        f"{ratio(lines, k, 'mean'):.2f} times (p50 {ratio(lines, k, 'p50'):.2f}, p99 "
-        f"{ratio(lines, k, 'p99'):.2f}) that of the slower leg asked for {k}"
-        for k in (WAYS[0][1], WAYS[2][1])
+    pages = dict.fromkeys(_page(line) for line in lines if line["mode"] != "hybrid")
+    ratios = ", ".join(
+        f"{ratio(lines, one, 'mean'):.2f} times (p50 {ratio(lines, one, 'p50'):.2f}, p99 "
+        f"{ratio(lines, one, 'p99'):.2f}) that of the slower leg asked for {hits_of(one)}"
+        for one in pages
     )
     dense = next(line["plan"] for line in lines if line["mode"] == "dense")
     note = (

@@ -40,9 +40,11 @@ class Worker:
         self._before = resident("RssAnon")
         self._collection = Collection.open(folder, merge="off")
 
-    def search(self, k: int, exact: bool = False, limit: int | None = None) -> dict[str, Any]:
+    def search(
+        self, k: int, offset: int = 0, exact: bool = False, limit: int | None = None
+    ) -> dict[str, Any]:
         """One pass over the queries: ns of CPU time, ids found, and wall us of each part."""
-        search = self._way(k, exact)
+        search = self._way(k, offset, exact)
         ns, results = one_by_one(search, range(len(self._sparse))[:limit])
         return {
             "ns": ns.tolist(),
@@ -58,9 +60,15 @@ class Worker:
         """Bytes of this process above those before opening, and of mapped files in memory."""
         return {"own": resident("RssAnon") - self._before, "mapped": resident("RssFile")}
 
-    def _way(self, k: int, exact: bool) -> Callable[[int], SearchResult]:
+    def _way(self, k: int, offset: int, exact: bool) -> Callable[[int], SearchResult]:
         """A search for the query of that number, with nothing fetched but ids."""
-        options: dict[str, Any] = {"k": k, "mode": self._mode, "exact": exact, "fields": ()}
+        options: dict[str, Any] = {
+            "k": k,
+            "offset": offset,
+            "mode": self._mode,
+            "exact": exact,
+            "fields": (),
+        }
         given: dict[str, Any] = {}
         if self._mode != "dense":
             given["sparse"] = self._sparse

@@ -66,11 +66,15 @@ def test_a_hybrid_search_is_measured_next_to_each_leg(tmp_path):
         {"dense", "vectors", "exact", "other"},
     )
     assert build["bytes"]["dense"] > 1000 * 384 * 4
-    assert [(line["mode"], line["k"]) for line in searched] == list(hybrid.WAYS)
-    assert all(line["accuracy"] == 1.0 for line in searched)  # so small that nothing is approximate
+    ways = [(line["mode"], line["offset"], line["k"]) for line in searched]
+    assert ways == list(hybrid.WAYS)
+    # So small that nothing is approximate.
+    assert [line["accuracy"] for line in searched] == [None if way[1] else 1.0 for way in ways]
     assert all(0 < line["latency"]["p50"] <= line["latency"]["p99"] for line in searched)
     assert searched[1]["plan"] == ["Flat"]
-    assert searched[4]["parts"]["fuse_us"] > 0
+    assert searched[-1]["parts"]["fuse_us"] > 0
+    (table,) = tables_of(searched)
+    assert [row[1] for row in table.rows] == ["10", "10", "200", "200", *["10 of 200"] * 2, "10"]
     again = run("hybrid", *size)
     assert hybrid.BUILD not in {line["kind"] for line in again}  # it is kept
 
@@ -81,8 +85,10 @@ def test_the_ratio_is_to_the_slower_leg():
 
     lines = [line("sparse", 10, 3.0), line("dense", 10, 4.0), line("sparse", 200, 10.0),
              line("dense", 200, 5.0), line("hybrid", 10, 6.0)]  # fmt: skip
-    assert hybrid.ratio(lines, 10, "mean") == 1.5
-    assert hybrid.ratio(lines, 200, "mean") == 0.6
+    assert hybrid.ratio(lines, (0, 10), "mean") == 1.5
+    assert hybrid.ratio(lines, (0, 200), "mean") == 0.6
+    lines += [line("sparse", 10, 3.0) | {"offset": 190}, line("dense", 10, 4.0) | {"offset": 190}]
+    assert hybrid.ratio(lines, (190, 10), "mean") == 1.5
 
 
 def test_overlap_looks_at_the_first_as_many():
