@@ -29,15 +29,16 @@ def fuse_legs(
     sparse_query: Vectors,
     dense_query: Float32s,
     found: Sequence[Hits],
-    k: int,
+    wanted: slice,
     params: FusionParams,
 ) -> list[Located]:
-    """The k best documents of one query among those that either leg has found.
+    """The best documents of one query among those that either leg has found.
 
     Args:
         sparse_query: csr_array (1, dim).
         dense_query: float32 (d,).
         found: what the sparse and the dense search have found.
+        wanted: which of the ranking, from 0.
     """
     segments, documents, known = _candidates(found)
     sparse = np.full(documents.size, np.nan, dtype=np.float32)
@@ -65,7 +66,7 @@ def fuse_legs(
         np.maximum(dense, np.float32(lower), out=dense)
     legs = [Leg("sparse", sparse, 0.0), Leg("dense", dense, lower)]
     fused = fuse(legs, params)
-    places = fused.order[:k]
+    places = fused.order[wanted]
     best = passages[fused.contributions[:, places].argmax(axis=0), places]
     columns = (fused.scores[places], segments[places], documents[places], best)
     told = leg_scores(legs, fused, places)
@@ -104,11 +105,15 @@ def _passages(segment: Segment, documents: Int64s) -> tuple[Int64s, Int64s | Non
     return owned, np.cumsum(counts) - counts
 
 
-def with_leg(hits: Sequence[Located], name: str) -> list[Located]:
-    """What one leg alone has found, with that leg's part in it: all of it."""
+def with_leg(hits: Sequence[Located], name: str, first: int) -> list[Located]:
+    """What one leg alone has found, with that leg's part in it: all of it.
+
+    Args:
+        first: the rank of the first of them.
+    """
     return [
         replace(hit, legs={name: LegScore(rank, hit.score, hit.score, 1.0, hit.score)})
-        for rank, hit in enumerate(hits, start=1)
+        for rank, hit in enumerate(hits, start=first)
     ]
 
 

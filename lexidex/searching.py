@@ -183,6 +183,9 @@ def answer(
     clock = [started, time.perf_counter()]
     found, plans, counters = _search(snapshot, queries, asked)
     clock.append(time.perf_counter())
+    # A reranker looks at the best, whichever of them are wanted.
+    skipped = asked.offset if asked.reranking is None else 0
+    wanted = slice(skipped, asked.depth)
     if queries.sparse is not None and queries.dense is not None:
         located = [
             fuse_legs(
@@ -190,22 +193,23 @@ def answer(
                 queries.sparse if len(queries.ignored) == 1 else queries.sparse[[row]],
                 queries.dense[row],
                 [leg[row] for leg in found],
-                asked.depth,
+                wanted,
                 asked.fusion or FusionParams(),
             )
             for row in range(queries.dense.shape[0])
         ]
     else:
-        located = [hits.located() for hits in found[0]]
+        located = [hits.at(wanted).located() for hits in found[0]]
         if asked.mode == "dense":
-            located = [with_leg(one, "dense") for one in located]
+            located = [with_leg(one, "dense", skipped + 1) for one in located]
     clock.append(time.perf_counter())
     if asked.reranking is not None:
         located = _reranked(snapshot, queries, asked, asked.reranking, located)
     clock.append(time.perf_counter())
     stored = ("id", *("text" if name == "passage" else name for name in asked.fields))
+    first = asked.offset - skipped
     hits = [
-        [_hit(snapshot, one, asked.fields, stored) for one in some[asked.offset :][: asked.k]]
+        [_hit(snapshot, one, asked.fields, stored) for one in some[first : first + asked.k]]
         for some in located
     ]
     facets = {}
