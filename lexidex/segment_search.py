@@ -241,8 +241,10 @@ def _search_deep(
 
 def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> Hits:
     """The first k distinct documents among a query's passages, best passage first."""
-    known = top.ordinals[row] >= 0
-    scores, passages = top.scores[row][known], top.ordinals[row][known]
+    scores, passages = top.scores[row], top.ordinals[row]
+    if passages[-1] < 0:
+        known = passages >= 0
+        scores, passages = scores[known], passages[known]
     documents = segment.passages.documents_of(passages)
     if segment.entry.n_passages > segment.entry.n_documents:
         first = np.sort(np.unique(documents, return_index=True)[1])

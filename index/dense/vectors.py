@@ -42,20 +42,21 @@ def as_dense(
         raise ParameterError(f"{name}: shape {batch.shape}; expected (n, dimensions)")
     if dim is not None and batch.shape[1] != dim:
         raise ParameterError(f"{name}: {batch.shape[1]} dimensions; the index has {dim}")
-    finite = np.isfinite(batch).all(axis=1)
+    largest = np.abs(batch).max(axis=1, initial=0.0, keepdims=True)
+    finite = np.isfinite(largest)
     if not finite.all():
         row = int(np.argmin(finite))
         value = batch[row][~np.isfinite(batch[row])][0]
         raise ParameterError(f"{name}: value {value} in row {row}; values must be finite")
-    return _of_unit_length(batch, name) if metric == "cosine" else batch
+    return _of_unit_length(batch, largest, name) if metric == "cosine" else batch
 
 
-def _of_unit_length(batch: Float32s, name: str) -> Float32s:
-    # Over the largest value first: squares of single-precision numbers over- and underflow.
-    largest = np.abs(batch).max(axis=1, initial=0.0)[:, None]
+def _of_unit_length(batch: Float32s, largest: Float32s, name: str) -> Float32s:
+    """Rows over their lengths; `largest` are the largest values of each, float32 (n, 1)."""
     if not largest.all():
         row = int(np.argmin(largest))
         raise ParameterError(f"{name}: row {row} is all zeros, so it has no cosine with anything")
-    scaled = batch / largest
-    unit: Float32s = scaled / np.linalg.norm(scaled, axis=1, keepdims=True)
-    return np.ascontiguousarray(unit, dtype=np.float32)
+    # Over the largest value first: squares of single-precision numbers over- and underflow.
+    unit: Float32s = batch / largest
+    unit /= np.sqrt((unit * unit).sum(axis=1, keepdims=True))
+    return unit
