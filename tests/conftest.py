@@ -1,10 +1,14 @@
-"""What all tests share: Hypothesis' settings, the folder of real data, the compiled-only mark."""
+"""What all tests share: Hypothesis' settings, threads, the folder of real data, marks."""
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Models in tests are so small that a second thread costs more than it brings. Before torch is
+# imported, and for the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 settings.register_profile("local", deadline=None, print_blob=True)
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
