@@ -32,6 +32,7 @@ from .checkpoint_writer import DENSE_FOLDER
 from .dense import DenseEncoder
 from .json_file import read_json
 from .language_model import LanguageModel, model_identity, padded
+from .layouts.own import DESCRIPTION
 from .projection import Pooling
 from .recipe import JointSpec
 from .sides import BATCH_TOKENS, ModelSide, in_batches
@@ -204,6 +205,35 @@ class JointDense(DenseEncoder):
             if row is not None:
                 joined[place] = row
         return joined
+
+
+class DenseOfJoint(JointDense):
+    """The dense side of a joint model beside another sparse encoder, such as bm25."""
+
+    kind: ClassVar[str] = "dense-of-joint"
+
+    def __init__(self, path: str) -> None:
+        """Take a joint model: a folder, or the name of one that the package brings.
+
+        Raises:
+            EncoderNotFound, CorruptFile: as `load_encoder`.
+            ParameterError: the model has no dense side.
+        """
+        from .learned import LearnedEncoder
+
+        encoder = LearnedEncoder(path)
+        own = encoder.dense_side()
+        super().__init__(encoder, own._side, own._model)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"path": self._encoder.options["path"]}
+
+
+def has_dense_side(folder: Path) -> bool:
+    """Whether a joint model lies there."""
+    file = folder / DESCRIPTION
+    return file.is_file() and "joint" in read_json(file)
 
 
 def _upper_layers(spec: JointSpec) -> Any:

@@ -14,8 +14,9 @@ from .base import Encoder
 from .checkpoint import is_checkpoint
 from .dense import DenseEncoder
 from .hub import looks_like_hub_id
+from .joint import has_dense_side
 from .saved import DESCRIPTION, read_description
-from .shipped import SHIPPED
+from .shipped import SHIPPED, shipped_folder
 
 T = TypeVar("T")
 
@@ -29,7 +30,12 @@ KINDS = {
 
 DENSE_MODEL = "model"
 
-DENSE_KINDS = {DENSE_MODEL: ("lexidex.encoders.dense_model", "DenseModelEncoder")}
+DENSE_OF_JOINT = "dense-of-joint"
+
+DENSE_KINDS = {
+    DENSE_MODEL: ("lexidex.encoders.dense_model", "DenseModelEncoder"),
+    DENSE_OF_JOINT: ("lexidex.encoders.joint", "DenseOfJoint"),
+}
 """The same of dense encoders."""
 
 
@@ -74,7 +80,8 @@ def load_dense_encoder(name: str | PathLike[str], **options: Any) -> DenseEncode
 
     Args:
         name: a folder in sentence-transformers' or transformers' layout, organisation/model on the
-            hub, or the kind of a dense encoder together with its options.
+            hub; "lexidex-mini", or the folder of another joint model, for its dense side; or the
+            kind of a dense encoder together with its options.
         options: such as `pooling` and `max_length`.
 
     Raises:
@@ -84,7 +91,8 @@ def load_dense_encoder(name: str | PathLike[str], **options: Any) -> DenseEncode
     if name in DENSE_KINDS:
         kind, given = name, _harmless(options)
     else:
-        kind, given = DENSE_MODEL, {"path": name} | options
+        joint = has_dense_side(shipped_folder(name) or Path(name))
+        kind, given = DENSE_OF_JOINT if joint else DENSE_MODEL, {"path": name} | options
     module, class_name = DENSE_KINDS[kind]
     family: type[DenseEncoder] = getattr(import_module(module), class_name)
     return _built(family, "dense encoder", given)

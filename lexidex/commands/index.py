@@ -50,7 +50,8 @@ def index(
         str | None,
         typer.Option(
             help="Dense vectors, too, for hybrid search: folder or hub id of a dense model, "
-            "'joint' for the encoder's own, or 'vectors' for documents that bring theirs."
+            "'lexidex-mini', 'joint' for the encoder's own, or 'vectors' for documents that "
+            "bring theirs."
         ),
     ] = None,
     dense_index: Annotated[

@@ -107,6 +107,22 @@ def test_another_encoder_cannot_take_the_dense_side_over(joint, tmp_path):
     assert collection.search(PAIRS.documents[3], mode="dense").hits[0].doc_id == "3"
 
 
+def test_the_dense_side_alone_stands_beside_another_encoder(joint, tmp_path):
+    folder, dense = joint
+    collection = Collection.create(tmp_path / "collection", "bm25", dense=str(folder))
+    collection.upsert([{"id": str(n), "text": text} for n, text in enumerate(PAIRS.documents)])
+    wanted = unit(dense.encode_documents(PAIRS.documents))
+    again = Collection.open(tmp_path / "collection")
+    for hit in again.search(PAIRS.documents[3], k=30, mode="dense"):
+        assert hit.score == pytest.approx(wanted[3] @ wanted[int(hit.doc_id)], abs=1e-4)
+    assert again.search(PAIRS.documents[3], mode="hybrid").hits[0].legs.keys() == {
+        "sparse",
+        "dense",
+    }
+    collection.reencode(str(tmp_path / "start"))
+    assert collection.search(PAIRS.documents[3], mode="dense").hits[0].doc_id == "3"
+
+
 def test_a_changed_dense_model_is_another_one(joint, tmp_path):
     folder, _ = joint
     collection = Collection.create(tmp_path / "collection", encoder=str(folder), dense="joint")
