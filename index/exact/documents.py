@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ _AHEAD = 4
 
 _LINE = 16
 """Components, and values, on a cache line."""
+
+
+Marks: TypeAlias = NDArray[np.uint8]
 
 
 class Documents(NamedTuple):
@@ -102,6 +105,7 @@ def score_chosen(
     components: Components,
     values: Float32s,
     slots: Components,
+    marks: Marks,
     shared: Int64s,
     ordinals: Int64s,
     scores: Float32s,
@@ -112,15 +116,11 @@ def score_chosen(
         components, values: the query's.
         slots: all -1, a power of two and more of them than terms: becomes a table of terms by
             their components' lowest bits. One by component would be as long as its largest.
+        marks: all 0, a power of two: becomes 1 where a term's component has these lowest bits.
         shared: scratch of any size: entries that are taken together.
         scores: float32 (n_ordinals,), filled.
     """
-    mask = slots.size - 1
-    for term in range(components.size):
-        slot = components[term] & mask
-        while slots[slot] >= 0:
-            slot = (slot + 1) & mask
-        slots[slot] = term
+    enter_terms(components, slots, marks)
     for i in range(min(_AHEAD, ordinals.size)):
         ask_for(documents, ordinals[i])
     for i in range(ordinals.size):
@@ -129,22 +129,57 @@ def score_chosen(
         if i + _AHEAD < ordinals.size:
             ask_for(documents, ordinals[i + _AHEAD])
         total = np.float64(0.0)
-        start, end = np.int64(documents.starts[ordinals[i]]), documents.starts[ordinals[i] + 1]
+        start = np.int64(documents.starts[ordinals[i]])
+        end = np.int64(documents.starts[ordinals[i] + 1])
         for first in range(start, end, shared.size):
-            n_shared = 0
-            for entry in range(first, min(first + shared.size, end)):
-                # Few entries are of the query, and without a branch none is guessed wrongly.
-                shared[n_shared] = entry
-                n_shared += slots[documents.components[entry] & mask] >= 0
-            for entry in shared[:n_shared]:
-                component = documents.components[entry]
-                slot = component & mask
-                while slots[slot] >= 0:
-                    if components[slots[slot]] == component:
-                        total += np.float64(values[slots[slot]] * documents.values[entry])
-                        break
-                    slot = (slot + 1) & mask
+            last = min(first + shared.size, end)
+            n_shared = find_shared(documents.components, first, last, marks, shared)
+            for j in range(n_shared):
+                entry = np.uint64(shared[j])
+                term = term_of(documents.components[entry], components, slots)
+                if term >= 0:
+                    total += np.float64(values[np.uint64(term)] * documents.values[entry])
         scores[i] = total
+
+
+@strict_lean_kernel
+def enter_terms(components: Components, slots: Components, marks: Marks) -> None:
+    """Fill the table of a query's terms, and mark where they are."""
+    mask = slots.size - 1
+    for term in range(components.size):
+        marks[components[term] & (marks.size - 1)] = 1
+        slot = components[term] & mask
+        while slots[slot] >= 0:
+            slot = (slot + 1) & mask
+        slots[slot] = term
+
+
+@strict_lean_kernel
+def find_shared(
+    components: Components, first: int, last: int, marks: Marks, shared: Int64s
+) -> np.int64:
+    """Fill shared with the entries in [first, last) that marks let through; how many."""
+    mask = marks.size - 1
+    n_shared = np.int64(0)
+    for entry in range(first, last):
+        # Few entries are of the query, and without a branch none is guessed wrongly. Numbers
+        # without a sign are not looked at for counting from the end.
+        shared[np.uint64(n_shared)] = entry
+        n_shared += np.int64(marks[np.uint64(components[np.uint64(entry)] & mask)])
+    return n_shared
+
+
+@strict_lean_kernel
+def term_of(component: int, components: Components, slots: Components) -> int:
+    """The term with that component in the table of a query's terms, or -1."""
+    mask = slots.size - 1
+    slot = np.uint64(component & mask)
+    while slots[slot] >= 0:
+        term = slots[slot]
+        if components[np.uint64(term)] == component:
+            return int(term)
+        slot = np.uint64((np.int64(slot) + 1) & mask)
+    return -1
 
 
 @strict_lean_kernel

@@ -152,14 +152,16 @@ class ExactIndex:
         if self._index.documents.starts.size <= self.n_documents:
             raise ParameterError("score: the index was read without its document vectors")
         scores = np.empty(ordinals.size, dtype=np.float32)
-        # Nearly empty, so that few entries of other terms fall into a slot; and within the
+        slots = np.full(1 << (4 * query.nnz).bit_length(), -1, dtype=np.int32)
+        # Nearly empty, so that few entries of other terms are let through; and within the
         # first-level cache.
-        slots = np.full(1 << (32 * query.nnz).bit_length(), -1, dtype=np.int32)
+        marks = np.zeros(1 << (128 * query.nnz).bit_length(), dtype=np.uint8)
         score_chosen(
             self._index.documents,
             query.indices.astype(np.int32, copy=False),
             query.data,
             slots,
+            marks,
             np.empty(_SHARED, dtype=np.int64),
             np.ascontiguousarray(ordinals),
             scores,

@@ -45,6 +45,22 @@ def test_chosen_documents_are_scored_by_their_inner_products(documents, query, d
         np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
+def test_chosen_documents_have_the_very_sums_of_64_bits_whatever_their_company():
+    random = np.random.default_rng(5)
+    documents, query = (random_batch(random, n, 900, 0.5) for n in (40, 1))
+    index = ExactIndex.build(documents)
+    of_query = query.toarray()[0]
+    expected = np.zeros(40, dtype=np.float32)
+    for row in range(40):
+        part = slice(*documents.indptr[row : row + 2])
+        products = documents.data[part] * of_query[documents.indices[part]]
+        expected[row] = sum(products.tolist())
+    chosen = random.permutation(40)
+    np.testing.assert_array_equal(index.score(query, chosen), expected[chosen])
+    for row in chosen[:3].tolist():
+        np.testing.assert_array_equal(index.score(query, np.array([row])), expected[[row]])
+
+
 def test_components_that_share_their_lowest_bits_are_told_apart():
     far = [7, 7 + (1 << 20), 7 + (1 << 28), (1 << 31) - 1]
     documents = build_vectors([(far[:1], [2.0]), (far[1:], [3.0, 5.0, 7.0]), ([8], [1.0])], 1 << 31)
