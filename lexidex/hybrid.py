@@ -14,6 +14,7 @@ import numpy as np
 
 from lexidex.index.fusion import Fused, FusionParams, Leg, fuse
 from lexidex.index.storage.segment import Segment
+from lexidex.index.union import union
 from lexidex.index.vectors import Float32s, Int64s, Vectors
 
 from .results import LegScore
@@ -40,13 +41,11 @@ def fuse_legs(
         found: what the sparse and the dense search have found.
         wanted: which of the ranking, from 0.
     """
-    segments, documents, known = _candidates(found)
+    segments, documents, known, unknown = _candidates(*found)
     sparse = np.full(documents.size, np.nan, dtype=np.float32)
     dense, passages = sparse.copy(), np.zeros((len(LEGS), documents.size), dtype=np.int64)
     # Exact as they are, unless a document has several vectors, of which the best may be missed.
     dense[known], passages[1, known] = found[1].scores, found[1].passages
-    unknown = np.ones(documents.size, dtype=np.bool_)
-    unknown[known] = False
     for number, here in _by_segment(segments):
         segment = snapshot.segments[number]
         owned, starts = _passages(segment, documents[here])
@@ -56,7 +55,7 @@ def fuse_legs(
         if segment.dense is None:
             continue
         if starts is None and segment.dense.one_each:
-            places = here.start + np.flatnonzero(unknown[here])
+            places = unknown[slice(*np.searchsorted(unknown, (here.start, here.stop)))]
             dense[places] = segment.dense.score(dense_query, documents[places])
         else:
             scores = segment.dense.score(dense_query, owned)
@@ -73,16 +72,12 @@ def fuse_legs(
     return [Located(*one) for one in zip(*(a.tolist() for a in columns), told, strict=True)]
 
 
-def _candidates(found: Sequence[Hits]) -> tuple[Int64s, Int64s, Int64s]:
-    """Segments and documents of what any leg has found, each once, oldest first; and which of them
-    each hit of the last leg is."""
-    keys = np.concatenate([hits.segments << _DOCUMENT_BITS | hits.documents for hits in found])
-    ordered = np.sort(keys)
-    first = np.ones(keys.size, dtype=np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    chosen = ordered[first]
-    known = np.searchsorted(chosen, keys[keys.size - found[-1].documents.size :])
-    return chosen >> _DOCUMENT_BITS, chosen & ((1 << _DOCUMENT_BITS) - 1), known
+def _candidates(sparse: Hits, dense: Hits) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+    """Segments and documents of what either leg has found, each once, oldest first; and which of
+    them each hit of the dense leg is, and which are none of its."""
+    keys = (hits.segments << _DOCUMENT_BITS | hits.documents for hits in (sparse, dense))
+    chosen, known, unknown = union(*keys)
+    return chosen >> _DOCUMENT_BITS, chosen & ((1 << _DOCUMENT_BITS) - 1), known, unknown
 
 
 def _by_segment(segments: Int64s) -> Iterator[tuple[int, slice]]:
