@@ -37,6 +37,8 @@ FIRST_DEPTH = 2
 DEEPER = 4
 """How many times as many are fetched where that was not enough."""
 
+_DEFAULTS = SearchParams()
+
 
 class Searcher(Protocol):
     """The search of an index, its parameters chosen."""
@@ -166,7 +168,7 @@ def chosen_params(
 ) -> SearchParams | None:
     """The parameters to search a segment with approximately; None to search it exactly."""
     if accuracy is None:
-        return params or SearchParams()
+        return params or _DEFAULTS
     if accuracy == 1 or segment.seismic is None:
         return None
     return segment.seismic.frontier.find(k, accuracy)
@@ -249,5 +251,5 @@ def _documents(number: int, segment: Segment, top: TopK, row: int, k: int) -> Hi
     if segment.entry.n_passages > segment.entry.n_documents:
         first = np.sort(np.unique(documents, return_index=True)[1])
         scores, passages, documents = scores[first], passages[first], documents[first]
-    passages = passages - segment.passages.starts[documents]
-    return Hits(scores, np.full(scores.size, number), documents, passages).at(slice(k))
+    places = segment.passages.places_of(passages, documents)
+    return Hits(scores, np.full(scores.size, number), documents, places).at(slice(k))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -78,6 +79,11 @@ class Passages:
         """Number of passages."""
         return int(self.starts[-1])
 
+    @cached_property
+    def one_each(self) -> bool:
+        """Whether every document has one passage, whose number is then its own."""
+        return self.n_passages == self.n_documents
+
     @property
     def counts(self) -> NDArray[np.int64]:
         """Passages of each document, int64 (documents,)."""
@@ -85,21 +91,29 @@ class Passages:
 
     def of(self, documents: NDArray[np.int64]) -> NDArray[np.int64]:
         """The passages of documents, int64, in order."""
-        if self.n_passages == self.n_documents:
+        if self.one_each:
             return documents
         return ranges(self.starts[documents], self.counts[documents])
 
     def marked(self, documents: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """bool (passages,): those of the documents that a mask marks."""
-        if self.n_passages == self.n_documents:
+        if self.one_each:
             return documents
         return np.repeat(documents, self.counts)
 
     def documents_of(self, passages: NDArray[np.int64]) -> NDArray[np.int64]:
         """The documents that passages belong to, int64, same shape."""
-        if self.n_passages == self.n_documents:
+        if self.one_each:
             return passages
         return np.searchsorted(self.starts, passages, side="right") - 1
+
+    def places_of(
+        self, passages: NDArray[np.int64], documents: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Which of its document's each passage is, from 0; `documents` are those it belongs to."""
+        if self.one_each:  # without reading where each begins
+            return np.zeros(passages.size, dtype=np.int64)
+        return passages - self.starts[documents]
 
     def take(self, documents: NDArray[np.int64]) -> Self:
         """Those of some documents, in their order."""

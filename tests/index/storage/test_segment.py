@@ -63,6 +63,13 @@ def test_a_document_owns_its_passages():
     assert segment.passages.documents_of(np.arange(6)).tolist() == [0, 0, 1, 2, 2, 2]
 
 
+def test_passages_know_which_of_their_document_s_they_are():
+    for counts, places in (([2, 1, 3], [0, 1, 0, 0, 1, 2]), ([1, 1, 1], [0, 0, 0])):
+        passages = owned(counts)
+        every = np.arange(passages.n_passages)
+        assert passages.places_of(every, passages.documents_of(every)).tolist() == places
+
+
 def test_of_documents_with_one_id_the_last_lives():
     vectors = random_batch(np.random.default_rng(2), 4, 5)
     storage, entry = segment_of(["a", "b", "a", "a"], vectors)
