@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lexidex.errors import InputError, ParameterError
-from lexidex.index.vectors import Float32s, as_vector
+from lexidex.index.vectors import Components, Float32s, as_vector
 
 SparseInput: TypeAlias = Mapping[str, Any]
 """{term: weight}, or {"components": [int], "values": [float]}."""
@@ -158,7 +158,7 @@ def check_sparse(given: object) -> SparseInput:
             '{"components": [...], "values": [...]}'
         )
     if is_numbered(given):
-        _check_numbered(given)
+        read_numbered(given)
         return given
     for term, weight in given.items():
         number = isinstance(weight, _NUMBERS) and not isinstance(weight, bool)
@@ -178,14 +178,16 @@ def is_numbered(given: SparseInput) -> bool:
     )
 
 
-def _check_numbered(given: SparseInput) -> None:
+def read_numbered(given: SparseInput) -> tuple[Components, Float32s]:
+    """Components and values of a vector for which `is_numbered` holds, in canonical form;
+    InputError says what is wrong with it."""
     for name in ("components", "values"):
         numbers = given[name]
         if isinstance(numbers, list | tuple) and {*map(type, numbers)} & {str, bool}:
             raise InputError(f"vector: {name} {_shown(numbers)}; expected numbers")
     try:
         with np.errstate(over="ignore"):  # too large for 32 bits: infinite, and refused as such
-            as_vector(given["components"], given["values"])
+            return as_vector(given["components"], given["values"])
     except ParameterError as error:
         raise InputError(str(error)) from None
     except (ValueError, TypeError, OverflowError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeAlias, get_args
 
-from lexidex.documents import SparseInput, check_sparse
+from lexidex.documents import SparseInput
 from lexidex.errors import InputError, ParameterError
 from lexidex.index import Counters, DenseSearchParams, SearchParams
 from lexidex.index.batch import check_k
@@ -23,7 +23,7 @@ from .reranking import Reranking, rerank
 from .results import Hit, Passage, SearchResult, Timings
 from .segment_search import Hits, Located
 from .snapshot import EVERYTHING, Snapshot
-from .sparse_input import resolve
+from .sparse_input import read_query
 
 Mode: TypeAlias = Literal["sparse", "dense", "hybrid"]
 
@@ -153,7 +153,7 @@ def encode_texts(
 def read_sparse(snapshot: Snapshot, given: SparseInput) -> tuple[Vectors, list[str]]:
     """A sparse vector as it is given, (1, dim), and its terms that no document can match."""
     try:
-        ids, values, unknown = resolve(check_sparse(given), snapshot.encoder)
+        ids, values, unknown = read_query(given, snapshot.encoder)
     except InputError as error:
         raise ParameterError(f"sparse: {error}") from None
     return build_vectors([(ids, values)], snapshot.encoder.dim), unknown

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from lexidex.documents import SparseInput, is_numbered
+from lexidex.documents import SparseInput, check_sparse, is_numbered, read_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import InputError
 from lexidex.index.vectors import Components, Float32s, as_vector
+
+
+def read_query(given: object, encoder: Encoder) -> tuple[Components, Float32s, list[str]]:
+    """What `resolve` makes of a sparse vector that nobody has checked; numbers are read once.
+
+    Raises:
+        InputError: it has neither of the two forms, or numbers of components that are not there.
+    """
+    if isinstance(given, Mapping) and is_numbered(given):
+        return *_known(*read_numbered(given), encoder), []
+    return resolve(check_sparse(given), encoder)
 
 
 def resolve(given: SparseInput, encoder: Encoder) -> tuple[Components, Float32s, list[str]]:
@@ -17,12 +30,7 @@ def resolve(given: SparseInput, encoder: Encoder) -> tuple[Components, Float32s,
         InputError: numbers where the collection's components are named by words alone.
     """
     if is_numbered(given):
-        ids, values = as_vector(given["components"], given["values"])
-        if ids.size and int(ids[-1]) >= encoder.dim:
-            raise InputError(
-                f"vector: component {ids[-1]}; the encoder's components lie below {encoder.dim}"
-            )
-        return ids, values, []
+        return *_known(*as_vector(given["components"], given["values"]), encoder), []
     found = {term: encoder.component(term) for term in given}
     unknown = [term for term, component in found.items() if component is None]
     known = {c: given[term] for term, c in found.items() if c is not None}
@@ -44,5 +52,13 @@ def adopt(given: SparseInput, encoder: Encoder) -> tuple[Components, Float32s]:
     if unknown:
         raise InputError(
             f"vector: term {unknown[0]!r} is not in the vocabulary of encoder {encoder.kind}"
+        )
+    return ids, values
+
+
+def _known(ids: Components, values: Float32s, encoder: Encoder) -> tuple[Components, Float32s]:
+    if ids.size and int(ids[-1]) >= encoder.dim:
+        raise InputError(
+            f"vector: component {ids[-1]}; the encoder's components lie below {encoder.dim}"
         )
     return ids, values

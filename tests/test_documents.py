@@ -16,7 +16,7 @@ from lexidex.encoders.ready_made import ReadyMadeEncoder
 from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.errors import InputError
 from lexidex.index.vectors import as_vector
-from lexidex.sparse_input import adopt, resolve
+from lexidex.sparse_input import adopt, read_query, resolve
 
 SCALARS = st.one_of(
     st.none(),
@@ -267,17 +267,37 @@ def test_title_and_text_are_read_together(title, text, full):
     assert Document("1", text, title).full_text == full
 
 
-def test_a_query_vector_is_resolved_through_the_vocabulary():
+@pytest.mark.parametrize("read", [resolve, read_query])
+def test_a_query_vector_is_resolved_through_the_vocabulary(read):
     encoder = ReadyMadeEncoder()
     encoder.use_vocabulary(Vocabulary(["fox", "dog", "cat"]))
-    ids, values, unknown = resolve({"cat": 2, "nothing": 1, "fox": 0.5, "dog": 0}, encoder)
+    ids, values, unknown = read({"cat": 2, "nothing": 1, "fox": 0.5, "dog": 0}, encoder)
     assert (ids.tolist(), values.tolist(), unknown) == ([0, 2], [0.5, 2.0], ["nothing"])
-    ids, values, unknown = resolve({"components": [2, 0], "values": [1, 3]}, encoder)
+    ids, values, unknown = read({"components": [2, 0], "values": [1, 3]}, encoder)
     assert (ids.tolist(), values.tolist(), unknown) == ([0, 2], [3.0, 1.0], [])
     message = "^vector: component 3; the encoder's components lie below 3$"
     with pytest.raises(InputError, match=message):
-        resolve({"components": [3], "values": [1]}, encoder)
+        read({"components": [3], "values": [1]}, encoder)
     assert encoder.vocabulary.terms == ["fox", "dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [1.0],
+        {"a": -1.0},
+        {"components": [1, 1], "values": [1.0, 2.0]},
+        {"components": ["1"], "values": [1.0]},
+        {"components": [1], "values": [1e39]},
+        {"components": 7, "values": [1.0]},
+    ],
+)
+def test_a_query_vector_that_is_none_is_refused_in_the_words_for_documents(given):
+    with pytest.raises(InputError) as expected:
+        check_sparse(given)
+    with pytest.raises(InputError) as found:
+        read_query(given, ReadyMadeEncoder())
+    assert str(found.value) == str(expected.value)
 
 
 def test_a_document_vector_extends_a_vocabulary_that_grows():
