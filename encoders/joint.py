@@ -32,7 +32,6 @@ from .checkpoint_writer import DENSE_FOLDER
 from .dense import DenseEncoder
 from .json_file import read_json
 from .language_model import LanguageModel, model_identity, padded
-from .layouts.own import DESCRIPTION
 from .projection import Pooling
 from .recipe import JointSpec
 from .sides import BATCH_TOKENS, ModelSide, in_batches
@@ -228,12 +227,6 @@ class DenseOfJoint(JointDense):
     @property
     def options(self) -> dict[str, Any]:
         return {"path": self._encoder.options["path"]}
-
-
-def has_dense_side(folder: Path) -> bool:
-    """Whether a joint model lies there."""
-    file = folder / DESCRIPTION
-    return file.is_file() and "joint" in read_json(file)
 
 
 def _upper_layers(spec: JointSpec) -> Any:

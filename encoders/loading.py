@@ -14,7 +14,7 @@ from .base import Encoder
 from .checkpoint import is_checkpoint
 from .dense import DenseEncoder
 from .hub import looks_like_hub_id
-from .joint import has_dense_side
+from .layouts.own import has_dense_side
 from .saved import DESCRIPTION, read_description
 from .shipped import SHIPPED, shipped_folder
 

@@ -97,6 +97,12 @@ def _described(folder: Path, side: SideSpec) -> dict[str, Any]:
     }
 
 
+def has_dense_side(folder: Path) -> bool:
+    """Whether a joint model lies there."""
+    file = folder / DESCRIPTION
+    return file.is_file() and "joint" in read_json(file)
+
+
 def _joint(folder: Path, described: Any, file: Path) -> JointSpec | None:
     if described is None:
         return None

@@ -28,7 +28,7 @@ DRAWN_WORDS = 2, 8
 """Words of a query of single words, least and most."""
 
 
-def make_queries(pairs: Pairs, rows: Iterable[int], n_each: int, seed: int) -> Pairs:
+def make_queries(pairs: Pairs, rows: Sequence[int], n_each: int, seed: int) -> Pairs:
     """These pairs, and queries made of some of their documents.
 
     What a document is asked depends on its text, the seed and the collection's document
@@ -40,6 +40,8 @@ def make_queries(pairs: Pairs, rows: Iterable[int], n_each: int, seed: int) -> P
         n_each: how many of each; fewer where a text has nothing more to ask.
         seed: of the draws.
     """
+    if not rows or not n_each:
+        return pairs
     weights = _Weights(pairs.documents)
     known = set(pairs.query_ids)
     queries, positives = list(pairs.queries), list(pairs.positives)
