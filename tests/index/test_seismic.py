@@ -312,7 +312,7 @@ def test_hashed_components_take_no_space_and_match():
 
 
 @pytest.mark.compiled_only
-@pytest.mark.parametrize("value_type", ["u8", "u16", "f32"])
+@pytest.mark.parametrize("value_type", ["u8", pytest.param("u16", marks=pytest.mark.slow), "f32"])
 def test_more_than_65536_components_work_in_one_document_and_in_all(value_type):
     rng = np.random.default_rng(8)
     dense = np.zeros((400, 70_000), dtype=np.float32)

@@ -40,7 +40,7 @@ def test_an_encoder_of_ours_teaches_what_its_vectors_say(backbone, tmp_path):
     np.testing.assert_allclose(found, wanted.toarray()[ROWS, documents], rtol=1e-4)
 
 
-@pytest.mark.parametrize("longest", [1, 2, 12])
+@pytest.mark.parametrize("longest", [1, pytest.param(2, marks=pytest.mark.slow), 12])
 def test_rescaling_looks_at_examples_as_steps_put_them_together(backbone, longest):
     """Mined lists may be short, down to a positive alone, which min-max makes 0."""
     lists = [(row + np.arange(1 + row % longest)) % 30 for row in ROWS]

@@ -24,8 +24,12 @@ def losses(recipe, folder):
     return [line["loss"] for line in log if "loss" in line]
 
 
+OTHERS = ["unicoil", "epic", "deep-impact", "efficient-splade"]
+
+
 @pytest.mark.parametrize(
-    "name", ["splade-max", "cpu", "unicoil", "epic", "deep-impact", "efficient-splade"]
+    "name",
+    ["splade-max", "cpu", *(pytest.param(other, marks=pytest.mark.slow) for other in OTHERS)],
 )
 def test_bf16_trains_much_as_fp32(name, world, tmp_path, monkeypatch):
     recipe = tiny_recipe(name, world).changed({"model.dropout": False})
