@@ -11,7 +11,7 @@ import numpy as np
 
 from lexidex.encoders.base import Encoder
 from lexidex.encoders.dense import DenseEncoder
-from lexidex.encoders.loading import load_dense_encoder
+from lexidex.encoders.loading import DENSE_OF_JOINT, load_dense_encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
 from lexidex.index.dense import DenseParams, DenseRows
 from lexidex.index.dense.vectors import as_dense
@@ -70,6 +70,11 @@ class DenseSide:
             own = joint_side(sparse)
             return cls(DenseParams(own.metric), own)
         encoder = given if isinstance(given, DenseEncoder) else load_dense_encoder(given)
+        if encoder.kind == DENSE_OF_JOINT:
+            with suppress(ParameterError):
+                own = joint_side(sparse)
+                if own.fingerprint == encoder.fingerprint:
+                    encoder = own  # from the pass that gives the sparse vectors
         return cls(DenseParams(encoder.metric), encoder)
 
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lexidex import Collection
+from lexidex.dense_side import DenseSide
 from lexidex.encoders import load_encoder
 from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.joint import write_joint
@@ -121,6 +122,13 @@ def test_the_dense_side_alone_stands_beside_another_encoder(joint, tmp_path):
     }
     collection.reencode(str(tmp_path / "start"))
     assert collection.search(PAIRS.documents[3], mode="dense").hits[0].doc_id == "3"
+
+
+def test_a_joint_model_named_twice_is_one(joint):
+    folder, _ = joint
+    named = DenseSide.of(str(folder), load_encoder(folder))
+    assert named.describe() == DenseSide.of("joint", load_encoder(folder)).describe()
+    assert DenseSide.of(str(folder), load_encoder("bm25")).describe() != named.describe()
 
 
 def test_a_changed_dense_model_is_another_one(joint, tmp_path):
