@@ -135,10 +135,11 @@ class Run:
         return self.recipe.mining.rounds if self.recipe.mining else 1
 
     def _claim(self) -> None:
-        """Take the folder for this recipe."""
+        """Take the folder for this recipe, unless another one has made something in it."""
         described = self.recipe.model_dump(mode="json")
         file = self.folder / "recipe.json"
-        if file.is_file() and json.loads(file.read_text(encoding="utf-8")) != described:
+        begun = any((self.folder / name).exists() for name in ("start", "round-1"))
+        if begun and file.is_file() and json.loads(file.read_text(encoding="utf-8")) != described:
             raise ParameterError(
                 f"{self.folder}: holds a training by another recipe; give another folder, or "
                 "delete this one"

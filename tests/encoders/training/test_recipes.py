@@ -107,6 +107,16 @@ def test_sources_have_limits_of_their_own(world, tmp_path):
         read_data(recipe.changed({"data.limits": {"none": 3}}))
 
 
+def test_a_folder_in_which_nothing_was_made_takes_a_mended_recipe(world, tmp_path):
+    recipe = tiny_recipe("matrix", world)
+    with pytest.raises(NotFound):
+        Run(recipe.changed({"model.backbone": str(tmp_path / "none")}), tmp_path / "run").train()
+    Run(recipe, tmp_path / "run").train()
+    assert load_encoder(tmp_path / "run" / "model").dim
+    with pytest.raises(ParameterError, match="holds a training by another recipe"):
+        Run(recipe.changed({"training.seed": 9}), tmp_path / "run").train()
+
+
 def test_what_little_is_drawn_of_is_not_held_out_first(tmp_path):
     parts = [tiny_pairs(100, seed=seed) for seed in (1, 2)]
     paths = [write_pairs(tmp_path / f"{n}.jsonl", part) for n, part in enumerate(parts)]
