@@ -75,8 +75,7 @@ class Live:
     def connect(self):
         return HTTPConnection("127.0.0.1", self.port, timeout=30)
 
-    def post(self, path, body, connection=None):
-        connection = connection or self.connect()
+    def post(self, path, body, connection):
         connection.request(
             "POST", path, json.dumps(body), headers={"Content-Type": "application/json"}
         )
@@ -95,10 +94,12 @@ def serving(folder):
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield Live(listener.getsockname()[1])
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    try:
+        yield Live(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
 
 
 @pytest.fixture(scope="session")

@@ -183,6 +183,7 @@ def test_serve_takes_rerankers(folder, models, more):
             json.dumps(body).encode(),
             {"Content-Type": "application/json"},
         )
-        assert json.loads(urlopen(request, timeout=60).read())["hits"]
+        with urlopen(request, timeout=60) as response:
+            assert json.loads(response.read())["hits"]
         process.terminate()
         process.communicate(timeout=60)

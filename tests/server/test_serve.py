@@ -29,8 +29,9 @@ def test_it_says_where_answers_and_stops(folder, stop):
         said = process.stderr.readline()
         found = re.search(r"Serving animals, points at (http://127\.0\.0\.1:\d+)/ui ", said)
         assert found, said + process.stderr.read()
-        assert b"Lexidex" in urlopen(f"{found[1]}/ui", timeout=60).read()
-        assert b"animals" in urlopen(f"{found[1]}/v1/collections", timeout=60).read()
+        for path, shown in [("/ui", b"Lexidex"), ("/v1/collections", b"animals")]:
+            with urlopen(found[1] + path, timeout=60) as response:
+                assert shown in response.read()
         process.send_signal(stop)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")

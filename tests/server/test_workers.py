@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -34,15 +34,15 @@ class Server:
 
     def ask(self, method, path, body=None, headers=()):
         """Status and answer of a request on a connection of its own: any worker may get it."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
+        with closing(self.connect()) as connection:
             content = body if isinstance(body, bytes | None) else json.dumps(body)
             given = {"Content-Type": "application/json", **dict(headers)}
             connection.request(method, path, content, given)
             response = connection.getresponse()
             return response.status, json.loads(response.read().splitlines()[-1])
-        finally:
-            connection.close()
+
+    def connect(self):
+        return HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def children(self):
         """Process ids: the writer's, which comes first, and the workers'."""
@@ -65,23 +65,23 @@ def command_line(pid):
 
 def stop_during_an_import(server):
     """Ask the server to end while a client sends documents; they must arrive nevertheless."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-    connection.putrequest("POST", "/v1/collections/birds/documents:import")
-    connection.putheader("Content-Type", "application/x-ndjson")
-    connection.putheader("Transfer-Encoding", "chunked")
-    connection.endheaders()
     line = b'{"id": "late", "text": "in time"}\n'
-    connection.send(b"%x\r\n%s\r\n" % (len(line), line))
-    for _ in range(10):  # so that every worker has accepted what came before
-        assert server.ask("GET", "/healthz")[0] == 200
-    server.process.send_signal(signal.SIGTERM)
-    with suppress(OSError):
-        while True:
-            server.ask("GET", "/healthz")
-    connection.send(b"0\r\n\r\n")
-    response = connection.getresponse()
-    assert response.status == 200
-    assert json.loads(response.read())["upserted"] == 1
+    with closing(server.connect()) as connection:
+        connection.putrequest("POST", "/v1/collections/birds/documents:import")
+        connection.putheader("Content-Type", "application/x-ndjson")
+        connection.putheader("Transfer-Encoding", "chunked")
+        connection.endheaders()
+        connection.send(b"%x\r\n%s\r\n" % (len(line), line))
+        for _ in range(10):  # so that every worker has accepted what came before
+            assert server.ask("GET", "/healthz")[0] == 200
+        server.process.send_signal(signal.SIGTERM)
+        with suppress(OSError):
+            while True:
+                server.ask("GET", "/healthz")
+        connection.send(b"0\r\n\r\n")
+        response = connection.getresponse()
+        assert response.status == 200
+        assert json.loads(response.read())["upserted"] == 1
 
 
 @pytest.fixture(scope="module")
