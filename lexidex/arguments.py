@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from lexidex.errors import ParameterError
 from lexidex.index import SearchParams
 from lexidex.index.filters import Expression, parse_filter
+from lexidex.index.fusion import FusionParams
 from lexidex.index.seismic.frontier import check_accuracy
 
 ALL_FIELDS = ("title", "text", "metadata")
@@ -50,14 +51,29 @@ def check_facets(fields: Sequence[str]) -> Sequence[str]:
     return fields
 
 
+def as_fusion(given: FusionParams | str | None) -> FusionParams | None:
+    """How legs are fused, from a text such as "rrf,depth=100" or as it is; None for the default."""
+    if given is None or isinstance(given, FusionParams):
+        return given
+    if not isinstance(given, str):
+        raise ParameterError(f"fusion: {given!r}; expected FusionParams, or a text such as 'rrf'")
+    return FusionParams.parse(given)
+
+
 def check_manner(
-    exact: bool, params: SearchParams | None, accuracy: float | None, **_: Any
+    mode: str, exact: bool, params: SearchParams | None, accuracy: float | None
 ) -> None:
-    """Raise ParameterError where an accuracy is out of range, or asked for with another manner."""
+    """Raise ParameterError where how to search is out of range, said twice, or of no use."""
+    if mode == "dense" and params is not None:
+        raise ParameterError("params: of no use in mode 'dense'; they are the sparse index's")
     if accuracy is None:
         return
     check_accuracy(accuracy)
     if exact or params is not None:
         raise ParameterError(
             f"accuracy: give it without {'exact' if exact else 'params'}; 1.0 searches exactly"
+        )
+    if mode == "dense" and accuracy < 1:
+        raise ParameterError(
+            f"accuracy: {accuracy!r}; dense search knows but 1, which compares with every vector"
         )

@@ -21,6 +21,7 @@ from lexidex.arguments import (
     ALL_FIELDS,
     Filter,
     as_expression,
+    as_fusion,
     check_facets,
     check_ids,
 )
@@ -366,7 +367,7 @@ class Collection:
         exact: bool = False,
         params: SearchParams | None = None,
         accuracy: float | None = None,
-        fusion: FusionParams | None = None,
+        fusion: FusionParams | str | None = None,
         fields: Sequence[str] = ALL_FIELDS,
         filter: Filter | None = None,
         facets: Sequence[str] = (),
@@ -390,8 +391,11 @@ class Collection:
             params: how approximate search is done; None takes the defaults.
             accuracy: instead of params and exact: above 0, at most 1, the share of the k best
                 passages that approximate search is to find. Segments for which tuning knows of
-                nothing that reaches it for this k are searched exactly; 1 is that everywhere.
-            fusion: how hybrid search fuses; None takes the defaults.
+                nothing that reaches it for this k are searched exactly; 1 is that everywhere. In
+                hybrid mode it is about the sparse leg; dense search knows but 1.
+            fusion: how hybrid search fuses, as FusionParams or a text such as "rrf,depth=500"; None
+                takes the defaults. Its depth is how many documents of each leg are ranked, so k is
+                at most twice that.
             fields: what to fetch of each hit, among title, text, metadata, and passage: the text of
                 the passage alone, for which "text" need not be fetched.
             filter: conditions on metadata that documents must meet, such as
@@ -404,7 +408,7 @@ class Collection:
             offset: leave out so many of the best, as later pages do; they are not fetched.
         """
         only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
-        manner = k, mode, exact, params, accuracy, fusion
+        manner = k, mode, exact, params, accuracy, as_fusion(fusion)
         asked = Asked(*manner, fields, only, facets, reranking=reranking, offset=offset)
         return self._search([query], asked, sparse, dense)[0]
 
@@ -417,7 +421,7 @@ class Collection:
         exact: bool = False,
         params: SearchParams | None = None,
         accuracy: float | None = None,
-        fusion: FusionParams | None = None,
+        fusion: FusionParams | str | None = None,
         n_threads: int = 1,
         fields: Sequence[str] = (),
         filter: Filter | None = None,
@@ -428,7 +432,7 @@ class Collection:
         Every result shares the timings and counters of the whole batch.
         """
         only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
-        manner = k, mode, exact, params, accuracy, fusion
+        manner = k, mode, exact, params, accuracy, as_fusion(fusion)
         asked = Asked(*manner, fields, only, (), n_threads, reranking)
         return self._search(list(queries), asked)
 

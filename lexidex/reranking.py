@@ -116,15 +116,15 @@ def _replaced(hits: Sequence[Located], found: Rescored) -> list[Located]:
     order = np.argsort(-found.scores, kind="stable")  # NaN last
     ordered: list[Located] = []
     for rank, place in enumerate(order.tolist(), start=1):
-        hit, score = hits[place], float(found.scores[place])
+        hit, score, passage = hits[place], float(found.scores[place]), int(found.passages[place])
         if np.isnan(score):
             ordered.append(_kept(hit, place + 1))
             continue
         legs = {
-            FIRST: LegScore(place + 1, hit.score, hit.score, 0.0, 0.0),
-            RERANK: LegScore(rank, score, score, 1.0, score),
+            FIRST: LegScore(place + 1, hit.score, hit.score, 0.0, 0.0, hit.passage),
+            RERANK: LegScore(rank, score, score, 1.0, score, passage),
         }
-        ordered.append(_moved(hit, score, int(found.passages[place]), legs))
+        ordered.append(_moved(hit, score, passage, legs))
     return ordered
 
 
@@ -142,12 +142,13 @@ def _fused(
         for name, one, lower in zip((FIRST, RERANK), scores, bounds, strict=True)
     ]
     fused = fuse(legs, params)
+    passages = np.array([[hit.passage for hit in hits], found.passages])[:, fused.order]
+    told = leg_scores(legs, fused, fused.order, passages)
     ordered = []
-    places, told = fused.order.tolist(), leg_scores(legs, fused, fused.order)
-    for place, of_legs in zip(places, told, strict=True):
-        hit, parts = hits[place], fused.contributions[:, place]
-        passage = int(found.passages[place]) if parts[1] > parts[0] else hit.passage
-        ordered.append(_moved(hit, float(fused.scores[place]), passage, of_legs))
+    for column, (place, of_legs) in enumerate(zip(fused.order.tolist(), told, strict=True)):
+        best = int(fused.contributions[:, place].argmax())
+        passage = int(passages[best, column])
+        ordered.append(_moved(hits[place], float(fused.scores[place]), passage, of_legs))
     return ordered
 
 
@@ -158,5 +159,5 @@ def _moved(hit: Located, score: float, passage: int, legs: dict[str, LegScore]) 
 
 def _kept(hit: Located, rank: int) -> Located:
     """A hit that no reranker has looked at."""
-    leg = LegScore(rank, hit.score, hit.score, 1.0, hit.score)
+    leg = LegScore(rank, hit.score, hit.score, 1.0, hit.score, hit.passage)
     return replace(hit, legs={**(hit.legs or {}), FIRST: leg})

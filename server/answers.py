@@ -73,6 +73,8 @@ class HitAnswer(TypedDict):
 
     `legs`, of a dense or hybrid search: what each leg that knows the document says of it; of a
     reranked one also `first`, the search before, and `rerank`, which add up to the score.
+    `terms`, if asked for: those that make up the sparse score, whose passage may be another one
+    than `passage` in a hybrid or reranked search.
     """
 
     id: str
@@ -192,16 +194,13 @@ def document_answer(document: Document, request_id: str) -> DocumentAnswer:
     }
 
 
-def search_answer(
-    found: Found, fields: Sequence[str], with_terms: bool, request_id: str
-) -> SearchAnswer:
-    """The hits of one search; `with_terms` puts the explanations in."""
+def search_answer(found: Found, fields: Sequence[str], request_id: str) -> SearchAnswer:
+    """The hits of one search, with the explanations and highlights that were asked for."""
     result = found.result
     hits = [_hit(one, fields) for one in result.hits]
     timings = _timings(result)
-    if with_terms:
-        for hit, explanation in zip(hits, found.explanations, strict=True):
-            hit["terms"] = explanation.terms
+    for hit, explanation in zip(hits, found.explanations, strict=False):
+        hit["terms"] = explanation.terms
     for hit, highlights in zip(hits, found.highlights, strict=False):
         hit["highlights"] = highlights
     if found.explain_us is not None:

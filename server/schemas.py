@@ -62,7 +62,8 @@ Accuracy = Annotated[
         gt=0,
         le=1,
         description="Share of the exact results that is to be found, by the cheapest search known "
-        "to; not together with `exact`, which is what 1 means.",
+        "to; not together with `exact`, which is what 1 means. In mode `hybrid` it is about the "
+        "sparse leg; mode `dense` knows but 1.",
     ),
 ]
 Conditions = Annotated[
@@ -230,11 +231,11 @@ class SearchRequest(Asked):
         int, Field(ge=0, le=OFFSET_LIMIT, description="Better hits to pass over, for paging.")
     ] = 0
     explain: Annotated[
-        bool, Field(description="Give each hit the terms that make up its score.")
+        bool, Field(description="Give each hit the terms that make up its sparse score.")
     ] = False
-    highlight: Annotated[bool, Field(description="Say where title and text show those terms.")] = (
-        False
-    )
+    highlight: Annotated[
+        bool, Field(description="Say where title and text show terms of the query.")
+    ] = False
     fields: Sequence[FieldName] = Field(
         ("title", "text", "metadata"),
         max_length=4,
@@ -260,6 +261,8 @@ class SearchRequest(Asked):
             check_one(self, "query", "dense")
         else:
             check_one(self, "query", "sparse")
+        if self.explain and self.mode == "dense":
+            raise ValueError("explain is for modes sparse and hybrid: no terms make a dense score")
         attends = self.rerank is not None and self.rerank.method == "attention"
         both = self.dense is not None and self.sparse is not None
         if both and self.mode != "hybrid" and not (attends and self.mode == "sparse"):

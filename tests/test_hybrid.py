@@ -121,6 +121,7 @@ def test_hybrid_search_is_brute_force_over_writes_of_all_kinds(seed, method, dep
     sparse = {f"t{t}": float(random.integers(1, 5)) for t in random.choice(12, 4, replace=False)}
     dense = random.standard_normal(D)
     params = FusionParams(method, {"dense": float(random.integers(1, 4))}, depth)
+    k = min(k, 2 * depth)
     check(collection, documents, sparse, dense, params, k)
     some = {
         name: given_ for name, given_ in documents.items() if given_["metadata"]["group"] == "a"
@@ -249,7 +250,7 @@ def test_what_approximate_searches_propose_is_scored_exactly_and_fused(method, s
     params = FusionParams(method, depth=40)
     of_a = {name: one for name, one in documents.items() if one["metadata"]["group"] == "a"}
     for kept, options in ((documents, {}), (of_a, {"filter": {"group": "a"}})):
-        hits = collection.search(None, 500, fusion=params, **asked, **options).hits
+        hits = collection.search(None, 80, fusion=params, **asked, **options).hits
         assert 40 <= len(hits) <= 80
         assert {hit.doc_id for hit in hits} <= kept.keys()
         scores = np.array([leg_scores_of(kept[hit.doc_id], sparse, dense) for hit in hits])
@@ -267,6 +268,52 @@ def test_what_approximate_searches_propose_is_scored_exactly_and_fused(method, s
         assert ranked == sorted(ranked, reverse=True)
         page = collection.search(None, 7, offset=9, fusion=params, **asked, **options).hits
         assert page == hits[9:16]
+
+
+@pytest.mark.usefixtures("approximate")
+def test_an_accuracy_of_1_approximates_neither_leg():
+    random = np.random.default_rng(5)
+    side = DenseSide(DenseParams(factory="HNSW2"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side, merge="off")
+    collection.upsert(document(random, f"d{n}") for n in range(400))
+    collection.flush()
+    asked = {"sparse": {"t1": 2.0, "t4": 1.0}, "dense": random.standard_normal(D)}
+    for mode, given_ in (("dense", {"dense": asked["dense"]}), ("hybrid", asked)):
+        exact = collection.search(None, 20, mode=mode, exact=True, **given_)
+        assert collection.search(None, 20, mode=mode, accuracy=1, **given_).hits == exact.hits
+    assert collection.search(None, 20, mode="hybrid", accuracy=0.9, **asked).hits
+    with pytest.raises(ParameterError, match="dense search knows but 1, which compares"):
+        collection.search(None, mode="dense", accuracy=0.9, dense=asked["dense"])
+
+
+def test_each_leg_tells_the_passage_that_it_scores():
+    collection = Collection.create(MemoryStorage(), "vectors", dense="vectors")
+    passages = [
+        {"start": 0, "end": 3, "vector": {"one": 5.0}, "dense": [1.0, 0.0]},
+        {"start": 4, "end": 7, "vector": {"two": 1.0}, "dense": [0.0, 1.0]},
+    ]
+    collection.upsert([{"id": "a", "text": "one two", "passages": passages}])
+    sparse, dense = {"one": 1.0, "two": 1.0}, [0.1, 1.0]
+    (hit,) = collection.search(None, mode="hybrid", sparse=sparse, dense=dense).hits
+    assert {name: leg.passage for name, leg in hit.legs.items()} == {"sparse": 0, "dense": 1}
+    assert (hit.passage.number, hit.sparse_passage) == (1, 0)
+    explained = collection.explain(sparse, "a", hit.sparse_passage)
+    assert explained.score == hit.legs["sparse"].score == 5
+    (hit,) = collection.search(None, mode="dense", dense=dense).hits
+    assert (hit.legs["dense"].passage, hit.sparse_passage) == (1, 1)
+
+
+def test_fusion_may_be_a_text_and_has_to_reach_as_far_as_k():
+    collection = made()
+    collection.upsert([document(np.random.default_rng(0), f"d{n}") for n in range(9)])
+    asked = {"mode": "hybrid", "sparse": {"t1": 1.0}, "dense": np.ones(D)}
+    found = collection.search(None, 4, fusion="rrf,depth=2,dense=3", **asked)
+    params = FusionParams("rrf", {"dense": 3}, 2)
+    assert found.hits == collection.search(None, 4, fusion=params, **asked).hits
+    with pytest.raises(ParameterError, match="k: 5; hybrid search ranks the 2 best of each leg"):
+        collection.search(None, 5, fusion="rrf,depth=2", **asked)
+    with pytest.raises(ParameterError, match="fusion: 5; expected FusionParams, or a text"):
+        collection.search(None, fusion=5, **asked)
 
 
 def test_metadata_is_updated_and_vectors_stay():

@@ -106,7 +106,7 @@ def search(
     )
     asked = query if vector is None else vector
     explained = (
-        [collection.explain(asked or "", hit.doc_id, hit.passage.number) for hit in result]
+        [collection.explain(asked or "", hit.doc_id, hit.sparse_passage) for hit in result]
         if with_terms and mode is not SearchMode.dense
         else []
     )
