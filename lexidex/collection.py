@@ -175,6 +175,11 @@ class Collection:
         return self._snapshot.dense_side
 
     @property
+    def dense_dim(self) -> int | None:
+        """Dimensions of the dense vectors; None where there are none yet."""
+        return self._snapshot.dense_dim
+
+    @property
     def generation(self) -> int:
         """The number of the last commit that searches see; grows with every write."""
         return self._snapshot.generation

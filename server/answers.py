@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from lexidex.collection import Collection
 from lexidex.documents import Document
 from lexidex.index import Counters
+from lexidex.index.dense import Metric
 from lexidex.index.filters import FacetCount
 from lexidex.passages import PassageParams
 from lexidex.results import Explanation, Hit, LegScore, SearchResult, TermContribution
@@ -22,14 +23,26 @@ from .backend import Encoded, Found
 from .highlights import Highlight
 
 
+class DenseAnswer(TypedDict):
+    """A dense side: `kind` is "vectors", "joint" or a model's; `dimensions` once they are known."""
+
+    kind: str
+    metric: Metric
+    dimensions: NotRequired[int]
+
+
 class CollectionSummary(TypedDict):
-    """A collection, as it stands; `passages`: what becomes of long documents."""
+    """A collection, as it stands.
+
+    `passages`: what becomes of long documents. `dense`: its dense side, if it has one.
+    """
 
     name: str
     documents: int
     generation: int
     encoder: str
     passages: PassageParams
+    dense: NotRequired[DenseAnswer]
 
 
 class CollectionAnswer(CollectionSummary):
@@ -174,13 +187,19 @@ class StatusAnswer(TypedDict):
 
 def summary(name: str, collection: Collection) -> CollectionSummary:
     """A collection in a list of collections."""
-    return {
+    told: CollectionSummary = {
         "name": name,
         "documents": len(collection),
         "generation": collection.generation,
         "encoder": collection.encoder.name,
         "passages": collection.passages,
     }
+    side, dimensions = collection.dense_side, collection.dense_dim
+    if side is not None:
+        told["dense"] = {"kind": side.kind, "metric": side.params.metric}
+        if dimensions is not None:
+            told["dense"]["dimensions"] = dimensions
+    return told
 
 
 def document_answer(document: Document, request_id: str) -> DocumentAnswer:

@@ -16,7 +16,7 @@ from lexidex.index import DenseParams
 from lexidex.index.fusion import METHODS, FusionParams, Leg, fuse
 from lexidex.index.storage.files import MemoryStorage
 
-from .encoders.checkpoints import write_dense
+from .encoders.checkpoints import write_dense, write_plain
 
 D = 6
 
@@ -456,7 +456,35 @@ def test_the_command_line_indexes_searches_and_measures_both_sides(tmp_path):
     assert "dense 0." in shown.output
     refused = run(app, ["index", str(tmp_path / "docs.jsonl"), "--to", to, "--dense", "vectors"])
     assert isinstance(refused.exception, ParameterError)
-    assert "--dense and --dense-index are for new collections" in str(refused.exception)
+    assert "--dense and its options are for new collections" in str(refused.exception)
+
+
+def test_the_command_line_says_how_dense_vectors_are_made_and_compared(tmp_path):
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "sparse vectors"}\n')
+    plain = write_plain(tmp_path / "plain")
+    asked = ["index", str(tmp_path / "docs.jsonl"), "--encoder", "bm25", "--dense", str(plain)]
+    to = tmp_path / "c"
+    refused = CliRunner().invoke(app, [*asked, "--to", str(to)])
+    assert "pooling" in str(refused.exception)
+    options = ["--dense-option", "pooling=max", "--dense-metric", "inner-product"]
+    options += ["--dense-index", "SQ8", "--to", str(to)]
+    assert CliRunner().invoke(app, [*asked, *options]).exit_code == 0
+    side = Collection.open(to).dense_side
+    assert side.encoder.options["pooling"] == "max"
+    assert side.params == DenseParams("inner-product", "SQ8")
+
+
+@pytest.mark.parametrize(
+    ("given_", "changes", "message"),
+    [
+        (None, {"metric": "cosine"}, "dense metric: of no use without dense vectors"),
+        ("vectors", {"options": {"pooling": "max"}}, "dense pooling: 'vectors' has no options"),
+        ("vectors", {"metric": "l2"}, "metric: 'l2'; expected one of"),
+    ],
+)
+def test_what_cannot_be_said_of_a_dense_side_is_refused(given_, changes, message):
+    with pytest.raises(ParameterError, match=message):
+        DenseSide.named(given_, **changes)
 
 
 def test_a_dense_model_encodes_documents_and_queries(tmp_path):
