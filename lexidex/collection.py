@@ -89,7 +89,7 @@ class Collection:
         encoder: str | Encoder | None = None,
         merge: Merging = "background",
         *,
-        dense: str | DenseEncoder | DenseSide | None = None,
+        dense: str | PathLike[str] | DenseEncoder | DenseSide | None = None,
         passages: PassageParams | str | None = None,
     ) -> Self:
         """Make an empty collection.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,9 @@ class DenseSide:
 
     @classmethod
     def of(
-        cls, given: str | DenseEncoder | DenseSide | None, sparse: Encoder | None = None
+        cls,
+        given: str | PathLike[str] | DenseEncoder | DenseSide | None,
+        sparse: Encoder | None = None,
     ) -> DenseSide | None:
         """As a user names it: "vectors", "joint", a folder or hub id, or an encoder; None for none.
 
@@ -64,10 +67,14 @@ class DenseSide:
             sparse: the encoder beside it, whose own dense side "joint" is.
 
         Raises:
-            ParameterError: "joint", and that encoder has none.
+            ParameterError: "joint", and that encoder has none; or it is nothing of these.
         """
         if given is None or isinstance(given, DenseSide):
             return given
+        if not isinstance(given, str | PathLike | DenseEncoder):
+            raise ParameterError(
+                f"dense: {given!r}; expected a name, a folder, a DenseEncoder or a DenseSide"
+            )
         if given == VECTORS:
             return cls(DenseParams())
         if given == JOINT:

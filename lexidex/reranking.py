@@ -18,6 +18,7 @@ from lexidex.index.batch import K_LIMIT
 from lexidex.index.fusion import FusionParams, Leg, fuse
 from lexidex.index.vectors import Float32s
 
+from .arguments import as_fusion
 from .hybrid import leg_scores
 from .rerankers import ATTENTION, Reranker, Rerankers, Rescored
 from .results import LegScore
@@ -37,19 +38,23 @@ class RerankParams:
         model: "attention"; the folder of trained attention; the folder or hub id of a
             cross-encoder; or a Reranker that is loaded.
         depth: how many documents of the search it looks at, from 1 to 1,000,000.
-        fusion: how its scores are fused with those of the search, legs "first" and "rerank". None
-            takes the reranker's own way: a cross-encoder's scores alone decide, and attention is
-            fused. The depth in it is of no use.
+        fusion: how its scores are fused with those of the search, legs "first" and "rerank", as
+            FusionParams or a text such as "min-max,rerank=3". None takes the reranker's own way: a
+            cross-encoder's scores alone decide, and attention is fused. The depth in it is of no
+            use.
 
     Raises:
-        ParameterError: depth is out of its range.
+        ParameterError: a field is of another type, or out of its range.
     """
 
     model: str | PathLike[str] | Reranker = ATTENTION
     depth: int = DEPTH
-    fusion: FusionParams | None = None
+    fusion: FusionParams | str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, str | PathLike | Reranker):
+            raise ParameterError(f"rerank: {self.model!r}; expected a name, a folder or a Reranker")
+        as_fusion(self.fusion)
         given = self.depth
         if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= K_LIMIT:
             raise ParameterError(
@@ -80,7 +85,7 @@ class Reranking:
             raise ParameterError(f"rerank: {given!r}; expected RerankParams, or a reranker's name")
         model = params.model
         reranker = known.get(model) if isinstance(model, str | PathLike) else model
-        return cls(reranker, params.depth, params.fusion or reranker.fusion)
+        return cls(reranker, params.depth, as_fusion(params.fusion) or reranker.fusion)
 
 
 def rerank(

@@ -477,6 +477,7 @@ def test_the_command_line_says_how_dense_vectors_are_made_and_compared(tmp_path)
 @pytest.mark.parametrize(
     ("given_", "changes", "message"),
     [
+        (5, {}, "dense: 5; expected a name, a folder, a DenseEncoder"),
         (None, {"metric": "cosine"}, "dense metric: of no use without dense vectors"),
         ("vectors", {"options": {"pooling": "max"}}, "dense pooling: 'vectors' has no options"),
         ("vectors", {"metric": "l2"}, "metric: 'l2'; expected one of"),

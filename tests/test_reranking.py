@@ -279,6 +279,10 @@ def test_what_cannot_be_reranked_is_refused(texts, vectors, cross_encoder, tmp_p
     for depth in (0, -1, True, 1.5):
         with pytest.raises(ParameterError, match="rerank: depth: "):
             RerankParams(depth=depth)
+    with pytest.raises(ParameterError, match="rerank: 42; expected a name, a folder or a Rerank"):
+        RerankParams(42)
+    with pytest.raises(ParameterError, match="method: 'sum'; expected one of"):
+        RerankParams(fusion="sum")
     with pytest.raises(ParameterError, match="rerank: 3; expected RerankParams"):
         collection.search("query", rerank=3)
     with pytest.raises(ParameterError, match="a cross-encoder reads the query's text"):
