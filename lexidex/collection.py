@@ -24,6 +24,7 @@ from lexidex.arguments import (
     as_fusion,
     check_facets,
     check_ids,
+    check_texts,
 )
 from lexidex.dense_side import DenseSide
 from lexidex.documents import Document, SparseInput
@@ -343,6 +344,8 @@ class Collection:
             Locked: another call or process is encoding the collection anew.
             StorageFull: no space left; the collection is as before.
         """
+        if encoder is None:
+            raise ParameterError("encoder: None; name the one to encode by")
         chosen = _encoder(encoder)
         if chosen.kind == "vectors":
             raise ParameterError(
@@ -439,7 +442,7 @@ class Collection:
         only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
         manner = k, mode, exact, params, accuracy, as_fusion(fusion)
         asked = Asked(*manner, fields, only, (), n_threads, reranking)
-        return self._search(list(queries), asked)
+        return self._search(check_texts(queries), asked)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many documents pass a filter; all of them without one."""
@@ -510,7 +513,7 @@ class Collection:
         """
         snapshot = self._snapshot
         vectors, ignored = query_vectors(snapshot, query)
-        place = snapshot.find(doc_id)
+        place = snapshot.find(check_ids([doc_id])[0])
         if place is None:
             raise self._unknown(doc_id)
         passages = snapshot.passage_vectors(*place)
@@ -552,8 +555,8 @@ class Collection:
             raise ParameterError(f"{self._storage.location}: no dense vectors are stored here")
         return snapshot.dense_vectors(*place, dim)
 
-    def __contains__(self, doc_id: str) -> bool:
-        return self._snapshot.find(doc_id) is not None
+    def __contains__(self, doc_id: object) -> bool:
+        return isinstance(doc_id, str) and self._snapshot.find(doc_id) is not None
 
     def snapshot(
         self, to: str | PathLike[str], *, replace: bool = False, progress: Progress | None = None
@@ -714,7 +717,11 @@ def exists(path: str | PathLike[str]) -> bool:
 
 
 def _storage(path: str | PathLike[str] | Storage) -> Storage:
-    return FileStorage(path) if isinstance(path, str | PathLike) else path
+    if isinstance(path, Storage):
+        return path
+    if not isinstance(path, str | PathLike):
+        raise ParameterError(f"path: {path!r}; expected a folder")
+    return FileStorage(path)
 
 
 def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
@@ -724,4 +731,8 @@ def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
 
 
 def _encoder(given: str | Encoder | None) -> Encoder:
-    return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
+    if isinstance(given, Encoder):
+        return given
+    if not isinstance(given, str | PathLike | None):
+        raise ParameterError(f"encoder: {given!r}; expected a name, a folder or an Encoder")
+    return load_encoder(DEFAULT_ENCODER if given is None else given)

@@ -16,7 +16,7 @@ from lexidex.index.filters import Expression
 from lexidex.index.fusion import SOUGHT, FusionParams
 from lexidex.index.vectors import Float32s, Vectors, build_vectors, stack
 
-from .arguments import ALL_FIELDS, check_facets, check_fields, check_manner
+from .arguments import ALL_FIELDS, as_list, check_facets, check_fields, check_manner
 from .dense_side import DenseSide
 from .hybrid import fuse_legs, with_leg
 from .reranking import Reranking, rerank
@@ -180,7 +180,7 @@ def query_vectors(snapshot: Snapshot, query: str | SparseInput) -> tuple[Vectors
 
 def sample_vectors(snapshot: Snapshot, queries: Iterable[str | SparseInput]) -> Vectors:
     """Texts and sparse vectors as vectors, csr_array (n, dim)."""
-    given = list(queries)
+    given = as_list("queries", queries, "texts or sparse vectors")
     texts = [query for query in given if isinstance(query, str)]
     if len(texts) == len(given):
         return encode_texts(snapshot, texts)[0]
