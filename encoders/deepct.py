@@ -1,11 +1,11 @@
 """DeepCT: term weights that a model has learned, in the place of term frequencies.
 
-    tf(t, d) = round(100 * y_t),    y_t = a . h_t + b  at the first token of word t in d
+    tf(t, d) = round(100 * y_t),    y_t = a . h_i + b,  the largest of the places i of word t in d
 
-(Dai and Callan, arXiv 1910.10687; y was trained to be the term's recall.) Documents may bring such
-frequencies, {word: tf}, as they are published, or a model makes them of their text. Either BM25
-weighs them (`weighting="bm25"`, with the parameters that its authors found), or they are the
-documents' vectors themselves (`"weights"`).
+(Dai and Callan, arXiv 1910.10687; a word's place is that of its first token, and y was trained to
+be its recall.) Documents may bring such frequencies, {word: tf}, as they are published, or a model
+makes them of their text. Either BM25 weighs them (`weighting="bm25"`, with the parameters that its
+authors found), or they are the documents' vectors themselves (`"weights"`).
 """
 
 from __future__ import annotations
