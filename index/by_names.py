@@ -7,10 +7,21 @@ in both, or is to be read by the other, is therefore kept by words.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 from .vectors import Vectors
+
+
+class Names(Protocol):
+    """A vocabulary that grows."""
+
+    terms: list[str]
+    """Names, in order of their components."""
+
+    def add(self, term: str, /) -> int:
+        """The component of a name; a new one where the name is new."""
 
 
 def by_names(vectors: Vectors, names: Sequence[str]) -> tuple[Vectors, list[str]]:
