@@ -17,6 +17,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from lexidex.errors import (
@@ -139,6 +140,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
+
+
+def refusal(scope: Scope, status: int, code: str, detail: str) -> Response:
+    """The problem document of a request that no route gets to see."""
+    return _problem(Request(scope), status, code, detail)
 
 
 async def _on_lexidex_error(request: Request, error: Exception) -> Response:

@@ -34,6 +34,7 @@ class Served:
         writer: where workers connect to the process that writes, and that socket's path.
         written: raised by the process that writes before it acknowledges anything.
         rerankers: folders or hub ids of those that clients may name.
+        hosts: as clients may name the server; None for any.
     """
 
     directory: str
@@ -43,6 +44,7 @@ class Served:
     written: Count
     access_log: bool
     rerankers: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = None
 
 
 def work(served: Served, parent: Connection) -> None:
@@ -56,7 +58,7 @@ def work(served: Served, parent: Connection) -> None:
     with _told():
         backend = Backend.open(served.directory, served.rerankers)
         following = Following(backend.catalog, served.written)
-        app = create_app(backend, HandedOver(served.address), following)
+        app = create_app(backend, HandedOver(served.address), following, served.hosts)
         server = HttpServer(app, lambda: parent.send(None), access_log=served.access_log)
         threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
         server.run_until_asked(served.listener)
