@@ -23,6 +23,7 @@ from typing_extensions import TypedDict
 from lexidex.errors import (
     CollectionExists,
     CollectionsFixed,
+    CorruptCollection,
     EncoderMismatch,
     InputError,
     LexidexError,
@@ -51,6 +52,7 @@ STATUSES: Mapping[type[LexidexError], int] = {
     CollectionsFixed: 409,
     EncoderMismatch: 409,
     Locked: 409,
+    CorruptCollection: 503,
     StorageFull: 507,
     WriterLost: 503,
     LexidexError: 500,
@@ -73,6 +75,8 @@ _RETRY_SECONDS = "1"
 
 _IN_THE_LOG = "the server's log says more under this id"
 _DETAILS: Mapping[type[LexidexError], str] = {
+    CorruptCollection: "this collection cannot be opened, the others are served; the server's log "
+    "says why, 'lexidex check' what is damaged; a snapshot of it can be restored in its place",
     StorageFull: "no space is left where the collection is stored; nothing of this write was kept, "
     "searches go on; free some space and send it again",
     WriterLost: "the process that writes ended before it answered; the write may be done or not; "

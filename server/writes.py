@@ -16,7 +16,8 @@ from lexidex.errors import DocumentNotFound, InputError, Locked
 from lexidex.index.storage.building import Building
 from lexidex.results import WriteResult
 
-from .catalog import Catalog, load_served_encoder
+from .catalog import Catalog
+from .named_encoders import load_served_encoder
 from .snapshots import Snapshots
 from .tasks import Running, Task, Tasks
 

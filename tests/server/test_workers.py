@@ -215,7 +215,7 @@ def test_a_collection_that_cannot_be_opened_ends_it_with_one_line(tmp_path):
     Collection.create(tmp_path / "birds")
     (manifest,) = (tmp_path / "birds").glob("manifest-*")
     manifest.write_text("{}")
-    process = start(tmp_path, "--port", 0, "--workers", WORKERS)
+    process = start(tmp_path / "birds", "--port", 0, "--workers", WORKERS)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (5, "")
     assert err.startswith("error: ")
