@@ -14,8 +14,11 @@ from lexidex.errors import ParameterError
 from lexidex.index.vectors import Int64s
 
 from ..learned import LearnedEncoder
+from ..presets import find_preset
+from ..recipe import BINARY
 from .candidates import Candidates
 from .columns import SampledColumns
+from .continued import begin_trained
 from .encoder_student import EncoderStudent
 from .frozen_states import Kept, cache_states
 from .gathering import n_processes
@@ -57,7 +60,7 @@ def student_of(
     student.read_words(pairs.documents)
     if model.cached_states:
         cache_states(encoder, model.frozen_layers, kept, recipe.training.precision)
-    if model.frozen_table:
+    if model.frozen_table or find_preset(model.preset).queries.head == BINARY:
         student.freeze_table()
     return student
 
@@ -66,18 +69,7 @@ def _begin(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
     """Write the student as it is before training: a fresh one, or one that goes on learning."""
     model = recipe.model
     if model.start is not None:
-        trained = LearnedEncoder(located(model.start), document_pruning={}, collection_idf=0.0)
-        joint = trained.checkpoint.joint
-        if joint is not None and model.frozen_layers < joint.shared_layers:
-            raise ParameterError(
-                f"model.frozen_layers: {model.frozen_layers}; the dense vectors of {model.start} "
-                f"come from the same {joint.shared_layers} layers, which have to stay as they are"
-            )
-        if joint is None and model.dense and model.backbone is None:
-            raise ParameterError(
-                f"model.dense: {model.start} has no dense side; give one by a backbone (--backbone)"
-            )
-        trained.save(folder)
+        begin_trained(model, model.start, folder)
         return
     if model.backbone is None:
         raise ParameterError("model.backbone: none given; name a folder (--backbone)")

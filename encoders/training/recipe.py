@@ -51,7 +51,8 @@ class ModelSection(Section):
     start: str | None = Field(
         default=None,
         description="trained encoder that goes on learning, in place of a fresh one: what shapes "
-        "a fresh one (layers, identity_layers, active, residual) is not looked at",
+        "a fresh one (layers, identity_layers, active, residual) is not looked at; has to be of "
+        "the preset's method",
     )
     layers: Count | None = Field(default=None, description="keep only the lowest layers")
     frozen_layers: NotNegative = Field(
