@@ -21,6 +21,7 @@ OBJECTIVES = ("info-nce", "margin-mse", "kl", "kl-margin-mse")
 REGULARISERS = ("flops", "idf-flops", "l1", "masked-flops", "df-flops", "anti-zero")
 OVER = ("lists", "batch")
 FORMS = ("code", "paper")
+_BY_POSITION = ("flops", "idf-flops", "masked-flops")
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ class Regulariser:
         form: "code" or "paper", of "idf-flops".
         threshold: of "masked-flops", terms of a text below which it is let be.
         alpha, beta: of "df-flops".
+        per_position: of "flops", "idf-flops" and "masked-flops" of documents: whether each place in
+            the lists of candidates has a mean of its own, and these penalties are added.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -147,6 +150,7 @@ class Regulariser:
     threshold: int = 200
     alpha: float = 0.1
     beta: float = 10.0
+    per_position: bool = False
 
     def __post_init__(self) -> None:
         _check("regulariser", self.name, REGULARISERS)
@@ -156,6 +160,11 @@ class Regulariser:
             _check_range(name, getattr(self, name), 0)
         _check_range("alpha", self.alpha, 0, 1, open_below=True)
         _check_range("beta", self.beta, 0, open_below=True)
+        if self.per_position and (self.name not in _BY_POSITION or self.side != "documents"):
+            raise ParameterError(
+                f"per_position: {self.name!r} of {self.side}; {', '.join(_BY_POSITION)} of "
+                "documents have means of positions"
+            )
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, from 0."""
@@ -164,16 +173,17 @@ class Regulariser:
     def value(self, texts: Texts) -> Tensor:
         """The unweighted value of one batch."""
         vectors, columns = texts.vectors, texts.stands_for
+        positions = texts.positions if self.per_position else 1
         if self.name == "flops":
-            return regularisers.flops(vectors, columns)
+            return regularisers.flops(vectors, columns, positions)
         if self.name == "l1":
             return regularisers.l1(vectors, columns)
         if self.name == "anti-zero":
             return regularisers.anti_zero(vectors, columns)
         if self.name == "masked-flops":
-            return regularisers.masked_flops(vectors, texts.nnz, self.threshold, columns)
+            return regularisers.masked_flops(vectors, texts.nnz, self.threshold, columns, positions)
         if self.name == "idf-flops":
-            return regularisers.idf_aware_flops(vectors, texts.idf, self.form, columns)
+            return regularisers.idf_aware_flops(vectors, texts.idf, self.form, columns, positions)
         return regularisers.df_flops(
             vectors,
             texts.document_frequency,
@@ -192,12 +202,14 @@ class Texts:
         stands_for: float32 (columns,), how many terms each column stands for; None for one.
         idf: float32 (columns,), of "idf-flops".
         document_frequency: float32 (columns,), the share of documents, of "df-flops".
+        positions: texts that stand next to each other as candidates of one query.
     """
 
     vectors: Tensor
     stands_for: Tensor | None = None
     idf: Any = None
     document_frequency: Any = None
+    positions: int = 1
 
     @property
     def nnz(self) -> Tensor:
@@ -266,6 +278,7 @@ class Loss:
                 vectors.documents,
                 vectors.stands_for,
                 *(_of(values, vectors.columns) for values in (idf, document_frequency)),
+                positions=scores.candidates.shape[1],
             ),
         }
         total = scores.student.new_zeros(())

@@ -180,7 +180,9 @@ class TrainingSection(Section):
     warmup: NotNegative = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_grad_norm: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="gradients are scaled down to this norm; 0: never"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     chunk: Count | None = Field(default=None, description="queries a pass, by gradient caching")
     block: Count = Field(default=1, description="neighbouring queries of one cluster in a batch")

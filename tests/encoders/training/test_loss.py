@@ -133,6 +133,9 @@ def test_each_penalty_gets_what_it_needs(vectors, scores):
             documents, df, alpha=0.2, beta=4
         ),
         Regulariser("anti-zero", "documents", 1): regularisers.anti_zero(documents),
+        Regulariser("flops", "documents", 1, per_position=True): regularisers.flops(
+            documents, None, CANDIDATES
+        ),
     }
     loss = Loss([Objective("info-nce")], list(wanted), idf=idf)
     loss.total(vectors, scores, 0, document_frequency=df)

@@ -134,6 +134,20 @@ def test_methods_have_published_recipes_that_tell_their_source():
     assert {recipe.model.preset for recipe in published} == set(PRESETS)
 
 
+def test_recipes_say_what_their_authors_code_does():
+    recipes = {name: read_recipe(name) for name in recipe_names()}
+    unlimited = {name for name, recipe in recipes.items() if recipe.training.max_grad_norm == 0}
+    naver = {"splade", "splade-max", "splade-doc", "splade-pp-ensemble-distil", "splade-top-k"}
+    naver |= {"splade-pp-self-distil", "efficient-splade"}
+    assert unlimited >= naver | {"inference-free-v2", "inference-free-v3"}
+    by_position = {
+        name for name, recipe in recipes.items() if any(r.per_position for r in recipe.regulariser)
+    }
+    assert by_position == {"inference-free-v2", "inference-free-v3"}
+    efficient = [(each.name, each.side) for each in recipes["efficient-splade"].regulariser]
+    assert efficient == [("l1", "queries"), ("flops", "documents")]
+
+
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
     recipe = tiny_recipe("matrix", world)
     first = Run(recipe, tmp_path).train()
@@ -218,6 +232,12 @@ def test_stored_scores_teach(world, tmp_path):
             "regulariser",
             [{"name": "l1", "side": "queries", "weight": -0.5}],
             r"regulariser\.0: weight: -0\.5; expected at least 0",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "flops", "side": "queries", "weight": 1, "per_position": True}],
+            r"regulariser\.0: per_position: 'flops' of queries; flops, idf-flops, masked-flops of",
         ),
     ],
 )

@@ -190,6 +190,20 @@ def test_a_second_pass_drops_what_the_first_has_dropped():
     assert not torch.equal(seen[0], seen[1])
 
 
+def test_a_largest_norm_of_0_sets_no_limit(tmp_path):
+    runs = []
+    for limit in (0, 1e9, 1e-3):
+        loss = Loss([Objective("info-nce", weight=100.0)])
+        options = {"max_grad_norm": limit, "optim": "sgd"}
+        place = tmp_path / str(limit)
+        runs.append(trainer(place, student=LinearStudent(), steps=1, loss=loss, options=options))
+        runs[-1].optimizer = torch.optim.SGD(runs[-1].model.parameters(), lr=1e-3)
+        runs[-1].train()
+    found = [weights(run)["student.weight"] for run in runs]
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
+
+
 def test_bfloat16_and_accumulation_train(tmp_path):
     run = trainer(tmp_path, steps=6, options={"bf16": True, "gradient_accumulation_steps": 2})
     run._plan._length *= 2
