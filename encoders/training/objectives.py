@@ -118,6 +118,8 @@ def masked_language_model(
     the MLM+FLOPS initialisation of Efficient SPLADE (arXiv 2207.03834), where the second part makes
     the sparse scores, too, say which token is hidden.
 
+    Where nothing is hidden it is 0: a short text may have no word that was drawn.
+
     Args:
         logits: float (hidden positions, vocabulary).
         labels: int64 (hidden positions,), the tokens that stood there.
@@ -125,7 +127,8 @@ def masked_language_model(
     """
     from torch.nn.functional import cross_entropy
 
-    loss = cross_entropy(logits, labels)
+    loss = cross_entropy(logits, labels, reduction="sum")
     if activated_weight:
-        loss = loss + activated_weight * cross_entropy(logits.relu().log1p(), labels)
-    return loss
+        activated = cross_entropy(logits.relu().log1p(), labels, reduction="sum")
+        loss = loss + activated_weight * activated
+    return loss / max(labels.numel(), 1)

@@ -230,7 +230,7 @@ class MiningSection(Section):
 class MaskedSection(Section):
     """Middle training on hidden words, of documents alone."""
 
-    rate: Share = 0.15
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.15
     activated_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
@@ -265,6 +265,11 @@ class TrainingRecipe(Section):
             raise ValueError(
                 f"training.negatives: 0; {alone[0]} over lists of one document teaches nothing: "
                 'take negatives, or over = "batch"'
+            )
+        if self.objective and self.training.batch * (1 + self.training.negatives) == 1:
+            raise ValueError(
+                "training.batch: 1; a query beside its own document alone teaches nothing: take "
+                "more queries, or training.negatives"
             )
         if self.training.chunk is not None and self.columns is not None:
             raise ValueError(

@@ -210,6 +210,8 @@ def test_stored_scores_teach(world, tmp_path):
             r"teacher\.0: path: a teacher of kind 'dense' needs",
         ),
         (None, "mining", {"bands": [{"first": 3, "last": 1, "count": 2}]}, r"band 3-1:2"),
+        ("training", "batch", 1, r"training\.batch: 1; a query beside its own document alone"),
+        (None, "masked", {"rate": 0.0}, r"masked\.rate: 0\.0; .*greater than 0"),
         (None, "mining", {"bands": []}, r"mining\.bands: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": []}, r"mining\.retrievers: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
