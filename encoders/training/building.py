@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from .frozen_states import Kept, cache_states
 from .gathering import n_processes
 from .guards import CollapseGuard
 from .held_out import HeldOut
+from .learning_rates import rates_of
 from .loss import Loss
 from .middle_training import MaskedModel, MaskedTrainer, MaskingCollator
 from .named_models import located
@@ -47,14 +48,20 @@ def student_of(
     """
     model = recipe.model
     torch.manual_seed(recipe.training.seed)
-    if not (folder / "config.json").is_file():
+    is_new = not (folder / "config.json").is_file()
+    if is_new:
         _begin(recipe, folder, pairs)
     encoder = LearnedEncoder(
         folder, max_length=model.max_length, query_max_length=model.query_max_length
     )
     if model.active is not None and model.start is None:
         torch.manual_seed(recipe.training.seed)
-        calibrate(encoder, pairs.documents, model.active, model.identity_layers)
+        try:
+            calibrate(encoder, pairs.documents, model.active, model.identity_layers)
+        except ParameterError:
+            if is_new:  # else a mended recipe would meet the start of this one
+                shutil.rmtree(folder)
+            raise
     freeze(encoder, model.frozen_layers)
     student = EncoderStudent(encoder, dropout=model.dropout and not model.cached_states)
     student.read_words(pairs.documents)
@@ -96,7 +103,7 @@ def trainer_of(
     """The loop of a recipe; its checkpoints go into `folder`."""
     shared: dict[str, Any] = {
         "held_out": held_out,
-        "learning_rate_of": partial(learning_rate, recipe),
+        "learning_rate_of": rates_of(recipe.training, student),
         "guard": CollapseGuard(
             student.dim, recipe.training.patience, counts_terms=student.can_be_empty
         ),
@@ -200,20 +207,6 @@ def check_precision(precision: str) -> None:
         raise ParameterError(
             "training.precision: 'bf16'; this GPU has none: train in 'fp16' or 'fp32'"
         )
-
-
-def learning_rate(recipe: TrainingRecipe, name: str) -> float | None:
-    """The learning rate of a parameter of the student, by its name; None for the usual one."""
-    training = recipe.training
-    if "_queries.weight" in name:
-        return training.table_learning_rate
-    if name == "log_scale":
-        return training.head_learning_rate
-    if ".base_model." in name or ".encoder." in name or ".embeddings." in name:
-        return None
-    if name.endswith(("decoder.bias", "predictions.bias", "vocab_projector.bias")):
-        return training.bias_learning_rate or training.head_learning_rate
-    return training.head_learning_rate
 
 
 def sampled_columns(

@@ -277,7 +277,8 @@ class Loss:
             "documents": Texts(
                 vectors.documents,
                 vectors.stands_for,
-                *(_of(values, vectors.columns) for values in (idf, document_frequency)),
+                _of(idf, vectors.columns),
+                _of(document_frequency, vectors.columns),
                 positions=scores.candidates.shape[1],
             ),
         }

@@ -31,7 +31,7 @@ def flops(vectors: Tensor, columns: Tensor | None = None, positions: int = 1) ->
             zhichao-aws/opensearch-sparse-model-tuning-sample). 1 takes one mean over all, which of
             candidates with about the same terms is a penalty `positions` times as small.
     """
-    means = vectors.unflatten(0, (-1, positions)).mean(0)
+    means = vectors.reshape(-1, positions, vectors.shape[1]).mean(0)
     return _weighed(means.square().sum(0), columns)
 
 

@@ -99,7 +99,7 @@ def test_where_nothing_is_hidden_nothing_is_lost():
     none = torch.zeros(0, dtype=torch.int64)
     loss = masked_language_model(logits, none, activated_weight=0.3)
     loss.backward()
-    assert float(loss) == 0
+    assert loss.item() == 0
     assert logits.grad is not None
 
 

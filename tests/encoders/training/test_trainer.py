@@ -227,16 +227,17 @@ def test_training_finds_what_shares_no_word_with_the_query(tmp_path):
     assert after > 0.5
 
 
-def test_learning_rates_by_name(tmp_path):
-    rates = {"student.table": 0.5}
-    run = trainer(tmp_path, learning_rate_of=rates.get, options={"weight_decay": 0.1})
+def test_learning_rates_of_parameters(tmp_path):
+    student = LinearStudent()
+    rates = {student.table: 0.5}
+    options = {"weight_decay": 0.1}
+    run = trainer(tmp_path, student=student, learning_rate_of=rates.get, options=options)
     groups = run.create_optimizer().param_groups
     rate_of = {
         parameter: (group["lr"], group["weight_decay"])
         for group in groups
         for parameter in group["params"]
     }
-    student = run.model.student
     assert rate_of[student.weight] == (0.03, 0.1)
     assert rate_of[student.bias] == (0.03, 0.0)
     assert rate_of[student.table] == (0.5, 0.0)
