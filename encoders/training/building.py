@@ -63,7 +63,7 @@ def student_of(
                 shutil.rmtree(folder)
             raise
     freeze(encoder, model.frozen_layers)
-    student = EncoderStudent(encoder, dropout=model.dropout and not model.cached_states)
+    student = EncoderStudent(encoder, dropout=model.drops_out)
     student.read_words(pairs.documents)
     if model.cached_states:
         cache_states(encoder, model.frozen_layers, kept, recipe.training.precision)

@@ -69,7 +69,11 @@ class ModelSection(Section):
     residual: NotNegative = Field(
         default=0, description="width of a residual network in the head; 0: none"
     )
-    dropout: bool = Field(default=True, description="drop out as the backbone's settings say")
+    dropout: bool | None = Field(
+        default=None,
+        description="drop out as the backbone's settings say; None: unless states are cached, "
+        "which leaves no layer dropout, trained ones neither",
+    )
     max_length: Count = Field(default=256, description="most tokens of a document")
     encoding_length: Count | None = Field(
         default=None, description="most tokens of a document once trained; None: `max_length`"
@@ -94,6 +98,27 @@ class ModelSection(Section):
         if self.dense and self.frozen_layers == 0:
             raise ValueError("dense: needs frozen_layers, which both vectors share")
         return self
+
+    @model_validator(mode="after")
+    def _heeded(self) -> ModelSection:
+        if self.cached_states and self.dropout:
+            raise ValueError("dropout: true; with cached_states nothing can drop out")
+        if self.identity_layers and self.active is None:
+            raise ValueError(
+                f"identity_layers: {self.identity_layers}; they begin so where a fresh head is "
+                "calibrated: give active, too"
+            )
+        if self.layers is not None and self.frozen_layers + self.identity_layers > self.layers:
+            raise ValueError(
+                f"identity_layers: {self.identity_layers}; of {self.layers} layers "
+                f"{self.frozen_layers} are frozen, and stay as they are"
+            )
+        return self
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether the backbone drops out in training."""
+        return not self.cached_states if self.dropout is None else self.dropout
 
 
 class DataSection(Section):
@@ -157,6 +182,14 @@ class EnsembleSection(Section):
     rescaled_to: NotNegative | None = Field(
         default=None, description="the teacher, from 0, whose mean and deviation the scores get"
     )
+
+    @model_validator(mode="after")
+    def _scaled_once(self) -> EnsembleSection:
+        if self.rescaled_to is not None and self.scale != 1:
+            raise ValueError(
+                f"scale: {self.scale:g}; rescaled_to gives the scores another scale: leave out one"
+            )
+        return self
 
 
 class ColumnsSection(Section):
@@ -274,6 +307,16 @@ class TrainingRecipe(Section):
         if self.training.chunk is not None and self.columns is not None:
             raise ValueError(
                 "training.chunk: gradient caching needs all columns; leave out [columns] or chunk"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mined_before(self) -> TrainingRecipe:
+        mining = self.mining
+        if self.data.candidates and mining is not None and mining.filters and mining.rounds == 1:
+            raise ValueError(
+                "mining: its margins apply to what is mined here, and data.candidates were mined "
+                "before: leave out the margins, or the candidates"
             )
         return self
 

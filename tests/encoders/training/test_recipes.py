@@ -239,7 +239,7 @@ def test_stored_scores_teach(world, tmp_path):
             None,
             "regulariser",
             [{"name": "flops", "side": "queries", "weight": 1, "per_position": True}],
-            r"regulariser\.0: per_position: 'flops' of queries; flops, idf-flops, masked-flops of",
+            r"regulariser\.0: per_position: queries have no positions",
         ),
     ],
 )
@@ -266,6 +266,33 @@ def test_lists_need_negatives(name):
         ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
         ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),
         ({"task": "term-recall", "columns.drawn": 9}, r"columns: .* in task 'term-recall'"),
+        (
+            {"model.frozen_layers": 1, "model.cached_states": True, "model.dropout": True},
+            r"model: dropout: true; with cached_states nothing can drop out",
+        ),
+        ({"model.identity_layers": 1}, r"model: identity_layers: 1; .* give active, too"),
+        (
+            {
+                "model.layers": 3,
+                "model.frozen_layers": 2,
+                "model.identity_layers": 2,
+                "model.active": 0.1,
+            },
+            r"model: identity_layers: 2; of 3 layers 2 are frozen",
+        ),
+        (
+            {"teacher": [{"kind": "bm25"}], "ensemble.scale": 30.0, "ensemble.rescaled_to": 0},
+            r"ensemble: scale: 30; rescaled_to gives",
+        ),
+        (
+            {
+                "teacher": [{"kind": "bm25"}],
+                "data.candidates": "mined.parquet",
+                "mining.absolute_margin": 1.0,
+            },
+            r"mining: its margins apply to what is mined here",
+        ),
+        ({"objective": [{"name": "info-nce", "over": "lists"}]}, r"info-nce is always over"),
         ({"task": "term-recall"}, r"objective: task 'term-recall' takes none"),
         (
             {
@@ -295,6 +322,15 @@ def test_settings_are_changed_by_their_names():
     assert recipe.training.steps == 10
     with pytest.raises(ParameterError, match=r"training\.stops: unknown key; did you mean steps"):
         recipe.changed({"training.stops": 3})
+
+
+def test_nothing_drops_out_where_states_are_cached_and_all_else_does():
+    recipe = parse_recipe(SMALLEST, "recipe")
+    assert recipe.model.drops_out
+    assert not recipe.changed({"model.dropout": False}).model.drops_out
+    cached = {"model.frozen_layers": 1, "model.cached_states": True}
+    assert not recipe.changed(cached).changed({"training.seed": 1}).model.drops_out
+    assert recipe.objective[0].over == "batch"
 
 
 def test_the_backbone_can_be_the_teacher():
