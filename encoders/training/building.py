@@ -46,22 +46,29 @@ def student_of(
     Raises:
         ParameterError: the recipe names no backbone, or settings that it cannot have.
     """
+    is_new = not (folder / "config.json").is_file()
+    try:
+        if is_new:
+            torch.manual_seed(recipe.training.seed)
+            _begin(recipe, folder, pairs)
+        return _student_in(folder, recipe, pairs, kept)
+    except ParameterError:
+        if is_new:  # else a mended recipe would meet the start of this one
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _student_in(
+    folder: Path, recipe: TrainingRecipe, pairs: Pairs, kept: Kept | None
+) -> EncoderStudent:
+    """The student that begins with the encoder in `folder`."""
     model = recipe.model
     torch.manual_seed(recipe.training.seed)
-    is_new = not (folder / "config.json").is_file()
-    if is_new:
-        _begin(recipe, folder, pairs)
     encoder = LearnedEncoder(
         folder, max_length=model.max_length, query_max_length=model.query_max_length
     )
     if model.active is not None and model.start is None:
-        torch.manual_seed(recipe.training.seed)
-        try:
-            calibrate(encoder, pairs.documents, model.active, model.identity_layers)
-        except ParameterError:
-            if is_new:  # else a mended recipe would meet the start of this one
-                shutil.rmtree(folder)
-            raise
+        calibrate(encoder, pairs.documents, model.active, model.identity_layers)
     freeze(encoder, model.frozen_layers)
     student = EncoderStudent(encoder, dropout=model.drops_out)
     student.read_words(pairs.documents)

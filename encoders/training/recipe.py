@@ -103,6 +103,8 @@ class ModelSection(Section):
     def _heeded(self) -> ModelSection:
         if self.cached_states and self.dropout:
             raise ValueError("dropout: true; with cached_states nothing can drop out")
+        if self.start is not None:
+            return self
         if self.identity_layers and self.active is None:
             raise ValueError(
                 f"identity_layers: {self.identity_layers}; they begin so where a fresh head is "
@@ -154,7 +156,7 @@ class HeldOutSection(Section):
     queries: Count = 200
     documents: Count = 2000
     every: Count | None = Field(
-        default=None, description="steps between measures; None: at the end"
+        default=None, description="steps between measures; None: before and after alone"
     )
 
 

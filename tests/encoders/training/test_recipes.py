@@ -1,7 +1,7 @@
 """Recipes: each that is shipped runs, at a tiny scale; what is wrong in one is named."""
 
 import copy
-import xml.dom.minidom
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_n
 from lexidex.encoders.training.run import Run
 from lexidex.errors import InputError, NotFound, ParameterError
 
+from .test_curve import points_of
 from .tiny import tiny_pairs, write_pairs
 from .tiny_recipes import make_world, tiny_recipe
 
@@ -48,7 +49,8 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert found.shape[1] == loaded.dim
     assert found.shape != started.shape or not np.array_equal(found, started)
     drawing = (tmp_path / "model" / "curve.svg").read_text()
-    assert xml.dom.minidom.parseString(drawing).documentElement.tagName == "svg"
+    assert len(points_of(drawing, 0)) == 2 * (recipe.mining.rounds if recipe.mining else 1)
+    assert read_recipe(name).held_out.every or name == "matrix"
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"| nDCG@10 | {results.before['nDCG@10']:.4f} | {results.after['nDCG@10']:.4f} |" in card
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
@@ -87,7 +89,8 @@ def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path, mo
     wanted = DenseModelEncoder(world["backbone"], pooling="mean").encode_documents(texts)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-4)
-    too_many = recipe.changed({"model.layers": 2, "model.frozen_layers": 2})
+    shape = {"model.layers": 2, "model.frozen_layers": 2, "model.identity_layers": 0}
+    too_many = recipe.changed(shape)
     with pytest.raises(ParameterError, match=r"shared_layers: 2; .* has 2 layers"):
         Run(too_many, Path("other")).train()
     with pytest.raises(ParameterError, match="dense: needs frozen_layers"):
@@ -162,10 +165,18 @@ def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
 def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
     recipe = tiny_recipe("splade-pp-self-distil", world)
     lines = []
-    Run(recipe, tmp_path, say=lines.append).train()
+    results = Run(recipe, tmp_path, say=lines.append).train()
     assert "mining negatives by bm25" in lines
     assert "mining negatives by bm25, student" in lines
     assert (tmp_path / "round-2" / "candidates.parquet").is_file()
+    for number in (1, 2):
+        log = json.loads((tmp_path / f"round-{number}" / "log.json").read_text())
+        ends = [line for line in log if "eval_nDCG@10" in line]
+        assert [line["step"] for line in ends] == [0, 2]
+        assert ends[0]["eval_nDCG@10"] == results.before["nDCG@10"]
+    assert ends[1]["eval_nnz_documents"] == results.after["nnz_documents"]
+    drawing = (tmp_path / "model" / "curve.svg").read_text()
+    assert [len(points_of(drawing, panel)) for panel in (0, 1)] == [4, 4]
 
 
 def test_stored_scores_teach(world, tmp_path):
