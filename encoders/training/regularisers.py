@@ -29,7 +29,9 @@ def flops(vectors: Tensor, columns: Tensor | None = None, positions: int = 1) ->
             mean for the first ones, for the second ones and so on, and their FLOPS are added. So
             does the code of arXiv 2411.04403 and 2504.14839 (`flops_value` in scripts/train of
             zhichao-aws/opensearch-sparse-model-tuning-sample). 1 takes one mean over all, which of
-            candidates with about the same terms is a penalty `positions` times as small.
+            candidates with about the same terms is a penalty `positions` times as small. SPLADE's
+            code (naver/splade, splade/tasks/transformer_trainer.py) halves the sum of positives and
+            negatives, which is about that of one mean, and no less.
     """
     means = vectors.reshape(-1, positions, vectors.shape[1]).mean(0)
     return _weighed(means.square().sum(0), columns)
