@@ -105,6 +105,8 @@ class FusionParams:
             raise ParameterError(f"depth: {self.depth!r}; expected an integer of at least 1")
         if not _is_weight(self.rrf_k):
             raise ParameterError(f"rrf_k: {self.rrf_k!r}; expected a number of at least 0")
+        if not isinstance(self.weights, Mapping):
+            raise ParameterError(f"weights: {self.weights!r}; expected a weight by leg, as a dict")
         for name, weight in self.weights.items():
             if not _is_weight(weight):
                 raise ParameterError(

@@ -1,6 +1,7 @@
 """Fusion against its formulas written out, and the properties that fusions should have."""
 
 import math
+import re
 import statistics
 
 import numpy as np
@@ -205,10 +206,11 @@ def test_parameters_are_read_from_one_word_and_settings():
         ({"rrf_k": -1}, "rrf_k: -1; expected a number of at least 0"),
         ({"weights": {"dense": -0.5}}, "weights: -0.5 for 'dense'; expected a finite number"),
         ({"weights": {"dense": NAN}}, "weights: nan for 'dense'"),
+        ({"weights": [1, 2]}, "weights: [1, 2]; expected a weight by leg, as a dict"),
     ],
 )
 def test_parameters_out_of_their_range_are_refused(arguments, message):
-    with pytest.raises(ParameterError, match=message.replace("(", r"\(")):
+    with pytest.raises(ParameterError, match=re.escape(message)):
         FusionParams(**arguments)
 
 
