@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -176,11 +176,12 @@ class LearnedEncoder(Encoder):
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
         self._backend = check_backend(backend)
-        self._place, self._revision, folder = locate(fspath(path), revision, trust_remote_code)
+        self._place, self._revision, folder = locate(path, revision, trust_remote_code)
         checkpoint = read_checkpoint(folder, _folder_of)
         self._query_place = self._query_revision = None
         if query_path is not None:
-            where = locate(fspath(query_path), query_revision, trust_remote_code)
+            names = "query_path", "query_revision"
+            where = locate(query_path, query_revision, trust_remote_code, names)
             self._query_place, self._query_revision, folder = where
             checkpoint = replace(checkpoint, queries=read_checkpoint(folder, _folder_of).queries)
         self._checkpoint = self._overrides.apply(checkpoint)

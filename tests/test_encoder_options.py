@@ -72,6 +72,10 @@ def test_a_model_indexes_searches_and_is_evaluated(run, beir, tmp_path):
         (["--encoder", "bm25", "--encoder-option", "k3=1"], "encoder bm25: unknown option 'k3'"),
         (["--encoder", "bm25", "--prune-queries", "top_k=1"], "unknown option 'query_pruning'"),
         (["--encoder", "bm25", "--encoder-option", "k1=much"], "k1: 'much'; expected a finite"),
+        (
+            ["--encoder", "lexidex-mini", "--encoder-option", "trust_remote_code=False"],
+            "trust_remote_code: 'False'; expected True or False, on the command line true or false",
+        ),
     ],
 )
 def test_options_that_cannot_be_are_wrong_usage(run, beir, tmp_path, arguments, message):

@@ -15,7 +15,6 @@ import pytest
 import lexidex.encoders.hub as hub
 from lexidex.encoders import load_encoder
 from lexidex.encoders.networks.masked_lm import MaskedLMNetwork
-from lexidex.encoders.saved import write_description
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
 from .checkpoints import (
@@ -479,42 +478,6 @@ def test_settings_of_another_kind_are_refused(bert):
     write_json(bert / "sentence_bert_config.json", {"transformer_task": "feature-extraction"})
     with pytest.raises(ParameterError, match="transformer_task 'feature-extraction'"):
         load_encoder(bert)
-
-
-def test_code_from_a_repository_is_not_run_unasked(bert, tmp_path):
-    config = json.loads((bert / "config.json").read_text())
-    names = {"AutoConfig": "trap.Config", "AutoModelForMaskedLM": "trap.Model"}
-    write_json(bert / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
-    (bert / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
-
-    with pytest.raises(ParameterError, match="load it with trust_remote_code=True"):
-        load_encoder(bert).encode_documents(["a"])
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_a_stored_encoder_cannot_ask_for_code_to_be_run(bert, tmp_path):
-    assert "trust_remote_code" not in load_encoder(bert, trust_remote_code=True).options
-    stored = {"path": str(bert), "trust_remote_code": True}
-    with pytest.raises(ParameterError, match="a stored encoder cannot ask for it"):
-        load_encoder("learned", **stored)
-    write_description(tmp_path / "stored", "learned", stored, {})
-    with pytest.raises(ParameterError, match="a stored encoder cannot ask for it"):
-        load_encoder(tmp_path / "stored")
-
-
-def test_code_from_a_repository_runs_when_it_is_trusted(bert):
-    config = json.loads((bert / "config.json").read_text())
-    names = {"AutoConfig": "renamed.Config", "AutoModelForMaskedLM": "renamed.Model"}
-    (bert / "renamed.py").write_text(
-        "from transformers import BertConfig, BertForMaskedLM\n"
-        "class Config(BertConfig):\n    model_type = 'unheard-of'\n"
-        "class Model(BertForMaskedLM):\n    config_class = Config\n"
-    )
-    expected = load_encoder(bert).encode_documents(TEXTS).toarray()
-    write_json(bert / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
-
-    found = load_encoder(bert, trust_remote_code=True).encode_documents(TEXTS).toarray()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 # Models on a hub.
