@@ -86,6 +86,11 @@ class Encoder(ABC):
         return None
 
     @property
+    def trusts_remote_code(self) -> bool:
+        """Whether code that the model's repository brings may run."""
+        return False
+
+    @property
     @abstractmethod
     def options(self) -> dict[str, Any]:
         """What `load_encoder(kind, **options)` needs to make this encoder again."""

@@ -99,6 +99,10 @@ class DenseModelEncoder(DenseEncoder):
         return self._spec.licence
 
     @property
+    def trusts_remote_code(self) -> bool:
+        return self._trusts
+
+    @property
     def options(self) -> dict[str, Any]:
         return {
             "path": self._place,

@@ -153,7 +153,7 @@ class LearnedEncoder(Encoder):
             backend: what runs the model, see `lexidex.encoders.engines.engine.BACKENDS`. Vectors by
                 integers differ a little; the fingerprint does not.
             trust_remote_code: run code that the model's repository brings. Not among `options`,
-                so that no stored collection can ask for it.
+                so that no stored collection can ask for it: `Collection.open` is told anew.
 
         Raises:
             EncoderNotFound: no such folder and no such model.
@@ -176,6 +176,7 @@ class LearnedEncoder(Encoder):
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
         self._backend = check_backend(backend)
+        self._trusts = trust_remote_code
         self._place, self._revision, folder = locate(path, revision, trust_remote_code)
         checkpoint = read_checkpoint(folder, _folder_of)
         self._query_place = self._query_revision = None
@@ -236,6 +237,10 @@ class LearnedEncoder(Encoder):
     def licence(self) -> str | None:
         """The licence that the model's card states, or None."""
         return self._checkpoint.licence
+
+    @property
+    def trusts_remote_code(self) -> bool:
+        return self._trusts
 
     @property
     def options(self) -> dict[str, Any]:

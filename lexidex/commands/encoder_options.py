@@ -56,6 +56,16 @@ Passages = Annotated[
 ]
 
 
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run code that the repository of the collection's model brings; read it first. "
+        "Collections do not keep this.",
+    ),
+]
+
+
 def chosen_encoder(
     name: str | None,
     options: list[str] | None = None,
@@ -63,13 +73,18 @@ def chosen_encoder(
     prune_queries: str | None = None,
     *,
     quiet: bool = False,
+    trusts: bool = False,
 ) -> Encoder | None:
     """The encoder that a command line asks for; its licence is told on stderr where it has one.
+
+    Args:
+        trusts: whether --trust-remote-code was given, which a model then takes for its option.
 
     Raises:
         ParameterError: options for no encoder, or one that the encoder does not have.
     """
     from lexidex.encoders import load_encoder
+    from lexidex.encoders.loading import KINDS
 
     rules = {"document_pruning": prune, "query_pruning": prune_queries}
     given = dict(map(_option, options or []))
@@ -78,6 +93,8 @@ def chosen_encoder(
         if given:
             raise ParameterError(f"{', '.join(given)}: give the encoder as well, by --encoder")
         return None
+    if trusts and name not in KINDS:
+        given.setdefault("trust_remote_code", True)
     encoder = load_encoder(name, **given)
     if encoder.has_licence and not quiet:
         err.print(

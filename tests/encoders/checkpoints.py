@@ -56,6 +56,21 @@ def write_plain(
     return folder
 
 
+def write_remote(folder: Path, sprung: Path) -> Path:
+    """A model whose code lies beside it, and leaves a file when it runs."""
+    write_plain(folder)
+    config = json.loads((folder / "config.json").read_text())
+    names = {"AutoConfig": "renamed.Config", "AutoModelForMaskedLM": "renamed.Model"}
+    write_json(folder / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
+    (folder / "renamed.py").write_text(
+        f"open({str(sprung)!r}, 'w').close()\n"
+        "from transformers import BertConfig, BertForMaskedLM\n"
+        "class Config(BertConfig):\n    model_type = 'unheard-of'\n"
+        "class Model(BertForMaskedLM):\n    config_class = Config\n"
+    )
+    return folder
+
+
 def write_cross_encoder(folder: Path, *, n_labels: int = 1, seed: int = 0) -> Path:
     """A model that scores pairs of texts, in transformers' layout; as large as `write_plain`'s."""
     import torch

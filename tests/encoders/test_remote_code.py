@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -12,26 +10,13 @@ from lexidex.encoders.loading import load_dense_encoder
 from lexidex.encoders.saved import write_description
 from lexidex.errors import ParameterError
 
-from .checkpoints import TEXTS, write_json, write_plain
-
-MODEL = """
-from transformers import BertConfig, BertForMaskedLM
-class Config(BertConfig):
-    model_type = 'unheard-of'
-class Model(BertForMaskedLM):
-    config_class = Config
-"""
+from .checkpoints import TEXTS, write_plain, write_remote
 
 
 @pytest.fixture
 def remote(tmp_path):
     """A model whose code lies beside it, and leaves a file `sprung` when it runs."""
-    folder = write_plain(tmp_path / "remote")
-    config = json.loads((folder / "config.json").read_text())
-    names = {"AutoConfig": "renamed.Config", "AutoModelForMaskedLM": "renamed.Model"}
-    (folder / "renamed.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w').close()\n{MODEL}")
-    write_json(folder / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
-    return folder
+    return write_remote(tmp_path / "remote", tmp_path / "sprung")
 
 
 @pytest.fixture
