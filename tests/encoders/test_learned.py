@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lexidex.encoders.hub as hub
 from lexidex.encoders import load_encoder
 from lexidex.encoders.networks.masked_lm import MaskedLMNetwork
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
@@ -480,71 +479,7 @@ def test_settings_of_another_kind_are_refused(bert):
         load_encoder(bert)
 
 
-# Models on a hub.
-
-
-def test_a_model_on_the_hub_is_fetched_and_pinned_to_its_commit(folders, tmp_path, monkeypatch):
-    asked = []
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    snapshot = copy_of(folders("plain bert"), tmp_path / commit)
-
-    def snapshot_download(name, **options):
-        asked.append((name, options["revision"], options["local_files_only"]))
-        return str(snapshot)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    encoder = load_encoder("org/model")
-    again = load_encoder(encoder.kind, **encoder.options)
-
-    assert encoder.options["path"] == "org/model"
-    assert encoder.options["revision"] == commit
-    assert again.fingerprint == encoder.fingerprint == load_encoder(snapshot).fingerprint
-    assert asked == [("org/model", None, False), ("org/model", commit, True)]
-
-
-def test_bin_files_are_fetched_where_there_are_no_safetensors(folders, tmp_path, monkeypatch):
-    patterns = []
-    snapshot = tmp_path / "commit"
-    snapshot.mkdir()
-
-    def snapshot_download(name, **options):
-        patterns.append(options["allow_patterns"])
-        return str(snapshot)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    hub.fetch("org/model")
-
-    assert hub.SAFETENSORS in patterns[0]
-    assert patterns[1:] == [list(hub.BIN)]
-
-
-def test_a_hub_that_cannot_be_reached_gives_one_clear_line(monkeypatch):
-    def snapshot_download(name, **options):
-        raise ConnectionError("no route\nand more lines")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(EncoderNotFound) as raised:
-        load_encoder("org/model")
-    assert str(raised.value) == (
-        "encoder 'org/model': no such folder, and the model hub has no such model or cannot be "
-        "reached (ConnectionError: no route)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "is_id"),
-    [
-        ("naver/splade-v3", True),
-        ("org/model.v2_x", True),
-        ("./folder", False),
-        ("/abs/folder", False),
-        ("a/b/c", False),
-        ("bm25", False),
-        ("../up", False),
-    ],
-)
-def test_what_looks_like_an_id_of_the_hub(name, is_id):
-    assert hub.looks_like_hub_id(name) == is_id
+# Devices and tokens.
 
 
 def test_it_computes_where_it_can(folders, bert, monkeypatch):
