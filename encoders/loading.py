@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
@@ -140,6 +140,13 @@ def _harmless(stored: dict[str, Any]) -> dict[str, Any]:
             "encoder cannot ask for it"
         )
     return stored
+
+
+def text_options() -> set[str]:
+    """Names of options, of any family, whose values are texts, though they may look like others."""
+    families = (_family(KINDS, kind, "encoder") for kind in KINDS)
+    hints = (hint for family in families for hint in get_type_hints(family.__init__).items())
+    return {name for name, hint in hints if str in (hint, *get_args(hint))}
 
 
 def _make(kind: str, options: dict[str, Any]) -> Encoder:

@@ -87,7 +87,7 @@ def chosen_encoder(
     from lexidex.encoders.loading import KINDS
 
     rules = {"document_pruning": prune, "query_pruning": prune_queries}
-    given = dict(map(_option, options or []))
+    given = given_options(options)
     given |= {option: rule for option, rule in rules.items() if rule is not None}
     if name is None:
         if given:
@@ -103,12 +103,27 @@ def chosen_encoder(
     return encoder
 
 
-def _option(given: str) -> tuple[str, Any]:
-    """NAME=VALUE, the value as JSON where it is that."""
-    name, equals, value = given.partition("=")
+def given_options(options: list[str] | None) -> dict[str, Any]:
+    """What --encoder-option gives, by name: JSON where a value is that, and else text.
+
+    Raises:
+        ParameterError: one is not of the form NAME=VALUE.
+    """
+    if not options:
+        return {}
+    from lexidex.encoders.loading import text_options
+
+    texts = text_options()
+    return dict(_option(given, texts) for given in options)
+
+
+def _option(given: str, texts: set[str]) -> tuple[str, Any]:
+    """NAME=VALUE; for an option that is text, a number is one, too, such as a commit's."""
+    name, equals, text = given.partition("=")
     if not equals or not name:
         raise ParameterError(f"--encoder-option: {given!r}; expected NAME=VALUE")
     try:
-        return name, json.loads(value)
+        value = json.loads(text)
     except ValueError:
-        return name, value
+        return name, text
+    return name, value if name not in texts or isinstance(value, str | None) else text
