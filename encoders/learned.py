@@ -25,6 +25,7 @@ from .collection_idf import check_exponent
 from .engines.engine import check_backend
 from .joint import JointDense, JointModel
 from .layouts.own import read_words, write_words
+from .layouts.settings import is_count
 from .locating import locate
 from .presets import apply_preset
 from .projection import check_pooling
@@ -58,7 +59,7 @@ class Overrides:
             check_exponent(self.collection_idf)
         for name in ("max_length", "query_max_length"):
             length = getattr(self, name)
-            if length is not None and not _is_count(length):
+            if length is not None and not is_count(length):
                 raise ParameterError(f"{name}: {length!r}; expected a whole number above 0")
 
     def apply(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -71,25 +72,25 @@ class Overrides:
             checkpoint = apply_preset(checkpoint, self.preset)
         elif checkpoint.undecided is not None and self.activation is None:
             raise ParameterError(f"{checkpoint.folder}: {checkpoint.undecided}")
-        query_length = self.query_max_length
-        if query_length is None and checkpoint.queries.recipe.has_model:
-            query_length = self.max_length
-        queries = self._changed(checkpoint.queries, query_length, self.query_pruning)
+        name = "query_max_length"
+        if self.query_max_length is None and checkpoint.queries.recipe.has_model:
+            name = "max_length"
+        queries = self._changed(checkpoint.queries, name, self.query_pruning)
         if self.collection_idf is not None:
             queries = queries.with_recipe(collection_idf=self.collection_idf)
         return replace(
             checkpoint,
-            documents=self._changed(checkpoint.documents, self.max_length, self.document_pruning),
+            documents=self._changed(checkpoint.documents, "max_length", self.document_pruning),
             queries=queries,
             undecided=None,
         )
 
-    def _changed(
-        self, side: SideSpec, length: int | None, pruning: dict[str, Any] | None
-    ) -> SideSpec:
+    def _changed(self, side: SideSpec, name: str, pruning: dict[str, Any] | None) -> SideSpec:
+        """A side with the length of that name."""
+        length: int | None = getattr(self, name)
         if length is not None and side.positions is not None and length > side.positions:
             raise ParameterError(
-                f"max_length: {length!r}; the model in {side.folder} takes {side.positions} tokens"
+                f"{name}: {length!r}; the model in {side.folder} takes {side.positions} tokens"
             )
         changes: dict[str, Any] = {}
         if side.recipe.head in VOCABULARY_HEADS:
@@ -160,7 +161,7 @@ class LearnedEncoder(Encoder):
             CorruptFile: a file is missing, truncated or does not belong to the others.
             ParameterError: an option out of its range or missing, or a model of another kind.
         """
-        if not _is_count(batch_tokens):
+        if not is_count(batch_tokens):
             raise ParameterError(f"batch_tokens: {batch_tokens!r}; expected a whole number above 0")
         self._overrides = Overrides(
             preset,
@@ -379,7 +380,3 @@ def _rules(given: Any, where: str) -> dict[str, Any] | None:
 def _folder_of(name: str, revision: str | None) -> Path:
     """The folder of a model that another one builds on."""
     return locate(name, revision, False)[2]
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number > 0

@@ -24,7 +24,9 @@ from .settings import (
     ROUTER,
     SENTENCE_TRANSFORMERS,
     inside,
+    is_count,
     model_side,
+    read_prompts,
     tokenizer_says,
 )
 
@@ -47,14 +49,11 @@ def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
     routes = {"document": modules, "query": modules}
     if len(modules) == 1 and modules[0][0] == "Router":
         routes = _routes(modules[0][1])
-    settings = read_json(folder / SENTENCE_TRANSFORMERS, missing={})
-    most = settings.get("max_active_dims")
-    pruning = NO_PRUNING if most is None else Pruning(top_k=most)
-    prompts = settings.get("prompts") or {}
+    pruning, prompts = _pruning(folder / SENTENCE_TRANSFORMERS), read_prompts(folder)
     documents, queries = (
         replace(
             _side(routes[task], file, task).with_recipe(pruning=pruning),
-            prompt=prompts.get(task) or "",
+            prompt=prompts.get(task, ""),
         )
         for task in ("document", "query")
     )
@@ -123,6 +122,15 @@ def _pooling(folder: Path) -> Recipe:
         pooling=check_pooling(strategy, f"{file}: pooling_strategy"),
         activation=check_activation(activation, f"{file}: activation_function"),
     )
+
+
+def _pruning(file: Path) -> Pruning:
+    most = read_json(file, missing={}).get("max_active_dims")
+    if most is None:
+        return NO_PRUNING
+    if not is_count(most):
+        raise CorruptFile(f"{file}: max_active_dims: {most!r}; expected a whole number above 0")
+    return Pruning(top_k=most)
 
 
 def _class_name(dotted: str) -> str:
