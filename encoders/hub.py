@@ -111,9 +111,9 @@ def _lacking(folder: Path) -> tuple[str, ...]:
 
 
 def _has_weights(settings: Path) -> bool:
-    """Whether a part with these settings has weights, which pooling and tables in JSON do not."""
+    """Whether a part with these settings has weights; pooling, tables in JSON, routers do not."""
     named = read_json(settings)
-    return not any(name == "path" or name.startswith("pooling_") for name in named)
+    return not any(name in ("path", "structure") or name.startswith("pooling_") for name in named)
 
 
 def _weights_in(folder: Path) -> bool:

@@ -31,6 +31,9 @@ from .settings import (
 )
 
 _MODELS = ("Transformer", "MLMTransformer")
+_ROUTERS = ("Router", "Asym")
+"""The present name and the former one."""
+
 _TABLES = ("SparseStaticEmbedding", "IDF")
 
 Module = tuple[str, Path]
@@ -47,7 +50,7 @@ def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
     file = folder / MODULES
     modules = read_modules(folder)
     routes = {"document": modules, "query": modules}
-    if len(modules) == 1 and modules[0][0] == "Router":
+    if len(modules) == 1 and modules[0][0] in _ROUTERS:
         routes = _routes(modules[0][1])
     pruning, prompts = _pruning(folder / SENTENCE_TRANSFORMERS), read_prompts(folder)
     documents, queries = (
@@ -77,6 +80,8 @@ def read_modules(folder: Path) -> list[Module]:
 def _routes(folder: Path) -> dict[str, list[Module]]:
     """The modules of the routes "document" and "query"."""
     file = folder / ROUTER
+    if not file.is_file() and "structure" in read_json(folder / CONFIG, missing={}):
+        file = folder / CONFIG  # as it was called when the class was called Asym
     settings = read_json(file)
     try:
         types, structure = settings["types"], settings["structure"]

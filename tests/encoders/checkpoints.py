@@ -121,7 +121,12 @@ def write_sentence_transformers(
 
 
 def write_router(
-    folder: Path, *, table: str = "tensor", names: str = "new", activation: str = "log1p_relu"
+    folder: Path,
+    *,
+    table: str = "tensor",
+    names: str = "new",
+    activation: str = "log1p_relu",
+    router: str = "Router",
 ) -> Path:
     """A checkpoint with inference-free queries: the document model at the root, a Router above.
 
@@ -130,9 +135,11 @@ def write_router(
         table: "tensor" or "bin" for a tensor of weights, "json" for idf.json.
         names: "new" or "old" module names; "idf" for the oldest one of the table.
         activation: of the documents.
+        router: the router's name, "Asym" for the former one.
     """
     write_plain(folder, "distilbert")
     types = _types("old" if names == "idf" else names)
+    types["Router"] = types["Router"].replace("Router", router)
     kind = "IDF" if names == "idf" else "SparseStaticEmbedding"
     queries = f"query_0_{kind}"
     write_modules(folder, [("0", "", types["Router"])])
@@ -156,6 +163,22 @@ def write_router(
     write_pooling(folder / "document_1_SpladePooling", "max", activation)
     write_table(folder / queries, table)
     write_model_config(folder)
+    return folder
+
+
+def write_asym(folder: Path) -> Path:
+    """`write_router`'s checkpoint under the former name and file; each module in a folder below."""
+    write_router(folder, names="old", activation="relu", router="Asym")
+    described = json.loads((folder / "router_config.json").read_text(encoding="utf-8"))
+    (folder / "router_config.json").unlink()
+    place = "document_0_Transformer"
+    (folder / place).mkdir()
+    own = ("modules.json", "config_sentence_transformers.json")
+    for file in [file for file in folder.iterdir() if file.is_file() and file.name not in own]:
+        file.rename(folder / place / file.name)
+    described["types"][place] = described["types"].pop("")
+    described["structure"]["document"][0] = place
+    write_json(folder / "config.json", described)
     return folder
 
 

@@ -14,7 +14,7 @@ from lexidex.encoders import load_encoder
 from lexidex.encoders.loading import load_dense_encoder
 from lexidex.errors import EncoderNotFound
 
-from .checkpoints import TEXTS, write_dense, write_plain, write_router
+from .checkpoints import TEXTS, write_asym, write_dense, write_plain, write_router
 from .published import write_bge_m3
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -95,6 +95,12 @@ def test_each_folder_gets_the_weights_that_it_has(remote, bins):
     assert encoder.fingerprint == expected.fingerprint
     assert (encoder.encode_documents(TEXTS) != expected.encode_documents(TEXTS)).nnz == 0
     assert (f"{TABLE}/pytorch_model.bin" in remote.fetched()) == (TABLE in bins)
+
+
+def test_settings_of_a_router_have_no_weights_beside_them(remote):
+    write_asym(remote.source)
+    load_encoder("org/model")
+    assert len(remote.asked) == 1
 
 
 def test_a_dense_model_s_layers_are_fetched_too(remote):

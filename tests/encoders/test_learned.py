@@ -22,6 +22,7 @@ from .checkpoints import (
     copy_of,
     only_word_list,
     random_model,
+    write_asym,
     write_json,
     write_model_config,
     write_modules,
@@ -61,6 +62,8 @@ LAYOUTS = {
     ),
     "router": write_router,
     "router, old names": lambda to: write_router(to, names="old", activation="relu"),
+    "router, former name": lambda to: write_router(to, router="Asym"),
+    "router, former name and file": write_asym,
 }
 
 

@@ -13,6 +13,7 @@ from lexidex.encoders.creation import create
 from .checkpoints import (
     TEXTS,
     only_word_list,
+    write_asym,
     write_json,
     write_plain,
     write_router,
@@ -75,6 +76,7 @@ CASES = {
     "described, table": lambda to: described(to, head="table"),
     "described, table, masked": lambda to: described(to, head="table", masked=["special"]),
     "router": lambda to: load_encoder(write_router(to)),
+    "router, former name and file": lambda to: load_encoder(write_asym(to)),
     "raw": lambda to: write_opensearch(to) and load_encoder(to, activation="relu"),
     "unicoil": lambda to: made(to, "unicoil"),
     "li-lsr": lambda to: made(to, "li-lsr"),
