@@ -170,6 +170,11 @@ class Encoder(ABC):
         return [(*word.span(), place) for word, place in found if place is not None]
 
     @property
+    def reads_whole(self) -> bool:
+        """Whether documents have to be read whole, because their ends are something else."""
+        return False
+
+    @property
     def max_tokens(self) -> int | None:
         """Tokens of a document that its vector is made of, the rest being cut off; None for all."""
         return None

@@ -277,6 +277,10 @@ class LearnedEncoder(Encoder):
         return self._documents.tokenizer.id(term)
 
     @property
+    def reads_whole(self) -> bool:
+        return self._delimiter is not None
+
+    @property
     def max_tokens(self) -> int | None:
         return self._documents.tokenizer.room(self._checkpoint.documents.prompt)
 
