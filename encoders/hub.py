@@ -113,7 +113,8 @@ def _lacking(folder: Path) -> tuple[str, ...]:
 def _has_weights(settings: Path) -> bool:
     """Whether a part with these settings has weights; pooling, tables in JSON, routers do not."""
     named = read_json(settings)
-    return not any(name in ("path", "structure") or name.startswith("pooling_") for name in named)
+    without = (name in ("path", "structure") or name.startswith("pooling_") for name in named)
+    return bool(named) and not any(without)
 
 
 def _weights_in(folder: Path) -> bool:

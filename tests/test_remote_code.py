@@ -84,7 +84,7 @@ def test_processes_that_encode_are_told_of_it(remote, tmp_path):
     assert report.state.n_encoded == len(DOCUMENTS)
 
 
-def test_the_command_line_has_a_flag_for_it(made, tmp_path, monkeypatch, capsys):
+def test_the_command_line_has_a_flag_for_it(made, remote, tmp_path, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["lexidex", *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
@@ -103,7 +103,10 @@ def test_the_command_line_has_a_flag_for_it(made, tmp_path, monkeypatch, capsys)
     source = tmp_path / "more.jsonl"
     source.write_text(json.dumps(DOCUMENTS[-1]) + "\n")
     indexed, _ = run("index", source, "--to", made, "--trust-remote-code", "--quiet")
-    assert (explained, indexed) == (0, 0)
+    new = "--to", tmp_path / "new", "--encoder", remote, "--quiet"
+    refused, _ = run("index", source, *new)
+    created, _ = run("index", source, *new, "--trust-remote-code")
+    assert (explained, indexed, refused, created) == (0, 0, 2, 0)
 
 
 def test_a_server_that_trusts_lets_clients_name_no_models(made, tmp_path):

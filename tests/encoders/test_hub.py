@@ -14,7 +14,7 @@ from lexidex.encoders import load_encoder
 from lexidex.encoders.loading import load_dense_encoder
 from lexidex.errors import EncoderNotFound
 
-from .checkpoints import TEXTS, write_asym, write_dense, write_plain, write_router
+from .checkpoints import TEXTS, write_asym, write_dense, write_json, write_plain, write_router
 from .published import write_bge_m3
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -76,6 +76,7 @@ def test_bin_files_are_fetched_where_there_are_no_safetensors(remote):
 def test_bin_files_are_left_where_there_are_safetensors(remote):
     write_plain(remote.source)
     torch.save({}, remote.source / "pytorch_model.bin")
+    write_json(remote.source / "2_Normalize" / "config.json", {})
     load_encoder("org/model")
     assert "pytorch_model.bin" not in remote.fetched()
     assert len(remote.asked) == 1
