@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -66,7 +66,7 @@ class DenseModelEncoder(DenseEncoder):
             CorruptFile: a file is missing, truncated or does not belong to the others.
             ParameterError: an option out of its range, or a model of another kind.
         """
-        self._place, self._revision, root = locate(fspath(path), revision, trust_remote_code)
+        self._place, self._revision, root = locate(path, revision, trust_remote_code)
         self._pooling, self._max_length, self._trusts = pooling, max_length, trust_remote_code
         self._spec = _limited(read_dense(root, pooling), max_length)
         self._words = {
@@ -97,6 +97,10 @@ class DenseModelEncoder(DenseEncoder):
     def licence(self) -> str | None:
         """The licence that the model's card states, or None."""
         return self._spec.licence
+
+    @property
+    def trusts_remote_code(self) -> bool:
+        return self._trusts
 
     @property
     def options(self) -> dict[str, Any]:

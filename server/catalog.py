@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from lexidex.collection import Collection, exists
-from lexidex.dense_side import DenseSide
-from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
+from lexidex.encoders import DEFAULT_ENCODER, Encoder
 from lexidex.errors import (
     CollectionExists,
     CollectionNotFound,
@@ -26,6 +25,8 @@ from lexidex.errors import (
 from lexidex.index.storage import layout
 from lexidex.index.storage.files import FileStorage, waiting
 from lexidex.index.storage.manifest import newest_manifest
+
+from .named_encoders import load_named, named_dense_side
 
 _REMOVED = ".removed-"
 """Folders of this name are collections that were removed, and perhaps not yet to the last file."""
@@ -50,12 +51,13 @@ class _Served:
 class Catalog:
     """Collections by name. Safe to use from many threads."""
 
-    def __init__(self, path: Path, folder: Path | None) -> None:
+    def __init__(self, path: Path, folder: Path | None, trust_remote_code: bool = False) -> None:
         """Use `open` instead.
 
         Args:
             path: the one collection, unless there is a folder of them.
         """
+        self._trusts = trust_remote_code
         self._path = path
         self._folder = folder
         self._served: dict[str, _Served] = {}
@@ -64,15 +66,19 @@ class Catalog:
         self._changed = threading.Condition()
 
     @classmethod
-    def open(cls, directory: str | PathLike[str]) -> Self:
+    def open(cls, directory: str | PathLike[str], trust_remote_code: bool = False) -> Self:
         """Serve a collection under its folder's name, or every collection in a folder.
+
+        Args:
+            trust_remote_code: run code that the models of these collections bring; clients may
+                then name no models.
 
         Raises:
             CollectionNotFound: `directory` neither is a collection, nor holds one, nor is empty.
             CorruptFile, UnsupportedVersion: one of them cannot be used.
         """
         path = Path(directory).resolve()
-        catalog = cls(path, None if exists(path) else path)
+        catalog = cls(path, None if exists(path) else path, trust_remote_code)
         catalog.refresh_all()
         if not catalog.names and (not path.is_dir() or any(map(_is_shown, path.iterdir()))):
             raise CollectionNotFound(
@@ -129,8 +135,9 @@ class Catalog:
         path = self.own_folder() / name
         if not is_name(name):
             raise ParameterError(f"collection {name!r}: no name for a folder")
-        chosen = load_served_encoder(DEFAULT_ENCODER if encoder is None else encoder, options)
-        side = _dense_side({"model": dense} if isinstance(dense, str) else dense or {}, chosen)
+        chosen = self.load_encoder(DEFAULT_ENCODER if encoder is None else encoder, options)
+        asked = {"model": dense} if isinstance(dense, str) else dense or {}
+        side = named_dense_side(asked, chosen, trusting=self._trusts)
         with self._opening:
             if name in self._served:
                 raise CollectionExists(f"collection {name!r} exists; remove it first")
@@ -139,6 +146,10 @@ class Catalog:
             except CollectionExists:
                 raise CollectionExists(f"collection {name!r}: other files stand there") from None
             self._served[name] = _Served(collection, _stamp(path))
+
+    def load_encoder(self, name: str, options: Mapping[str, Any]) -> Encoder:
+        """The encoder that a client names; ParameterError where it may not."""
+        return load_named(name, options, trusting=self._trusts)
 
     def remove(self, name: str) -> None:
         """Remove a collection and its files; writes to it that are under way end first.
@@ -237,41 +248,17 @@ class Catalog:
             if self._served.get(name) is not served or name in self._removing:
                 return  # another thread was faster
             if stamp is not None:
-                self._served[name] = _Served(Collection.open(path), stamp)
+                self._served[name] = self._opened(path, stamp)
             elif served is not None and self._folder is not None:
                 self._served.pop(name, None)
+
+    def _opened(self, path: Path, stamp: _Stamp) -> _Served:
+        return _Served(Collection.open(path, trust_remote_code=self._trusts), stamp)
 
     def _sweep(self) -> None:
         """Delete the files of what was removed."""
         for path in self.own_folder().glob(f"{_REMOVED}*"):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def load_served_encoder(name: str, options: Mapping[str, Any]) -> Encoder:
-    """The encoder that a client names; ParameterError where it asks for code to be run."""
-    _refuse_code(options)
-    return load_encoder(name, **options)
-
-
-def _dense_side(asked: Mapping[str, Any], encoder: Encoder) -> DenseSide | None:
-    """The dense side that a client asks for; ParameterError as `load_served_encoder`."""
-    options = asked.get("options") or {}
-    _refuse_code(options)
-    return DenseSide.named(
-        asked.get("model"),
-        encoder,
-        factory=asked.get("index"),
-        metric=asked.get("metric"),
-        options=options,
-    )
-
-
-def _refuse_code(options: Mapping[str, Any]) -> None:
-    if "trust_remote_code" in options:
-        raise ParameterError(
-            "trust_remote_code: code is not taken over HTTP; make the collection with "
-            "'lexidex index --encoder', or in Python"
-        )
 
 
 def is_name(name: str) -> bool:

@@ -80,6 +80,7 @@ class Supervisor:
         *,
         rerankers: Sequence[str] = (),
         access_log: bool = False,
+        trust_remote_code: bool = False,
     ) -> None:
         """Serve `directory` through `listener`, by this many workers and one that writes."""
         self._directory = fspath(directory)
@@ -87,6 +88,7 @@ class Supervisor:
         self._n_workers = n_workers
         self._access_log = access_log
         self._rerankers = tuple(rerankers)
+        self._trusts = trust_remote_code
         self._context = get_context("spawn")
         self._children: list[_Child] = []
 
@@ -115,6 +117,7 @@ class Supervisor:
                 self._context.RawValue("Q", 0),
                 self._access_log,
                 self._rerankers,
+                self._trusts,
             )
             try:
                 return self._run(stop, on_start)

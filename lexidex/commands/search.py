@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from .encoder_options import TrustRemoteCode
 from .output import AsJson, out, print_json
 from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_reranking
 
@@ -83,6 +84,7 @@ def search(
             "--explain", help="Show what each word, and each side of a hybrid search, adds."
         ),
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Search a collection, best documents first."""
@@ -93,7 +95,7 @@ def search(
     _check_query(query, vector, row, mode)
     condition = None if only is None else parse_json("--filter", only)
     reranking = chosen_reranking(rerank, rerank_depth, rerank_fusion)
-    collection = Collection.open(directory)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
     collection.warm_up()
     result = collection.search(
         query,
@@ -123,12 +125,14 @@ def explain(
     directory: Directory,
     query: Annotated[str, typer.Argument(help="The query.")],
     doc_id: Annotated[str, typer.Argument(metavar="ID", help="The document.")],
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which words give a document its score for a query."""
     from lexidex.collection import Collection
 
-    explanation = Collection.open(directory).explain(query, doc_id)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
+    explanation = collection.explain(query, doc_id)
     if as_json:
         print_json(_explanation_as_json(explanation))
         return
