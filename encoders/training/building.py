@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,8 @@ def student_of(
     """
     model = recipe.model
     torch.manual_seed(recipe.training.seed)
-    if not (folder / "config.json").is_file():
-        _begin(recipe, folder, pairs)
+    if not folder.is_dir():
+        _make(recipe, folder, pairs)
     encoder = LearnedEncoder(
         folder, max_length=model.max_length, query_max_length=model.query_max_length
     )
@@ -60,6 +62,14 @@ def student_of(
     if model.frozen_table:
         student.freeze_table()
     return student
+
+
+def _make(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
+    """Write the student as it is before training, complete or not at all."""
+    unfinished = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _begin(recipe, unfinished, pairs)
+    os.replace(unfinished, folder)
 
 
 def _begin(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:

@@ -2,6 +2,11 @@
 
 import pytest
 
+from lexidex.encoders import creation
+from lexidex.encoders.layouts import own
+from lexidex.encoders.training import start
+from lexidex.encoders.training.building import student_of
+from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.run import Run
 
 from .tiny_recipes import make_world, tiny_recipe
@@ -26,9 +31,9 @@ def world(tmp_path_factory):
     return make_world(tmp_path_factory.mktemp("world"))
 
 
-def written(folder):
-    """{name: bytes} of the trained encoder."""
-    files = [file for file in (folder / "model").rglob("*") if file.is_file()]
+def written(folder, part="model"):
+    """{name: bytes} of the trained encoder, or of another part."""
+    files = [file for file in (folder / part).rglob("*") if file.is_file()]
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in files
@@ -63,3 +68,31 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(name, precision, world
     assert sorted(found) == sorted(wanted)
     assert [name for name in wanted if found[name] != wanted[name]] == []
     assert resumed.after == whole.after
+
+
+def killed(*_, **__):
+    """In the place of a step that the process does not live to see."""
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "step"),
+    [
+        ("inference-free-v2", creation, "idf_table"),
+        ("splade", own, "write_description"),
+        ("splade-max", creation, "LearnedEncoder"),
+        ("cpu", start, "_with_residual"),
+        ("cpu", start, "write_residual"),
+    ],
+)
+def test_a_start_that_was_half_made_is_made_anew(name, module, step, world, tmp_path, monkeypatch):
+    recipe = tiny_recipe(name, world)
+    pairs, _ = read_data(recipe)
+    student_of(recipe, tmp_path / "whole" / "start", pairs)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, step, killed)
+        with pytest.raises(Killed):
+            student_of(recipe, tmp_path / "killed" / "start", pairs)
+    student_of(recipe, tmp_path / "killed" / "start", pairs)
+    assert written(tmp_path / "killed", "start") == written(tmp_path / "whole", "start")
+    assert [each.name for each in (tmp_path / "killed").iterdir()] == ["start"]
