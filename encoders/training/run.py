@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from transformers.trainer_utils import get_last_checkpoint
 
 from lexidex.errors import ParameterError
 
 from ..joint import check_shared
 from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
+from .checkpoints import complete_checkpoints, remove_incomplete
 from .curve import draw_curve
 from .data import read_data
 from .encoder_student import EncoderStudent
@@ -146,6 +146,8 @@ class Run:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(described, indent=2), encoding="utf-8")
+        for place in self.folder.glob("round-*"):
+            remove_incomplete(place / _CHECKPOINTS)
 
     def _candidates(self, number: int, pairs: Pairs, student: EncoderStudent | None) -> Candidates:
         """Candidate lists of a round: stored, mined, or the positives alone."""
@@ -231,9 +233,8 @@ class Run:
 
 
 def _last_checkpoint(folder: Path) -> str | None:
-    untyped: Any = get_last_checkpoint
-    found: str | None = untyped(str(folder)) if folder.is_dir() else None
-    return found
+    found = complete_checkpoints(folder)
+    return str(found[-1]) if found else None
 
 
 def _shown(values: Mapping[str, float]) -> str:

@@ -1,5 +1,7 @@
 """Whole recipes, killed and begun again: to the last bit what they would have been."""
 
+import shutil
+
 import pytest
 
 from lexidex.encoders import creation
@@ -8,10 +10,12 @@ from lexidex.encoders.training import start
 from lexidex.encoders.training.building import student_of
 from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.run import Run
+from lexidex.errors import CorruptFile
 
 from .tiny_recipes import make_world, tiny_recipe
 
 STEPS = 6
+STATE = "trainer_state.json"
 WHOLE = [
     "cpu",  # cached states, sampled columns, a learned factor, teachers over the batch
     "splade-max",  # dropout
@@ -96,3 +100,37 @@ def test_a_start_that_was_half_made_is_made_anew(name, module, step, world, tmp_
     student_of(recipe, tmp_path / "killed" / "start", pairs)
     assert written(tmp_path / "killed", "start") == written(tmp_path / "whole", "start")
     assert [each.name for each in (tmp_path / "killed").iterdir()] == ["start"]
+
+
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    """A recipe, and the folder of its training, with checkpoints of steps 2 and 4."""
+    recipe = tiny_recipe("matrix", world).changed({"training.steps": 4, "training.save_every": 2})
+    folder = tmp_path_factory.mktemp("trained")
+    Run(recipe, folder).train()
+    return recipe, folder
+
+
+@pytest.mark.parametrize(
+    "left", [[], ["model.safetensors"], ["model.safetensors", "optimizer.pt", STATE]]
+)
+def test_a_checkpoint_that_was_half_written_is_not_there(left, trained, tmp_path):
+    recipe, folder = trained
+    shutil.copytree(folder, tmp_path / "killed", ignore=shutil.ignore_patterns("model"))
+    newest = tmp_path / "killed" / "round-1" / "checkpoints" / "checkpoint-4"
+    for file in newest.iterdir():
+        file.write_bytes(file.read_bytes()[:100]) if file.name in left else file.unlink()
+    steps = []
+    Run(recipe, tmp_path / "killed", on_step=lambda step, _: steps.append(step)).train()
+    assert steps == [3, 4]
+    assert written(tmp_path / "killed") == written(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth"])
+def test_a_damaged_checkpoint_is_named(name, trained, tmp_path):
+    recipe, folder = trained
+    shutil.copytree(folder, tmp_path / "damaged", ignore=shutil.ignore_patterns("model", "*-4"))
+    file = tmp_path / "damaged" / "round-1" / "checkpoints" / "checkpoint-2" / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(CorruptFile, match=r"checkpoint-2: cannot be gone on from \(.*\); delete"):
+        Run(recipe, tmp_path / "damaged").train()
