@@ -169,6 +169,7 @@ def plan_of(
         n_documents,
         training.steps * training.batch * training.accumulate * n_processes(),
         negatives=training.negatives,
+        repeats=recipe.has_stored_scores,
         seed=training.seed,
         clusters=clusters,
         block=training.block,

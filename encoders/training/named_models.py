@@ -75,7 +75,12 @@ def _as_trained(
     training = recipe.training
     negatives = max(training.negatives, 1)
     plan = Plan(
-        candidates, len(pairs.documents), _RESCALED_ON, negatives=negatives, seed=training.seed
+        candidates,
+        len(pairs.documents),
+        _RESCALED_ON,
+        negatives=negatives,
+        repeats=recipe.has_stored_scores,
+        seed=training.seed,
     )
     examples = [plan[place] for place in range(len(plan))]
     queries = np.array([example.query for example in examples], dtype=np.int64)

@@ -270,6 +270,18 @@ class TrainingRecipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _stored_scores(self) -> TrainingRecipe:
+        if not self.has_stored_scores:
+            return self
+        of_batch = [each.name for each in self.objective if each.needs_teacher and each.of_batch]
+        if of_batch:
+            raise ValueError(
+                f"teacher: 'stored' scores are those of candidate lists, and {of_batch[0]} compares "
+                "all of a batch; distil over lists (kl, margin-mse), or name another teacher"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _documents_alone(self) -> TrainingRecipe:
         if self.task == "retrieval":
             return self
@@ -286,6 +298,11 @@ class TrainingRecipe(Section):
                     "alone, and knows neither IDF nor document frequencies"
                 )
         return self
+
+    @property
+    def has_stored_scores(self) -> bool:
+        """Whether a teacher knows the candidate lists alone."""
+        return any(each.kind == "stored" for each in self.teacher)
 
     @property
     def teachers(self) -> tuple[TeacherSection, ...]:

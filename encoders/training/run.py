@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from lexidex.errors import ParameterError
+from lexidex.errors import InputError, ParameterError
 
 from ..joint import check_shared
 from .building import check_precision, student_of, trainer_of
@@ -153,7 +153,7 @@ class Run:
         """Candidate lists of a round: stored, mined, or the positives alone."""
         recipe, mining = self.recipe, self.recipe.mining
         if recipe.data.candidates and number == 1:
-            return read_candidates(Path(recipe.data.candidates), pairs)
+            return self._taught(read_candidates(Path(recipe.data.candidates), pairs))
         if mining is None:
             lists = [(query, row) for query, rows in enumerate(pairs.positives) for row in rows]
             return Candidates(
@@ -175,6 +175,21 @@ class Run:
             teacher = ensemble(recipe, pairs) if rules.filters else None
             mine(pairs, retrievers, rules, teacher).save(file, pairs)
         return read_candidates(file, pairs)
+
+    def _taught(self, candidates: Candidates) -> Candidates:
+        """Those lists that stored scores can teach by, if they are to."""
+        if not self.recipe.has_stored_scores or not self.recipe.training.negatives:
+            return candidates
+        kept = candidates.with_negatives()
+        left_out = len(candidates) - len(kept)
+        if not len(kept):
+            raise InputError(
+                f"{self.recipe.data.candidates}: all {left_out} lists are without negatives; mine "
+                "with smaller margins, or deeper bands"
+            )
+        if left_out:
+            self.say(f"{left_out:,} of {len(candidates):,} lists are without negatives, left out")
+        return kept
 
     def _retriever(self, name: str, student: EncoderStudent | None) -> Retriever:
         if name == STUDENT and student is not None:

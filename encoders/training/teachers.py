@@ -141,8 +141,8 @@ class StoredTeacher:
             query, document = queries[missing[0]], documents[missing[0]]
             raise InputError(
                 f"no stored score of query {self._pairs.query_ids[query]!r} and document "
-                f"{self._pairs.document_ids[document]!r}; score its candidates too, or distil "
-                "over candidate lists instead of the batch"
+                f"{self._pairs.document_ids[document]!r}; lists that `lexidex mine --teacher` "
+                "wrote have those of their own documents, so distil over lists, not over the batch"
             )
         return self._scores[places]
 

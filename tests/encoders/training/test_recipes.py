@@ -10,6 +10,7 @@ import pytest
 from lexidex.encoders import load_encoder
 from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.presets import PRESETS
+from lexidex.encoders.training.candidates import Candidates
 from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
 from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
@@ -154,26 +155,45 @@ def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
     assert (tmp_path / "round-2" / "candidates.parquet").is_file()
 
 
-def test_stored_scores_teach(world, tmp_path):
-    from lexidex.encoders.training.candidates import Candidates
-
+def stored_lists(world, file, negatives=(3,)):
+    """Candidate lists with scores in a file, with so many negatives in turn."""
     pairs = read_pairs(world["pairs"])
-    n = len(pairs.documents)
+    n, counts = len(pairs.documents), [negatives[row % len(negatives)] for row in range(len(pairs))]
     lists = Candidates(
         np.arange(len(pairs)),
-        [np.array([row[0], *(int(row[0] + k) % n for k in (1, 2, 3))]) for row in pairs.positives],
-        [np.array([9, 1, 2, 0], dtype=np.float32)] * len(pairs),
+        [
+            (row[0] + np.arange(1 + count)) % n
+            for row, count in zip(pairs.positives, counts, strict=True)
+        ],
+        [np.array([9, 1, 2, 0], dtype=np.float32)[: 1 + count] for count in counts],
     )
-    lists.save(tmp_path / "lists.parquet", pairs)
-    changes = {
-        "data.candidates": str(tmp_path / "lists.parquet"),
-        "teacher": [{"kind": "stored"}],
+    lists.save(file, pairs)
+    return {"data.candidates": str(file), "teacher": [{"kind": "stored"}]}
+
+
+def test_stored_scores_teach(world, tmp_path):
+    changes = stored_lists(world, tmp_path / "lists.parquet") | {
         "objective": [{"name": "margin-mse"}],
         "training.negatives": 1,
         "training.block": 1,
     }
     results = Run(tiny_recipe("matrix", world).changed(changes), tmp_path / "run").train()
     assert results.after != results.before
+
+
+def test_stored_scores_of_short_lists_teach(world, tmp_path):
+    """As `lexidex mine --relative-margin` leaves them."""
+    recipe, lines = tiny_recipe("splade-v3", world), []
+    changes = stored_lists(world, tmp_path / "lists.parquet", [3, 1, 0])
+    Run(recipe.changed(changes), tmp_path / "run", say=lines.append).train()
+    assert any("lists are without negatives, left out" in line for line in lines)
+    changes = stored_lists(world, tmp_path / "none.parquet", [0])
+    with pytest.raises(InputError, match=r"none\.parquet: all \d+ lists are without negatives"):
+        Run(recipe.changed(changes), tmp_path / "other").train()
+    with pytest.raises(
+        ParameterError, match="'stored' scores are those of candidate lists, and kl"
+    ):
+        tiny_recipe("cpu", world).changed(changes)
 
 
 @pytest.mark.parametrize(
