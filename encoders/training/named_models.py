@@ -56,10 +56,6 @@ def ensemble(
     combined = Ensemble(teachers, weights, settings.normalisation, settings.scale)
     if settings.rescaled_to is None or candidates is None:
         return combined
-    if settings.rescaled_to >= len(teachers):
-        raise ParameterError(
-            f"ensemble.rescaled_to: {settings.rescaled_to}; there are {len(teachers)} teachers"
-        )
     queries, lists = _as_trained(recipe, pairs, candidates)
     return combined.rescaled(teachers[settings.rescaled_to], queries, lists)
 

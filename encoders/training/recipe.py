@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lexidex.errors import InputError, NotFound, ParameterError
 
+from ..presets import find_preset
+from ..pruning import as_pruning
 from .loss import Objective, Regulariser
 from .negatives import Band
 
@@ -85,6 +87,12 @@ class ModelSection(Section):
         description="put the backbone's other layers beside, for dense vectors in the same pass",
     )
     frozen_table: bool = Field(default=False, description="query weights from a table stay at IDF")
+
+    @model_validator(mode="after")
+    def _known(self) -> ModelSection:
+        find_preset(self.preset)
+        as_pruning(self.document_pruning, "document_pruning")
+        return self
 
     @model_validator(mode="after")
     def _frozen(self) -> ModelSection:
@@ -267,6 +275,22 @@ class TrainingRecipe(Section):
             raise ValueError(
                 "training.chunk: gradient caching needs all columns; leave out [columns] or chunk"
             )
+        if self.columns is not None and any(each.name == "df-flops" for each in self.regulariser):
+            raise ValueError("regulariser: df-flops counts all terms; leave out [columns]")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_fit(self) -> TrainingRecipe:
+        reference = self.ensemble.rescaled_to
+        if reference is not None and reference >= len(self.teacher):
+            raise ValueError(
+                f"ensemble.rescaled_to: {reference}; there are {len(self.teacher)} teachers, from 0"
+            )
+        if self.training.block > 1 and all(each.kind != "dense" for each in self.teacher):
+            raise ValueError(
+                f"training.block: {self.training.block}; blocks of like queries need a teacher of "
+                "kind dense"
+            )
         return self
 
     @model_validator(mode="after")
@@ -276,8 +300,9 @@ class TrainingRecipe(Section):
         of_batch = [each.name for each in self.objective if each.needs_teacher and each.of_batch]
         if of_batch:
             raise ValueError(
-                f"teacher: 'stored' scores are those of candidate lists, and {of_batch[0]} compares "
-                "all of a batch; distil over lists (kl, margin-mse), or name another teacher"
+                "teacher: 'stored' scores are those of candidate lists, and "
+                f"{of_batch[0]} compares all of a batch; distil over lists (kl, margin-mse), or "
+                "name another teacher"
             )
         return self
 

@@ -1,6 +1,6 @@
 """From a recipe to a trained encoder in a folder.
 
-    recipe.json         the recipe as it was run; another one is refused
+    recipe.json         the recipe as it was run; whether another one is refused: `claim`
     start/              the untrained encoder
     round-1/            candidates.parquet, checkpoints/, log.json
     model/              the trained encoder, with its model card and learning curve
@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from lexidex.errors import InputError, ParameterError
+from lexidex.errors import InputError
 
-from ..joint import check_shared
 from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
-from .checkpoints import complete_checkpoints, remove_incomplete
+from .checkpoints import complete_checkpoints
+from .claim import CANDIDATES, CHECKPOINTS, START, claim, round_folder
 from .curve import draw_curve
 from .data import read_data
 from .encoder_student import EncoderStudent
@@ -34,14 +34,13 @@ from .finishing import finish
 from .frozen_states import Kept
 from .held_out import HeldOut
 from .model_card import LICENCE, Results, model_card
-from .named_models import ensemble, located, retriever
+from .named_models import ensemble, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
 from .pairs import Pairs
+from .readiness import check_models, check_start
 from .recipe import STUDENT, TeacherSection, TrainingRecipe
 from .teachers import Teacher
 from .trainer import PlannedTrainer, Progress
-
-_CHECKPOINTS = "checkpoints"
 
 Say = Callable[[str], None]
 OnStep = Callable[[int, int], None]
@@ -91,8 +90,9 @@ class Run:
         """Train, and write the folder; goes on where a former run ended.
 
         Raises:
-            ParameterError: the folder holds a run of another recipe, or the recipe names what is
-                not there, or a precision that this machine lacks.
+            ParameterError: the folder holds a run of another recipe, or the recipe has settings
+                that its models, its data or this machine cannot have.
+            EncoderNotFound: it names a model that is not there.
             InputError: the data cannot be read.
             TrainingCollapsed: see `guards`.
         """
@@ -100,9 +100,8 @@ class Run:
         started = time.process_time()
         processes = PartialState(cpu=not torch.cuda.is_available())
         with processes.main_process_first():
-            self._claim()
-        if self.recipe.model.dense and self.recipe.model.backbone is not None:
-            check_shared(located(self.recipe.model.backbone), self.recipe.model.frozen_layers)
+            check_models(self.recipe)
+            claim(self.folder, self.recipe)
         training, held_out = read_data(self.recipe)
         self.say(
             f"{len(training):,} queries and {len(training.documents):,} documents to train on, "
@@ -113,8 +112,9 @@ class Run:
         student = None
         for number in range(1, self._n_rounds + 1):
             with processes.main_process_first():
-                candidates = self._candidates(number, training, student)
-                student = self._student(training)
+                # The student first: what it cannot have shows before anything is mined.
+                before_it, student = student, self._student(training)
+                candidates = self._candidates(number, training, before_it)
             if not before:
                 before = measure.measure(student)
                 self.say(f"before: {_shown(before)}")
@@ -134,21 +134,6 @@ class Run:
     def _n_rounds(self) -> int:
         return self.recipe.mining.rounds if self.recipe.mining else 1
 
-    def _claim(self) -> None:
-        """Take the folder for this recipe, unless another one has made something in it."""
-        described = self.recipe.model_dump(mode="json")
-        file = self.folder / "recipe.json"
-        begun = any((self.folder / name).exists() for name in ("start", "round-1"))
-        if begun and file.is_file() and json.loads(file.read_text(encoding="utf-8")) != described:
-            raise ParameterError(
-                f"{self.folder}: holds a training by another recipe; give another folder, or "
-                "delete this one"
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(described, indent=2), encoding="utf-8")
-        for place in self.folder.glob("round-*"):
-            remove_incomplete(place / _CHECKPOINTS)
-
     def _candidates(self, number: int, pairs: Pairs, student: EncoderStudent | None) -> Candidates:
         """Candidate lists of a round: stored, mined, or the positives alone."""
         recipe, mining = self.recipe, self.recipe.mining
@@ -160,7 +145,7 @@ class Run:
                 np.array([query for query, _ in lists], dtype=np.int64),
                 [np.array([row], dtype=np.int64) for _, row in lists],
             )
-        file = self.folder / f"round-{number}" / "candidates.parquet"
+        file = round_folder(self.folder, number) / CANDIDATES
         if not file.is_file():
             names = [name for name in mining.retrievers if name != STUDENT or student is not None]
             self.say(f"mining negatives by {', '.join(names)}")
@@ -199,7 +184,9 @@ class Run:
 
     def _student(self, pairs: Pairs) -> EncoderStudent:
         kept = self.memory.of_backbone(self.recipe)
-        return student_of(self.recipe, self.folder / "start", pairs, kept)
+        student = student_of(self.recipe, self.folder / START, pairs, kept)
+        check_start(self.recipe, student, pairs)
+        return student
 
     def _round(
         self,
@@ -210,15 +197,16 @@ class Run:
         held_out: HeldOut,
     ) -> list[dict[str, float]]:
         """Train the student on these candidates; returns the log."""
-        place = self.folder / f"round-{number}"
+        place = round_folder(self.folder, number)
         recipe, teacher = self.recipe, None
         if recipe.teacher:
             teacher = ensemble(recipe, pairs, candidates, self.memory.teachers)
         trainer = trainer_of(
-            recipe, student, pairs, candidates, held_out, place / _CHECKPOINTS, teacher
+            recipe, student, pairs, candidates, held_out, place / CHECKPOINTS, teacher
         )
         self._report(trainer)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(place / _CHECKPOINTS))
+        done = complete_checkpoints(place / CHECKPOINTS)
+        trainer.train(resume_from_checkpoint=str(done[-1]) if done else None)
         log: list[dict[str, float]] = trainer.state.log_history
         (place / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
         return log
@@ -245,11 +233,6 @@ class Run:
         (folder / "README.md").write_text(card, encoding="utf-8")
         drawing = draw_curve(log, f"{self.recipe.name}: learning curve")
         (folder / "curve.svg").write_text(drawing, encoding="utf-8")
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    found = complete_checkpoints(folder)
-    return str(found[-1]) if found else None
 
 
 def _shown(values: Mapping[str, float]) -> str:

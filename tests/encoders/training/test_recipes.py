@@ -108,10 +108,25 @@ def test_sources_have_limits_of_their_own(world, tmp_path):
         read_data(recipe.changed({"data.limits": {"none": 3}}))
 
 
-def test_a_folder_in_which_nothing_was_made_takes_a_mended_recipe(world, tmp_path):
-    recipe = tiny_recipe("matrix", world)
-    with pytest.raises(NotFound):
-        Run(recipe.changed({"model.backbone": str(tmp_path / "none")}), tmp_path / "run").train()
+def test_what_cannot_be_trained_is_told_before_anything_is_mined(world, tmp_path):
+    """And the folder then takes the recipe that is mended."""
+    recipe, none = tiny_recipe("inference-free-v2", world), str(tmp_path / "none")
+    refused = {
+        r"model\.encoding_length: 99; .*backbone takes 32": {"model.encoding_length": 99},
+        r"max_length: 99; the model": {"model.max_length": 99},
+        r"model\.backbone: model '.*none': no such folder": {"model.backbone": none},
+        r"layers: 9; ": {"model.layers": 9},
+        r"model\.start: model '.*none'": {"model.start": none},
+        r"teacher: .*none": {"teacher": [{"kind": "encoder", "path": none}]},
+        r"teacher: model '.*none'": {"teacher": [{"kind": "cross-encoder", "path": none}]},
+        r"mining\.retrievers: model '.*none'": {"mining.retrievers": [f"dense:{none}"]},
+        r"training\.negatives: 99; there are only": {"training.negatives": 99},
+        r"columns: 999 drawn": {"columns.drawn": 999},
+    }
+    for message, changes in refused.items():
+        with pytest.raises((ParameterError, NotFound), match=message):
+            Run(recipe.changed(changes), tmp_path / "run").train()
+        assert not (tmp_path / "run" / "round-1").exists()
     Run(recipe, tmp_path / "run").train()
     assert load_encoder(tmp_path / "run" / "model").dim
     with pytest.raises(ParameterError, match="holds a training by another recipe"):
@@ -190,10 +205,11 @@ def test_stored_scores_of_short_lists_teach(world, tmp_path):
     changes = stored_lists(world, tmp_path / "none.parquet", [0])
     with pytest.raises(InputError, match=r"none\.parquet: all \d+ lists are without negatives"):
         Run(recipe.changed(changes), tmp_path / "other").train()
-    with pytest.raises(
-        ParameterError, match="'stored' scores are those of candidate lists, and kl"
-    ):
-        tiny_recipe("cpu", world).changed(changes)
+    with pytest.raises(ParameterError, match=r"'stored' .* lists, and kl compares all"):
+        tiny_recipe("cpu", world).changed(changes | {"training.block": 1})
+    given = changes | {"data.candidates": None}
+    with pytest.raises(ParameterError, match="'stored' scores come with data"):
+        Run(recipe.changed(given), tmp_path / "other").train()
 
 
 @pytest.mark.parametrize(
@@ -221,6 +237,10 @@ def test_stored_scores_of_short_lists_teach(world, tmp_path):
         (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
         (None, "mining", {"retrievers": ["student"], "rounds": 2}, r"'student' alone; name"),
         (None, "mining", {"absolute_margin": 0.1}, r"teacher: none given"),
+        ("model", "preset", "splade-mx", r"preset: 'splade-mx'; known are splade, splade-max"),
+        ("model", "document_pruning", "topk=250", r"document_pruning: 'topk=250'; expected"),
+        ("training", "block", 2, r"training\.block: 2; .* a teacher of kind dense"),
+        (None, "ensemble", {"rescaled_to": 7}, r"ensemble\.rescaled_to: 7; there are 0 teachers"),
         (
             None,
             "objective",
@@ -260,6 +280,13 @@ def test_lists_need_negatives(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {
+                "columns.drawn": 9,
+                "regulariser": [{"name": "df-flops", "side": "documents", "weight": 1}],
+            },
+            r"regulariser: df-flops counts all terms; leave out \[columns\]",
+        ),
         ({"training.chunk": 2, "columns.drawn": 9}, r"training\.chunk: gradient caching needs all"),
         ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
         ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),

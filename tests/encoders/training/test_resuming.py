@@ -6,11 +6,11 @@ import pytest
 
 from lexidex.encoders import creation
 from lexidex.encoders.layouts import own
-from lexidex.encoders.training import start
+from lexidex.encoders.training import run, start
 from lexidex.encoders.training.building import student_of
 from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.run import Run
-from lexidex.errors import CorruptFile
+from lexidex.errors import CorruptFile, ParameterError
 
 from .tiny_recipes import make_world, tiny_recipe
 
@@ -134,3 +134,24 @@ def test_a_damaged_checkpoint_is_named(name, trained, tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(CorruptFile, match=r"checkpoint-2: cannot be gone on from \(.*\); delete"):
         Run(recipe, tmp_path / "damaged").train()
+
+
+def test_mined_negatives_serve_a_mended_recipe_until_the_first_checkpoint(
+    world, tmp_path, monkeypatch
+):
+    recipe = tiny_recipe("unicoil", world)
+    with pytest.raises(Killed):
+        Run(recipe, tmp_path / "mended", on_step=killed_after(0)).train()
+    with pytest.raises(ParameterError, match=r"candidates\.parquet: mined by another recipe"):
+        Run(
+            recipe.changed({"mining.bands": [{"first": 1, "last": 9, "count": 7}]}),
+            tmp_path / "mended",
+        ).train()
+    mended = recipe.changed({"model.max_length": 12, "training.learning_rate": 1e-3})
+    Run(mended, tmp_path / "whole").train()
+    monkeypatch.setattr(run, "mine", killed)
+    Run(mended, tmp_path / "mended").train()
+    assert written(tmp_path / "mended") == written(tmp_path / "whole")
+    (tmp_path / "mended" / "recipe.json").write_text('{"name": ')
+    with pytest.raises(CorruptFile, match=r"recipe\.json: not JSON"):
+        Run(mended, tmp_path / "mended").train()
