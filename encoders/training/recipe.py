@@ -280,6 +280,17 @@ class TrainingRecipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _negatives_taken(self) -> TrainingRecipe:
+        given = self.data.candidates is not None or self.mining is not None
+        if given and not self.training.negatives:
+            what = "[mining]" if self.data.candidates is None else "data.candidates"
+            raise ValueError(
+                f"training.negatives: 0; what {what} gives would not be looked at: take negatives "
+                "(training.negatives=1), or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _teachers_fit(self) -> TrainingRecipe:
         reference = self.ensemble.rescaled_to
         if reference is not None and reference >= len(self.teacher):

@@ -280,6 +280,8 @@ def test_lists_need_negatives(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"mining.rounds": 1}, r"training\.negatives: 0; what \[mining\] gives"),
+        ({"data.candidates": "a"}, r"training\.negatives: 0; what data\.candidates gives"),
         (
             {
                 "columns.drawn": 9,
@@ -315,7 +317,8 @@ def test_what_does_not_go_together_is_named(changes, message):
 
 def test_settings_are_changed_by_their_names():
     recipe = parse_recipe(SMALLEST, "recipe")
-    changed = recipe.changed({"training.steps": 3, "mining.rounds": 2, "data.pairs": ["a"]})
+    changes = {"training.steps": 3, "mining.rounds": 2, "data.pairs": ["a"]}
+    changed = recipe.changed(changes | {"training.negatives": 1})
     assert (changed.training.steps, changed.mining.rounds, changed.data.pairs) == (3, 2, ("a",))
     assert recipe.training.steps == 10
     with pytest.raises(ParameterError, match=r"training\.stops: unknown key; did you mean steps"):
