@@ -46,8 +46,21 @@ def check_models(recipe: TrainingRecipe) -> None:
 
 
 def _check_miners(recipe: TrainingRecipe) -> None:
-    assert recipe.mining is not None
-    for name in recipe.mining.retrievers:
+    mining = recipe.mining
+    assert mining is not None
+    first = () if recipe.data.candidates is not None else mining.of_round(1)
+    later = mining.of_round(2) if mining.rounds > 1 else ()
+    if recipe.data.candidates is None and not first:
+        raise ParameterError(
+            f"mining.retrievers: {STUDENT!r} alone; the first round takes another one, such as "
+            "bm25, or data.candidates"
+        )
+    if recipe.has_stored_scores and mining.rounds > 1:
+        raise ParameterError(
+            "teacher: 'stored' scores are those of data.candidates alone, and later rounds mine "
+            "others; name another teacher"
+        )
+    for name in {*first, *later}:
         if name != STUDENT:
             with _telling("mining.retrievers"):
                 retriever(name)

@@ -207,8 +207,13 @@ class TrainingSection(Section):
 class MiningSection(Section):
     """Hard negatives that are mined before training, and between its rounds."""
 
-    rounds: Count = Field(default=1, description="mine and train so often; the student mines, too")
-    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = ("bm25",)
+    rounds: Count = Field(default=1, description="mine and train so often")
+    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("bm25",), description="who mines, the student from the second round on"
+    )
+    later_retrievers: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        default=None, description="who mines from the second round on; None: `retrievers`"
+    )
     bands: Annotated[tuple[Band, ...], Field(min_length=1)] = (Band(1, 100, 8),)
     draw: bool = True
     absolute_margin: float | None = None
@@ -219,16 +224,18 @@ class MiningSection(Section):
         """Whether a teacher decides which candidates stay."""
         return self.absolute_margin is not None or self.relative_margin is not None
 
+    def of_round(self, number: int) -> tuple[str, ...]:
+        """Who mines for a round, from 1: for the first one nobody who has yet to learn."""
+        if number > 1:
+            return self.later_retrievers or self.retrievers
+        return tuple(name for name in self.retrievers if name != STUDENT)
+
     @model_validator(mode="after")
     def _student_follows(self) -> MiningSection:
-        if STUDENT not in self.retrievers:
-            return self
-        if self.rounds == 1:
+        if self.rounds == 1 and self.later_retrievers is not None:
+            raise ValueError("later_retrievers: mine from the second round on; there is 1")
+        if self.rounds == 1 and STUDENT in self.retrievers:
             raise ValueError(f"retrievers: {STUDENT!r} mines between rounds, of which there is 1")
-        if set(self.retrievers) == {STUDENT}:
-            raise ValueError(
-                f"retrievers: {STUDENT!r} alone; name another for the first round, as bm25"
-            )
         return self
 
 

@@ -147,7 +147,7 @@ class Run:
             )
         file = round_folder(self.folder, number) / CANDIDATES
         if not file.is_file():
-            names = [name for name in mining.retrievers if name != STUDENT or student is not None]
+            names = mining.of_round(number)
             self.say(f"mining negatives by {', '.join(names)}")
             retrievers = [self._retriever(name, student) for name in names]
             rules = Mining(

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from lexidex.encoders import load_encoder
 from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.presets import PRESETS
-from lexidex.encoders.training.candidates import Candidates
+from lexidex.encoders.training.candidates import Candidates, read_candidates
 from lexidex.encoders.training.data import read_data
+from lexidex.encoders.training.encoder_student import EncoderStudent
+from lexidex.encoders.training.negatives import Mining, SparseRetriever, mine
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
 from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
 from lexidex.encoders.training.run import Run
+from lexidex.encoders.training.trained import Trained
 from lexidex.errors import InputError, NotFound, ParameterError
 
 from .tiny import tiny_pairs, write_pairs
@@ -165,9 +169,44 @@ def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
     recipe = tiny_recipe("splade-pp-self-distil", world)
     lines = []
     Run(recipe, tmp_path, say=lines.append).train()
-    assert "mining negatives by bm25" in lines
-    assert "mining negatives by bm25, student" in lines
-    assert (tmp_path / "round-2" / "candidates.parquet").is_file()
+    assert [line for line in lines if line.startswith("mining")] == [
+        "mining negatives by bm25",
+        "mining negatives by student",
+    ]
+    pairs, _ = read_data(recipe)
+    found, rules = load_encoder(tmp_path / "start"), Mining(recipe.mining.bands)
+    weights = [tmp_path / "round-1" / "checkpoints" / "checkpoint-2" / "model.safetensors"]
+    Trained(EncoderStudent(found)).load_state_dict(load_file(weights[0]), strict=False)
+    wanted = mine(pairs, [SparseRetriever(found)], rules)
+    mined = read_candidates(tmp_path / "round-2" / "candidates.parquet", pairs)
+    for one, other in zip(mined.documents, wanted.documents, strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_who_mines_for_which_round():
+    mining = {"rounds": 3, "retrievers": ["bm25", "student"]}
+    recipe = parse_recipe(SMALLEST, "recipe").changed({"training.negatives": 1, "mining": mining})
+    assert [recipe.mining.of_round(number) for number in (1, 2, 3)] == [
+        ("bm25",),
+        ("bm25", "student"),
+        ("bm25", "student"),
+    ]
+    recipe = recipe.changed({"mining.later_retrievers": ["student"]})
+    assert [recipe.mining.of_round(number) for number in (1, 2)] == [("bm25",), ("student",)]
+
+
+def test_the_student_alone_mines_after_a_first_round_of_given_lists(world, tmp_path):
+    recipe = tiny_recipe("splade-pp-self-distil", world)
+    changes = {"mining.retrievers": ["student"], "mining.later_retrievers": None}
+    with pytest.raises(ParameterError, match=r"mining\.retrievers: 'student' alone; the first"):
+        Run(recipe.changed(changes), tmp_path / "run").train()
+    lists = stored_lists(world, tmp_path / "lists.parquet")
+    with pytest.raises(ParameterError, match=r"'stored' .* later rounds mine others"):
+        Run(recipe.changed(changes | lists), tmp_path / "run").train()
+    del lists["teacher"]
+    Run(recipe.changed(changes | lists), tmp_path / "run").train()
+    assert not (tmp_path / "run" / "round-1" / "candidates.parquet").exists()
+    assert (tmp_path / "run" / "round-2" / "candidates.parquet").is_file()
 
 
 def stored_lists(world, file, negatives=(3,)):
@@ -235,7 +274,12 @@ def test_stored_scores_of_short_lists_teach(world, tmp_path):
         (None, "mining", {"bands": []}, r"mining\.bands: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": []}, r"mining\.retrievers: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
-        (None, "mining", {"retrievers": ["student"], "rounds": 2}, r"'student' alone; name"),
+        (
+            None,
+            "mining",
+            {"later_retrievers": ["student"]},
+            r"later_retrievers: mine from the second",
+        ),
         (None, "mining", {"absolute_margin": 0.1}, r"teacher: none given"),
         ("model", "preset", "splade-mx", r"preset: 'splade-mx'; known are splade, splade-max"),
         ("model", "document_pruning", "topk=250", r"document_pruning: 'topk=250'; expected"),
