@@ -60,6 +60,23 @@ def ensemble(
     return combined.rescaled(teachers[settings.rescaled_to], queries, lists)
 
 
+def judge(
+    recipe: TrainingRecipe, pairs: Pairs, known: MutableMapping[TeacherSection, Teacher]
+) -> Ensemble:
+    """Who decides by margins which candidates are negatives, in the unit that training scores in.
+
+    The teacher that an ensemble is rescaled to, alone: levelled scores know no such unit before
+    there are lists to take it from. Otherwise the ensemble.
+    """
+    reference = recipe.ensemble.rescaled_to
+    if reference is None:
+        return ensemble(recipe, pairs, known=known)
+    section = recipe.teachers[reference]
+    if section not in known:
+        known[section] = teacher_of(section, pairs, precision=recipe.training.precision)
+    return Ensemble([known[section]], [1.0])
+
+
 def _as_trained(
     recipe: TrainingRecipe, pairs: Pairs, candidates: Candidates
 ) -> tuple[Int64s, Int64s]:

@@ -216,8 +216,14 @@ class MiningSection(Section):
     )
     bands: Annotated[tuple[Band, ...], Field(min_length=1)] = (Band(1, 100, 8),)
     draw: bool = True
-    absolute_margin: float | None = None
-    relative_margin: float | None = None
+    absolute_margin: float | None = Field(
+        default=None,
+        description="negatives score so much less than the positive by the teacher that "
+        "`ensemble.rescaled_to` names, otherwise by the ensemble: levelled, from 0 to its scale",
+    )
+    relative_margin: float | None = Field(
+        default=None, description="the same, as a share of the positive's score"
+    )
 
     @property
     def filters(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from accelerate import PartialState
 
-from lexidex.errors import InputError
+from lexidex.errors import InputError, ParameterError
 
 from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
@@ -34,11 +34,11 @@ from .finishing import finish
 from .frozen_states import Kept
 from .held_out import HeldOut
 from .model_card import LICENCE, Results, model_card
-from .named_models import ensemble, retriever
+from .named_models import ensemble, judge, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
 from .pairs import Pairs
 from .readiness import check_models, check_start
-from .recipe import STUDENT, TeacherSection, TrainingRecipe
+from .recipe import STUDENT, MiningSection, TeacherSection, TrainingRecipe
 from .teachers import Teacher
 from .trainer import PlannedTrainer, Progress
 
@@ -147,19 +147,34 @@ class Run:
             )
         file = round_folder(self.folder, number) / CANDIDATES
         if not file.is_file():
-            names = mining.of_round(number)
-            self.say(f"mining negatives by {', '.join(names)}")
-            retrievers = [self._retriever(name, student) for name in names]
-            rules = Mining(
-                mining.bands,
-                mining.draw,
-                mining.absolute_margin,
-                mining.relative_margin,
-                recipe.training.seed,
-            )
-            teacher = ensemble(recipe, pairs) if rules.filters else None
-            mine(pairs, retrievers, rules, teacher).save(file, pairs)
+            self._mined(mining, mining.of_round(number), pairs, student).save(file, pairs)
         return read_candidates(file, pairs)
+
+    def _mined(
+        self,
+        mining: MiningSection,
+        names: Sequence[str],
+        pairs: Pairs,
+        student: EncoderStudent | None,
+    ) -> Candidates:
+        """Candidate lists by these retrievers; tells how many of them are empty."""
+        self.say(f"mining negatives by {', '.join(names)}")
+        rules = Mining(
+            mining.bands,
+            mining.draw,
+            mining.absolute_margin,
+            mining.relative_margin,
+            self.recipe.training.seed,
+        )
+        judging = judge(self.recipe, pairs, self.memory.teachers) if rules.filters else None
+        mined = mine(pairs, [self._retriever(name, student) for name in names], rules, judging)
+        without = len(mined) - len(mined.with_negatives())
+        told = f"{without:,} of {len(mined):,} lists are without negatives"
+        if without > len(mined) / 2:
+            mend = "lower the margins" if rules.filters else "name other retrievers"
+            raise ParameterError(f"mining: {told}; {mend}, or look at more ranks (mining.bands)")
+        self.say(told)
+        return mined
 
     def _taught(self, candidates: Candidates) -> Candidates:
         """Those lists that stored scores can teach by, if they are to."""

@@ -18,6 +18,7 @@ from lexidex.encoders.training.negatives import Mining, SparseRetriever, mine
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
 from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
 from lexidex.encoders.training.run import Run
+from lexidex.encoders.training.teachers import CrossEncoderTeacher
 from lexidex.encoders.training.trained import Trained
 from lexidex.errors import InputError, NotFound, ParameterError
 
@@ -207,6 +208,30 @@ def test_the_student_alone_mines_after_a_first_round_of_given_lists(world, tmp_p
     Run(recipe.changed(changes | lists), tmp_path / "run").train()
     assert not (tmp_path / "run" / "round-1" / "candidates.parquet").exists()
     assert (tmp_path / "run" / "round-2" / "candidates.parquet").is_file()
+
+
+def test_margins_are_those_of_the_teacher_that_scores_are_rescaled_to(world, tmp_path):
+    bands = [{"first": 1, "last": 6, "count": 6}]
+    recipe, lines = tiny_recipe("splade-v3", world).changed({"mining.bands": bands}), []
+    with pytest.raises(ParameterError, match=r"mining: (\d+) of \1 lists .* lower the margins"):
+        Run(recipe.changed({"mining.absolute_margin": 1e6}), tmp_path / "run").train()
+    file = tmp_path / "run" / "round-1" / "candidates.parquet"
+    assert not file.exists()
+    pairs, _ = read_data(recipe)
+    teacher = CrossEncoderTeacher(world["cross-encoder"], pairs, max_length=16)
+    ranking = SparseRetriever(load_encoder("bm25")).ranking(pairs, 6)
+    rows = [np.array([row, *(set(ranking[row].tolist()) - {row, -1})]) for row in range(len(pairs))]
+    scores = [teacher.scores(np.repeat(row, each.size), each) for row, each in enumerate(rows)]
+    margin = float(np.concatenate(scores).std()) / 4
+    Run(recipe.changed({"mining.absolute_margin": margin}), tmp_path / "run", lines.append).train()
+    mined = read_candidates(file, pairs)
+    for query, documents, stored in zip(mined.queries, mined.documents, mined.scores, strict=True):
+        known = dict(zip(rows[query].tolist(), scores[query].tolist(), strict=True))
+        assert set(documents[1:]) == {row for row in known if known[row] < known[query] - margin}
+        np.testing.assert_allclose(stored, [known[row] for row in documents], atol=1e-5)
+    without = sum(documents.size == 1 for documents in mined.documents)
+    assert 0 < without < len(mined) / 2
+    assert f"{without} of {len(mined)} lists are without negatives" in lines
 
 
 def stored_lists(world, file, negatives=(3,)):
