@@ -281,6 +281,9 @@ def test_stored_scores_of_short_lists_teach(world, tmp_path):
     [
         ("training", "stepz", 3, r"training\.stepz: unknown key; did you mean steps\?"),
         ("training", "steps", -1, r"training\.steps: -1; .*greater than 0"),
+        ("training", "learning_rate", float("inf"), r"training\.learning_rate: inf; .*finite"),
+        ("training", "weight_decay", float("nan"), r"training\.weight_decay: nan; .*finite"),
+        (None, "mining", {"relative_margin": float("nan")}, r"relative_margin: nan; .*finite"),
         ("training", "batch", "x", r"training\.batch: 'x'; .*valid integer"),
         ("training", "precision", "int8", r"training\.precision: 'int8'; .*'fp32'"),
         ("model", "cached_states", True, r"cached_states: layers that are trained"),
