@@ -102,6 +102,17 @@ def test_a_start_that_was_half_made_is_made_anew(name, module, step, world, tmp_
     assert [each.name for each in (tmp_path / "killed").iterdir()] == ["start"]
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "residual_head.safetensors"])
+def test_a_damaged_start_is_named(name, world, tmp_path):
+    recipe = tiny_recipe("cpu", world)
+    pairs, _ = read_data(recipe)
+    student_of(recipe, tmp_path / "start", pairs)
+    file = tmp_path / "start" / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(CorruptFile, match=name):
+        student_of(recipe, tmp_path / "start", pairs)
+
+
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
     """A recipe, and the folder of its training, with checkpoints of steps 2 and 4."""
