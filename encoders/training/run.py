@@ -138,7 +138,7 @@ class Run:
         """Candidate lists of a round: stored, mined, or the positives alone."""
         recipe, mining = self.recipe, self.recipe.mining
         if recipe.data.candidates and number == 1:
-            return self._taught(read_candidates(Path(recipe.data.candidates), pairs))
+            return self._given(read_candidates(Path(recipe.data.candidates), pairs))
         if mining is None:
             lists = [(query, row) for query, rows in enumerate(pairs.positives) for row in rows]
             return Candidates(
@@ -176,20 +176,20 @@ class Run:
         self.say(told)
         return mined
 
-    def _taught(self, candidates: Candidates) -> Candidates:
-        """Those lists that stored scores can teach by, if they are to."""
-        if not self.recipe.has_stored_scores or not self.recipe.training.negatives:
-            return candidates
+    def _given(self, candidates: Candidates) -> Candidates:
+        """The lists of data.candidates; where stored scores teach, those with negatives."""
         kept = candidates.with_negatives()
-        left_out = len(candidates) - len(kept)
+        without = len(candidates) - len(kept)
         if not len(kept):
             raise InputError(
-                f"{self.recipe.data.candidates}: all {left_out} lists are without negatives; mine "
+                f"{self.recipe.data.candidates}: all {without} lists are without negatives; mine "
                 "with smaller margins, or deeper bands"
             )
-        if left_out:
-            self.say(f"{left_out:,} of {len(candidates):,} lists are without negatives, left out")
-        return kept
+        stored = self.recipe.has_stored_scores
+        if without:
+            instead = "left out" if stored else "which get random documents"
+            self.say(f"{without:,} of {len(candidates):,} lists are without negatives, {instead}")
+        return kept if stored else candidates
 
     def _retriever(self, name: str, student: EncoderStudent | None) -> Retriever:
         if name == STUDENT and student is not None:
