@@ -60,11 +60,11 @@ class Encoder(ABC):
     needs_statistics: ClassVar[bool] = False
     """Whether documents are weighed by their segment's average length, queries by `bind`."""
 
-    costly: ClassVar[bool] = True
+    costly: bool = True
     """Whether encoding a text takes longer than storing its vector, and depends on the text alone.
     A long write then keeps what it has encoded, and goes on from there when it is killed."""
 
-    has_licence: ClassVar[bool] = False
+    has_licence: bool = False
     """Whether there is a model that somebody has published under a licence."""
 
     takes_weights: ClassVar[bool] = False

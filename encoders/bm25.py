@@ -52,7 +52,7 @@ class BM25Encoder(Encoder):
 
     kind: ClassVar[str] = "bm25"
     needs_statistics: ClassVar[bool] = True
-    costly: ClassVar[bool] = False
+    costly = False
     vocabulary: Vocabulary
 
     def __init__(

@@ -1,11 +1,11 @@
 """DeepCT: term weights that a model has learned, in the place of term frequencies.
 
-    tf(t, d) = round(100 * y_t),    y_t = a . h_t + b  at the first token of word t in d
+    tf(t, d) = round(100 * y_t),    y_t = a . h_i + b,  the largest of the places i of word t in d
 
-(Dai and Callan, arXiv 1910.10687; y was trained to be the term's recall.) Documents may bring such
-frequencies, {word: tf}, as they are published, or a model makes them of their text. Either BM25
-weighs them (`weighting="bm25"`, with the parameters that its authors found), or they are the
-documents' vectors themselves (`"weights"`).
+(Dai and Callan, arXiv 1910.10687; a word's place is that of its first token, and y was trained to
+be its recall.) Documents may bring such frequencies, {word: tf}, as they are published, or a model
+makes them of their text. Either BM25 weighs them (`weighting="bm25"`, with the parameters that its
+authors found), or they are the documents' vectors themselves (`"weights"`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .analysis import words
 from .base import Statistics, Texts, fingerprint_of
 from .bm25 import BM25Encoder
 from .learned import LearnedEncoder
+from .splitting import Spans
 
 WEIGHTINGS = ("bm25", "weights")
 
@@ -41,6 +42,7 @@ class DeepCTEncoder(BM25Encoder):
         self,
         path: str | PathLike[str] | None = None,
         *,
+        revision: str | None = None,
         weighting: str = "bm25",
         k1: float = 10.0,
         b: float = 0.9,
@@ -53,12 +55,13 @@ class DeepCTEncoder(BM25Encoder):
         Args:
             path: a checkpoint that weighs words, such as `create("deepct", ...)` makes; None where
                 every document brings its frequencies.
+            revision: branch, tag or commit, where it is on the hub.
             weighting: "bm25", or "weights" for frequencies as they are.
             k1: see `BM25Encoder`; its authors' value for MS MARCO.
             b: as well.
             language: as well; words that documents bring pass through the same analysis.
             stop_words: as well.
-            max_length: most tokens of a document.
+            max_length: most tokens of a document that the model reads.
 
         Raises:
             ParameterError: one of them is out of its range, or the checkpoint weighs no words.
@@ -68,9 +71,12 @@ class DeepCTEncoder(BM25Encoder):
         super().__init__(k1, b, language, stop_words)
         self.weighting = weighting
         self._max_length = max_length
-        self._model = None if path is None else LearnedEncoder(path, max_length=max_length)
-        if self._model is not None and self._model.vocabulary is None:
-            raise ParameterError(f"path: {fspath(path or '')!r} weighs tokens, not words")
+        self._model: LearnedEncoder | None = None
+        if path is not None:
+            self._model = LearnedEncoder(path, revision=revision, max_length=max_length)
+            if self._model.vocabulary is None:
+                raise ParameterError(f"path: {fspath(path)!r} weighs tokens, not words")
+        self.costly = self.has_licence = self._model is not None
 
     @property
     def licence(self) -> str | None:
@@ -78,16 +84,35 @@ class DeepCTEncoder(BM25Encoder):
 
     @property
     def options(self) -> dict[str, Any]:
-        path = None if self._model is None else self._model.options["path"]
-        ours = {"path": path, "weighting": self.weighting, "max_length": self._max_length}
-        return ours | super().options
+        of_model = {} if self._model is None else self._model.options
+        where = {name: of_model.get(name) for name in ("path", "revision")}
+        ours = {"weighting": self.weighting, "max_length": self._max_length}
+        return where | ours | super().options
 
     @property
     def fingerprint(self) -> str:
-        """Of the settings and of every byte of the model's weights."""
+        """Of the settings and of every byte of the model's weights, but not of where they lie."""
         model = None if self._model is None else self._model.fingerprint
         described = {**self.options, "path": model}
+        del described["revision"]
         return fingerprint_of(self.kind, described)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Those that the model reads; None where documents bring their frequencies."""
+        return None if self._model is None else self._model.max_tokens
+
+    def token_spans(self, text: str) -> Spans:
+        return super().token_spans(text) if self._model is None else self._model.token_spans(text)
+
+    def devices(self) -> list[str]:
+        return super().devices() if self._model is None else self._model.devices()
+
+    def use_device(self, device: str) -> None:
+        if self._model is None:
+            super().use_device(device)
+        else:
+            self._model.use_device(device)
 
     def weights_of_words(self, weights: Mapping[str, float]) -> dict[str, float]:
         """Frequencies of words as those of terms: analysed, and those of one term added up."""

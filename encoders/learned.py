@@ -104,7 +104,7 @@ class LearnedEncoder(Encoder):
     """An encoder from a published checkpoint, in a folder or on a model hub."""
 
     kind: ClassVar[str] = "learned"
-    has_licence: ClassVar[bool] = True
+    has_licence = True
 
     def __init__(
         self,

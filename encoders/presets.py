@@ -36,6 +36,7 @@ _V3 = Recipe(activation="log1p_relu")
 _BINARY = Recipe(BINARY, masked=(SPECIAL,))
 _TABLE = Recipe(TABLE)
 _WORDS = Recipe(SCALAR, "linear", terms="words")
+_FIRST = replace(_WORDS, pooling="first")
 _TOKENS = Recipe(SCALAR, "linear", masked=("cls", "pad"))
 _BGE = Recipe(SCALAR, "linear", masked=("cls", "pad", "sep", "unk"))
 _EPIC = Recipe("epic", "softplus", skipped=(SPECIAL,), pruning=Pruning(top_k=1000))
@@ -66,8 +67,8 @@ PRESETS = {
     "li-lsr": Preset(_MLM, _TABLE, "arXiv 2505.01452"),
     "unicoil": Preset(_TOKENS, replace(_TOKENS, pooling="sum"), "arXiv 2106.14807"),
     "tilde-v2": Preset(_TOKENS, _BINARY, "arXiv 2108.08513"),
-    "deep-impact": Preset(_WORDS, Recipe(BINARY, terms="words"), "arXiv 2104.12016"),
-    "deeper-impact": Preset(_WORDS, Recipe(BINARY, terms="words"), "arXiv 2405.17093"),
+    "deep-impact": Preset(_FIRST, Recipe(BINARY, terms="words"), "arXiv 2104.12016"),
+    "deeper-impact": Preset(_FIRST, Recipe(BINARY, terms="words"), "arXiv 2405.17093"),
     "deepct": Preset(_WORDS, Recipe(BINARY, terms="words"), "arXiv 1910.10687"),
     "epic": Preset(
         _EPIC,

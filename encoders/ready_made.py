@@ -17,7 +17,7 @@ class ReadyMadeEncoder(Encoder):
     """Encodes nothing; names components, as the words that documents use or as numbers."""
 
     kind: ClassVar[str] = "vectors"
-    costly: ClassVar[bool] = False
+    costly = False
 
     def __init__(self) -> None:
         """Make an encoder whose vocabulary is empty: components are numbers until words come."""

@@ -35,7 +35,7 @@ BINARY = "binary"
 
 HEADS = (*VOCABULARY_HEADS, SCALAR, TABLE, BINARY)
 TERMS = ("tokens", "words")
-REPEATS = ("max", "sum")
+REPEATS = ("max", "sum", "first")
 """How the weights of a term that stands in a text several times become one."""
 
 ROLES = ("cls", "sep", "pad", "unk", "mask")
@@ -53,7 +53,8 @@ class Recipe:
     Attributes:
         head: one of `HEADS`.
         activation: from scores to weights, see `lexidex.encoders.activations`.
-        pooling: over positions ("max", "sum", "cls"), for "scalar" over repeats ("max", "sum").
+        pooling: over positions ("max", "sum", "cls"), for "scalar" over repeats ("max", "sum",
+            "first").
         terms: what components stand for: "tokens" of the tokenizer, or whole "words", in a
             vocabulary that grows.
         masked: roles of tokens that never get a weight, or `SPECIAL` for all of them.

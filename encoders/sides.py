@@ -18,7 +18,7 @@ from .base import Texts
 from .batching import token_batches
 from .language_model import LanguageModel
 from .projection import Pooling
-from .terms import Terms, Tokens, TokenTerms
+from .terms import Terms, Tokens, TokenTerms, first_alone
 from .tokenizer import ModelTokenizer
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class ScalarSide:
             model: with a scalar head; may be shared between sides.
             terms: of a tokenizer of the same vocabulary.
             activation: from scores to weights.
-            pooling: "max" or "sum", over the positions of a term.
+            pooling: over the positions of a term, "max" or "sum"; or "first", that one alone.
             prompt: what each text is preceded by.
             batch_tokens: tokens of a batch; changes speed and memory, not results.
 
@@ -232,7 +232,8 @@ class ScalarSide:
         return [self._model.identity, self._terms.identity, how]
 
     def tokens(self, texts: Texts) -> list[Tokens]:
-        return self._terms.read([self._prompt + text for text in texts])
+        read = self._terms.read([self._prompt + text for text in texts])
+        return list(map(first_alone, read)) if self._pooling == "first" else read
 
     def encode(self, texts: Texts) -> Vectors:
         read = self.tokens(texts)

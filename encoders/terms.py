@@ -108,7 +108,7 @@ class TokenTerms:
 
 
 class WordTerms:
-    """The first token of the first occurrence of a word stands for the word.
+    """The first token of a word stands for the word, wherever it occurs.
 
     Words that are one punctuation mark are left out (DeeperImpact's rule).
     """
@@ -148,7 +148,7 @@ class WordTerms:
         found = []
         for ids, words in self.tokenizer.words(texts):
             terms = np.full(len(ids), -1, dtype=np.int32)
-            for word, position in _distinct(words).items():
+            for word, position in _counted(words):
                 component = self.vocabulary.find(word)
                 if component is None and self._grow:
                     component = self.vocabulary.add(word)
@@ -166,13 +166,17 @@ class WordTerms:
 
 def distinct_words(tokenizer: ModelTokenizer, text: str) -> list[str]:
     """The distinct words of a text, in order."""
-    return list(_distinct(tokenizer.words([text])[0][1]))
+    return list(dict.fromkeys(word for word, _ in _counted(tokenizer.words([text])[0][1])))
 
 
-def _distinct(words: list[tuple[str, int]]) -> dict[str, int]:
-    """Each word's first position, without punctuation."""
-    found: dict[str, int] = {}
-    for word, position in words:
-        if word not in _PUNCTUATION:
-            found.setdefault(word, position)
-    return found
+def first_alone(text: Tokens) -> Tokens:
+    """The text, in which each term stands where it stands first, and nowhere else."""
+    terms = np.full_like(text.terms, -1)
+    places = np.unique(text.terms, return_index=True)[1]
+    terms[places] = text.terms[places]
+    return Tokens(text.ids, terms)
+
+
+def _counted(words: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Words and their positions, without punctuation."""
+    return [(word, position) for word, position in words if word not in _PUNCTUATION]

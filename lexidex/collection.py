@@ -21,8 +21,10 @@ from lexidex.arguments import (
     ALL_FIELDS,
     Filter,
     as_expression,
+    as_fusion,
     check_facets,
     check_ids,
+    check_texts,
 )
 from lexidex.dense_side import DenseSide
 from lexidex.documents import Document, SparseInput
@@ -88,7 +90,7 @@ class Collection:
         encoder: str | Encoder | None = None,
         merge: Merging = "background",
         *,
-        dense: str | DenseEncoder | DenseSide | None = None,
+        dense: str | PathLike[str] | DenseEncoder | DenseSide | None = None,
         passages: PassageParams | str | None = None,
     ) -> Self:
         """Make an empty collection.
@@ -172,6 +174,11 @@ class Collection:
     def dense_side(self) -> DenseSide | None:
         """How the collection comes by dense vectors; None where it has none."""
         return self._snapshot.dense_side
+
+    @property
+    def dense_dim(self) -> int | None:
+        """Dimensions of the dense vectors; None where there are none yet."""
+        return self._snapshot.dense_dim
 
     @property
     def generation(self) -> int:
@@ -337,6 +344,8 @@ class Collection:
             Locked: another call or process is encoding the collection anew.
             StorageFull: no space left; the collection is as before.
         """
+        if encoder is None:
+            raise ParameterError("encoder: None; name the one to encode by")
         chosen = _encoder(encoder)
         if chosen.kind == "vectors":
             raise ParameterError(
@@ -366,7 +375,7 @@ class Collection:
         exact: bool = False,
         params: SearchParams | None = None,
         accuracy: float | None = None,
-        fusion: FusionParams | None = None,
+        fusion: FusionParams | str | None = None,
         fields: Sequence[str] = ALL_FIELDS,
         filter: Filter | None = None,
         facets: Sequence[str] = (),
@@ -390,8 +399,11 @@ class Collection:
             params: how approximate search is done; None takes the defaults.
             accuracy: instead of params and exact: above 0, at most 1, the share of the k best
                 passages that approximate search is to find. Segments for which tuning knows of
-                nothing that reaches it for this k are searched exactly; 1 is that everywhere.
-            fusion: how hybrid search fuses; None takes the defaults.
+                nothing that reaches it for this k are searched exactly; 1 is that everywhere. In
+                hybrid mode it is about the sparse leg; dense search knows but 1.
+            fusion: how hybrid search fuses, as FusionParams or a text such as "rrf,depth=500"; None
+                takes the defaults. Its depth is how many documents of each leg are ranked, so k is
+                at most twice that.
             fields: what to fetch of each hit, among title, text, metadata, and passage: the text of
                 the passage alone, for which "text" need not be fetched.
             filter: conditions on metadata that documents must meet, such as
@@ -404,7 +416,7 @@ class Collection:
             offset: leave out so many of the best, as later pages do; they are not fetched.
         """
         only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
-        manner = k, mode, exact, params, accuracy, fusion
+        manner = k, mode, exact, params, accuracy, as_fusion(fusion)
         asked = Asked(*manner, fields, only, facets, reranking=reranking, offset=offset)
         return self._search([query], asked, sparse, dense)[0]
 
@@ -417,7 +429,7 @@ class Collection:
         exact: bool = False,
         params: SearchParams | None = None,
         accuracy: float | None = None,
-        fusion: FusionParams | None = None,
+        fusion: FusionParams | str | None = None,
         n_threads: int = 1,
         fields: Sequence[str] = (),
         filter: Filter | None = None,
@@ -428,9 +440,9 @@ class Collection:
         Every result shares the timings and counters of the whole batch.
         """
         only, reranking = as_expression(filter), Reranking.of(rerank, self._rerankers)
-        manner = k, mode, exact, params, accuracy, fusion
+        manner = k, mode, exact, params, accuracy, as_fusion(fusion)
         asked = Asked(*manner, fields, only, (), n_threads, reranking)
-        return self._search(list(queries), asked)
+        return self._search(check_texts(queries), asked)
 
     def count(self, filter: Filter | None = None) -> int:
         """How many documents pass a filter; all of them without one."""
@@ -501,7 +513,7 @@ class Collection:
         """
         snapshot = self._snapshot
         vectors, ignored = query_vectors(snapshot, query)
-        place = snapshot.find(doc_id)
+        place = snapshot.find(check_ids([doc_id])[0])
         if place is None:
             raise self._unknown(doc_id)
         passages = snapshot.passage_vectors(*place)
@@ -543,8 +555,8 @@ class Collection:
             raise ParameterError(f"{self._storage.location}: no dense vectors are stored here")
         return snapshot.dense_vectors(*place, dim)
 
-    def __contains__(self, doc_id: str) -> bool:
-        return self._snapshot.find(doc_id) is not None
+    def __contains__(self, doc_id: object) -> bool:
+        return isinstance(doc_id, str) and self._snapshot.find(doc_id) is not None
 
     def snapshot(
         self, to: str | PathLike[str], *, replace: bool = False, progress: Progress | None = None
@@ -705,7 +717,11 @@ def exists(path: str | PathLike[str]) -> bool:
 
 
 def _storage(path: str | PathLike[str] | Storage) -> Storage:
-    return FileStorage(path) if isinstance(path, str | PathLike) else path
+    if isinstance(path, Storage):
+        return path
+    if not isinstance(path, str | PathLike):
+        raise ParameterError(f"path: {path!r}; expected a folder")
+    return FileStorage(path)
 
 
 def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
@@ -715,4 +731,8 @@ def _file(path: str | PathLike[str]) -> tuple[Storage, str]:
 
 
 def _encoder(given: str | Encoder | None) -> Encoder:
-    return given if isinstance(given, Encoder) else load_encoder(given or DEFAULT_ENCODER)
+    if isinstance(given, Encoder):
+        return given
+    if not isinstance(given, str | PathLike | None):
+        raise ParameterError(f"encoder: {given!r}; expected a name, a folder or an Encoder")
+    return load_encoder(DEFAULT_ENCODER if given is None else given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from lexidex.encoders.dense import DenseEncoder
 from lexidex.encoders.loading import DENSE_OF_JOINT, load_dense_encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
 from lexidex.index.dense import DenseParams, DenseRows
-from lexidex.index.dense.vectors import as_dense
+from lexidex.index.dense.vectors import Metric, as_dense
 from lexidex.index.vectors import Float32s
 
 JOINT = "joint"
@@ -39,18 +40,24 @@ class DenseSide:
     params: DenseParams
     encoder: DenseEncoder | None = None
 
+    @property
+    def kind(self) -> str:
+        """Of the encoder; "vectors" without one."""
+        return VECTORS if self.encoder is None else self.encoder.kind
+
     def describe(self) -> dict[str, Any]:
         """As a manifest keeps it."""
-        described: dict[str, Any] = {"params": asdict(self.params), "kind": VECTORS}
+        described: dict[str, Any] = {"params": asdict(self.params), "kind": self.kind}
         if self.encoder is not None:
-            described["kind"] = self.encoder.kind
             described["options"] = self.encoder.options
             described["fingerprint"] = self.encoder.fingerprint
         return described
 
     @classmethod
     def of(
-        cls, given: str | DenseEncoder | DenseSide | None, sparse: Encoder | None = None
+        cls,
+        given: str | PathLike[str] | DenseEncoder | DenseSide | None,
+        sparse: Encoder | None = None,
     ) -> DenseSide | None:
         """As a user names it: "vectors", "joint", a folder or hub id, or an encoder; None for none.
 
@@ -60,10 +67,14 @@ class DenseSide:
             sparse: the encoder beside it, whose own dense side "joint" is.
 
         Raises:
-            ParameterError: "joint", and that encoder has none.
+            ParameterError: "joint", and that encoder has none; or it is nothing of these.
         """
         if given is None or isinstance(given, DenseSide):
             return given
+        if not isinstance(given, str | PathLike | DenseEncoder):
+            raise ParameterError(
+                f"dense: {given!r}; expected a name, a folder, a DenseEncoder or a DenseSide"
+            )
         if given == VECTORS:
             return cls(DenseParams())
         if given == JOINT:
@@ -79,17 +90,35 @@ class DenseSide:
 
     @classmethod
     def named(
-        cls, given: str | None, factory: str | None, sparse: Encoder | None = None
+        cls,
+        given: str | None,
+        sparse: Encoder | None = None,
+        *,
+        factory: str | None = None,
+        metric: Metric | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> DenseSide | None:
-        """`of`, with another index than the default one where `factory` names it."""
-        side = cls.of(given, sparse)
-        if side is None or factory is None:
-            if factory is not None:
-                raise ParameterError(
-                    "dense index: of no use without dense vectors; name those, too"
-                )
-            return side
-        return replace(side, params=replace(side.params, factory=factory))
+        """`of`, with what differs from the defaults.
+
+        Args:
+            factory: the index that is made of the vectors, as FAISS names it.
+            metric: how they are compared.
+            options: of the dense model, such as `pooling`.
+
+        Raises:
+            ParameterError: there are no dense vectors, or no model, that this could be said of.
+        """
+        asked = {"factory": factory, "metric": metric}
+        changes: dict[str, Any] = {name: value for name, value in asked.items() if value}
+        if given is None and (changes or options):
+            raise ParameterError(
+                f"dense {', '.join([*changes, *(options or ())])}: of no use without dense "
+                "vectors; name those, too"
+            )
+        if options and given in (JOINT, VECTORS):
+            raise ParameterError(f"dense {', '.join(options)}: {given!r} has no options")
+        side = cls.of(load_dense_encoder(given, **options) if given and options else given, sparse)
+        return side and replace(side, params=replace(side.params, **changes))
 
     @classmethod
     def from_manifest(

@@ -22,6 +22,13 @@ _WEIGHT_LIMIT = float(np.finfo(np.float32).max)
 _NUMBERS = (int, float, np.integer, np.floating)
 
 
+class TermWeights(dict[str, float]):
+    """{term: weight} by terms that an encoder has made of words, and need not make again.
+
+    A stem is no word: analysed once more it may become another.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class GivenPassage:
     """A passage that a document brings: text[start:end] of its text, and perhaps its vectors."""

@@ -138,27 +138,27 @@ def encode_files(
     Args:
         sources: what `Reader` reads; of a BEIR folder its corpus, or its queries.
         target: named .parquet. Beside it, while it is made, stands a folder named .parquet.parts.
-        encoder: one that needs the text alone: not bm25, and not one whose vocabulary grows.
+        encoder: one of which vectors take long and depend on the text alone, see `Encoder.costly`.
+            What a collection adds to documents, `index` adds. Queries have to be all that the
+            encoder needs: none whose vocabulary grows, or that weighs them by the collection.
         passages: what becomes of long documents, see `Collection.create`.
         progress: called now and then.
 
     Raises:
-        ParameterError: the encoder needs more than the text, or `target` has another name.
+        ParameterError: the encoder has no model, or needs more than queries; or `target` has
+            another name.
         InputError: a source cannot be read, has changed since the run began, or `target` holds
             something else.
         EncoderMismatch: the run was begun with another encoder.
         Locked: another process is encoding into `target`.
     """
-    if encoder.vocabulary is not None or encoder.needs_statistics:
+    if not encoder.costly:
         raise ParameterError(
-            f"encoder {encoder.kind}: its vectors belong to a collection; choose a model with "
-            "--encoder, or index the documents themselves"
+            f"encoder {encoder.kind}: no model, so that there is nothing to do before indexing; "
+            "choose a model with --encoder, or index the documents themselves"
         )
-    if side == "queries" and encoder.idf_exponent:
-        raise ParameterError(
-            f"encoder {encoder.name}: weights of queries depend on the collection searched; give "
-            "--encoder-option collection_idf=0 for weights that do not"
-        )
+    if side == "queries":
+        _check_queries(encoder)
     if target.suffix != ".parquet":
         raise ParameterError(f"{target}: expected a name that ends in .parquet")
     chosen = [_queries_of(source) for source in sources] if side == "queries" else sources
@@ -169,6 +169,7 @@ def encode_files(
         describe(encoder),
         content_of(files),
         passages=str(params) if side == "documents" else "",
+        vectors="components" if encoder.vocabulary is None else "terms",
     )
     one_each = params.mode == "truncate"
     run = _Run(
@@ -180,6 +181,20 @@ def encode_files(
     else:
         run.take_over(*complete)
     return Report(run.state, run.reader.bad, run.failed)
+
+
+def _check_queries(encoder: Encoder) -> None:
+    """Raise ParameterError where queries need more than an encoder and their text."""
+    if encoder.vocabulary is not None:
+        raise ParameterError(
+            f"encoder {encoder.name}: queries consist of the words that a collection has; search "
+            "the collection by their texts"
+        )
+    if encoder.idf_exponent:
+        raise ParameterError(
+            f"encoder {encoder.name}: weights of queries depend on the collection searched; give "
+            "--encoder-option collection_idf=0 for weights that do not"
+        )
 
 
 def content_of(files: Sequence[tuple[Path, Path]]) -> str:

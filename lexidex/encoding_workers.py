@@ -53,7 +53,9 @@ class PartEncoder:
             n_postings=int(vectors.nnz),
             n_tokens=sum(self._n_tokens(text) for text in texts),
         )
-        write_rows(path, [as_table(documents, vectors, passages)], described)
+        vocabulary = self._encoder.vocabulary
+        terms = None if vocabulary is None else vocabulary.terms
+        write_rows(path, [as_table(documents, vectors, passages, terms)], described)
         return described, len(texts)
 
     def _n_tokens(self, text: str) -> int:

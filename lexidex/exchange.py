@@ -3,9 +3,10 @@
 Columns `id`, `title`, `text`, `metadata` (JSON, or null), `indices` (list of uint32, ascending) and
 `values` (list of float32, parallel). These two are null where a document has several vectors, or
 one of a part of its text: then `passages` has them, a list of `start`, `end` (places in the text,
-in code points), `indices` and `values`. The file's own metadata tells which encoder made the
-vectors, so that they are never mixed with another's. `lexidex encode` writes it, `lexidex index`
-reads it.
+in code points), `indices` and `values`. Where an encoder's vocabulary grows, so that numbers mean
+nothing elsewhere, `terms` (list of string, ascending) stands in the place of `indices`. The file's
+own metadata tells which encoder made the vectors, so that they are never mixed with another's.
+`lexidex encode` writes it, `lexidex index` reads it.
 """
 
 from __future__ import annotations
@@ -23,28 +24,37 @@ import pyarrow.parquet as pq
 
 from lexidex.documents import Document
 from lexidex.errors import CorruptFile, EncoderMismatch, InputError, UnsupportedVersion
+from lexidex.index.by_names import by_names
 from lexidex.index.storage.passages import Passages
 from lexidex.index.vectors import Vectors
 
 Side: TypeAlias = Literal["documents", "queries"]
 
-_INDICES = pa.field("indices", pa.list_(pa.uint32()))
-_VALUES = pa.field("values", pa.list_(pa.float32()))
-_PASSAGE = pa.struct(
-    [pa.field("start", pa.int64()), pa.field("end", pa.int64()), _INDICES, _VALUES],
-)
+VectorForm: TypeAlias = Literal["components", "terms"]
+"""Whether vectors are written by numbers of components, or by the terms that these stand for."""
 
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("title", pa.string()),
-        pa.field("text", pa.string(), nullable=False),
-        pa.field("metadata", pa.string()),
-        _INDICES,
-        _VALUES,
-        pa.field("passages", pa.list_(_PASSAGE)),
-    ]
-)
+_KEYS = {
+    "components": pa.field("indices", pa.list_(pa.uint32())),
+    "terms": pa.field("terms", pa.list_(pa.string())),
+}
+_VALUES = pa.field("values", pa.list_(pa.float32()))
+
+
+def schema_of(form: VectorForm) -> pa.Schema:
+    """The columns of a file."""
+    vector = [_KEYS[form], _VALUES]
+    span = [pa.field("start", pa.int64()), pa.field("end", pa.int64())]
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("title", pa.string()),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("metadata", pa.string()),
+            *vector,
+            pa.field("passages", pa.list_(pa.struct([*span, *vector]))),
+        ]
+    )
+
 
 VERSION = 0
 
@@ -67,6 +77,7 @@ class Described:
         source: what identifies the texts, see `lexidex.encoding`.
         passages: what becomes of long documents, as text; empty for queries.
         n_postings, n_tokens: of all rows; tokens are those that passed through a model.
+        vectors: how they are written.
     """
 
     side: Side
@@ -75,6 +86,7 @@ class Described:
     n_postings: int = 0
     n_tokens: int = 0
     passages: str = ""
+    vectors: VectorForm = "components"
     version: int = VERSION
 
     @property
@@ -105,7 +117,8 @@ class Described:
 
     def schema(self) -> pa.Schema:
         """The columns, with this beside them."""
-        return SCHEMA.with_metadata({_KEY: json.dumps(asdict(self), sort_keys=True)})
+        described = json.dumps(asdict(self), sort_keys=True)
+        return schema_of(self.vectors).with_metadata({_KEY: described})
 
 
 def read_description(path: Path) -> tuple[Described, int] | None:
@@ -152,13 +165,29 @@ def named(encoder: Mapping[str, Any]) -> str:
     return f"{encoder['kind']} {options} (fingerprint {encoder['fingerprint']})"
 
 
-def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages) -> pa.Table:
-    """Documents, or queries, and the vectors of their passages as a table of SCHEMA."""
+def as_table(
+    documents: Sequence[Document],
+    vectors: Vectors,
+    passages: Passages,
+    terms: Sequence[str] | None = None,
+) -> pa.Table:
+    """Documents, or queries, and the vectors of their passages as a table.
+
+    Args:
+        terms: what components stand for, where vectors are to be written by that.
+    """
+    schema = schema_of("components" if terms is None else "terms")
+    if terms is None:
+        components = pa.array(vectors.indices.astype(np.uint32))
+    else:
+        vectors, names = by_names(vectors, terms)
+        components = pa.array(names, pa.string()).take(pa.array(vectors.indices))
     offsets = pa.array(vectors.indptr.astype(np.int32))
-    indices = pa.ListArray.from_arrays(offsets, pa.array(vectors.indices.astype(np.uint32)))
+    keys = pa.ListArray.from_arrays(offsets, components)
     values = pa.ListArray.from_arrays(offsets, pa.array(vectors.data))
     places = [pa.array(column) for column in passages.spans.T]
-    each = pa.StructArray.from_arrays([*places, indices, values], fields=list(_PASSAGE))
+    fields = list(schema.field("passages").type.value_type)
+    each = pa.StructArray.from_arrays([*places, keys, values], fields=fields)
     lengths = np.array([len(document.text) for document in documents], dtype=np.int64)
     starts, counts = passages.starts, passages.counts
     is_whole = (counts == 1) & (
@@ -176,7 +205,7 @@ def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages
         [document.title for document in documents],
         [document.text for document in documents],
         list(metadata),
-        indices.take(whole),
+        keys.take(whole),
         values.take(whole),
         pa.ListArray.from_arrays(
             pa.array(ends.astype(np.int32)),
@@ -184,14 +213,14 @@ def as_table(documents: Sequence[Document], vectors: Vectors, passages: Passages
             mask=pa.array(is_whole),
         ),
     ]
-    return pa.table(columns, schema=SCHEMA)
+    return pa.table(columns, schema=schema)
 
 
 def write_rows(path: Path, tables: Iterable[pa.Table], described: Described) -> None:
     """Write a file whole or not at all: under another name, synced, then renamed.
 
     Args:
-        tables: of SCHEMA, each a row group.
+        tables: of the columns that `described` tells, each a row group.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}

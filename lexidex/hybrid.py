@@ -18,11 +18,10 @@ from lexidex.index.union import union
 from lexidex.index.vectors import Float32s, Int64s, Vectors
 
 from .results import LegScore
-from .segment_search import Hits, Located
+from .segment_search import DOCUMENT_BITS, Hits, Located
 from .snapshot import Snapshot
 
 LEGS = ("sparse", "dense")
-_DOCUMENT_BITS = 40
 
 
 def fuse_legs(
@@ -68,16 +67,15 @@ def fuse_legs(
     places = fused.order[wanted]
     best = passages[fused.contributions[:, places].argmax(axis=0), places]
     columns = (fused.scores[places], segments[places], documents[places], best)
-    told = leg_scores(legs, fused, places)
+    told = leg_scores(legs, fused, places, passages[:, places])
     return [Located(*one) for one in zip(*(a.tolist() for a in columns), told, strict=True)]
 
 
 def _candidates(sparse: Hits, dense: Hits) -> tuple[Int64s, Int64s, Int64s, Int64s]:
     """Segments and documents of what either leg has found, each once, oldest first; and which of
     them each hit of the dense leg is, and which are none of its."""
-    keys = (hits.segments << _DOCUMENT_BITS | hits.documents for hits in (sparse, dense))
-    chosen, known, unknown = union(*keys)
-    return chosen >> _DOCUMENT_BITS, chosen & ((1 << _DOCUMENT_BITS) - 1), known, unknown
+    chosen, known, unknown = union(sparse.keys, dense.keys)
+    return chosen >> DOCUMENT_BITS, chosen & ((1 << DOCUMENT_BITS) - 1), known, unknown
 
 
 def _by_segment(segments: Int64s) -> Iterator[tuple[int, slice]]:
@@ -107,7 +105,7 @@ def with_leg(hits: Sequence[Located], name: str, first: int) -> list[Located]:
         first: the rank of the first of them.
     """
     return [
-        replace(hit, legs={name: LegScore(rank, hit.score, hit.score, 1.0, hit.score)})
+        replace(hit, legs={name: LegScore(rank, hit.score, hit.score, 1.0, hit.score, hit.passage)})
         for rank, hit in enumerate(hits, start=first)
     ]
 
@@ -129,14 +127,20 @@ def _best(scores: Float32s, starts: Int64s | None) -> tuple[Float32s, Int64s | i
     return np.where(best == -np.inf, np.nan, best).astype(np.float32), first
 
 
-def leg_scores(legs: Sequence[Leg], fused: Fused, places: Int64s) -> list[dict[str, LegScore]]:
-    """What each leg that has a score for the candidate in a place says of it, for some places."""
+def leg_scores(
+    legs: Sequence[Leg], fused: Fused, places: Int64s, passages: Int64s
+) -> list[dict[str, LegScore]]:
+    """What each leg that has a score for the candidate in a place says of it, for some places.
+
+    Args:
+        passages: int64 (legs, n_places), of the candidate in each of these places.
+    """
     picked = (table[:, places] for table in (fused.given, fused.normalised, fused.contributions))
-    columns = (table.tolist() for table in (fused.ranks(places), *picked))
+    columns = (table.tolist() for table in (fused.ranks(places), *picked, passages))
     told: list[dict[str, LegScore]] = [{} for _ in range(places.size)]
     for leg, weight, *of_leg in zip(legs, fused.weights.tolist(), *columns, strict=True):
         for one, (rank, *scores) in zip(told, zip(*of_leg, strict=True), strict=True):
             if rank:
-                score, normalised, contribution = scores
-                one[leg.name] = LegScore(rank, score, normalised, weight, contribution)
+                score, normalised, contribution, passage = scores
+                one[leg.name] = LegScore(rank, score, normalised, weight, contribution, passage)
     return told

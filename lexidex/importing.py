@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lexidex.dense_side import VECTORS, DenseSide
-from lexidex.documents import Document, SparseInput, check_document, is_numbered
+from lexidex.documents import Document, SparseInput, TermWeights, check_document, is_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
 from lexidex.index.dense import DenseRows
@@ -178,7 +178,9 @@ class _Vectors:
 
     def numbered(self, vector: SparseInput) -> tuple[Components, Float32s]:
         """Components and values in canonical form."""
-        if self._numbers is None or not is_numbered(vector):
+        if not is_numbered(vector):
+            return adopt(TermWeights(vector), self._encoder)
+        if self._numbers is None:
             return adopt(vector, self._encoder)
         ids, values = as_vector(vector["components"], vector["values"])
         if ids.size and int(ids[-1]) >= self._numbers.size:

@@ -91,6 +91,8 @@ def passages_for(given: PassageParams | str | None, encoder: Encoder) -> Passage
     if given is None:
         return PassageParams("split" if limited else "truncate")
     params = PassageParams.parse(given) if isinstance(given, str) else given
+    if not isinstance(params, PassageParams):
+        raise ParameterError(f"passages: {given!r}; expected PassageParams, or a text as 'split'")
     if params.mode != "truncate" and params.tokens is None and not limited:
         raise ParameterError(
             f"passages: {params.mode!r}, but {encoder.kind} reads texts of any length; say how "

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -44,6 +44,7 @@ class Rescored:
     passages: Int64s
 
 
+@runtime_checkable
 class Reranker(Protocol):
     """What scores candidates anew. Safe to use from many threads."""
 

@@ -18,6 +18,7 @@ from lexidex.index.batch import K_LIMIT
 from lexidex.index.fusion import FusionParams, Leg, fuse
 from lexidex.index.vectors import Float32s
 
+from .arguments import as_fusion
 from .hybrid import leg_scores
 from .rerankers import ATTENTION, Reranker, Rerankers, Rescored
 from .results import LegScore
@@ -37,19 +38,24 @@ class RerankParams:
         model: "attention"; the folder of trained attention; the folder or hub id of a
             cross-encoder; or a Reranker that is loaded.
         depth: how many documents of the search it looks at, from 1 to 1,000,000.
-        fusion: how its scores are fused with those of the search, legs "first" and "rerank". None
-            takes the reranker's own way: a cross-encoder's scores alone decide, and attention is
-            fused. The depth in it is of no use.
+        fusion: how its scores are fused with those of the search, legs "first" and "rerank", as
+            FusionParams or a text such as "min-max,rerank=3". None takes the reranker's own way: a
+            cross-encoder's scores alone decide, and attention is fused, by "min-max". FusionParams
+            given here are what they say, their method "convex" unless it is named. The depth in
+            them is of no use.
 
     Raises:
-        ParameterError: depth is out of its range.
+        ParameterError: a field is of another type, or out of its range.
     """
 
     model: str | PathLike[str] | Reranker = ATTENTION
     depth: int = DEPTH
-    fusion: FusionParams | None = None
+    fusion: FusionParams | str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, str | PathLike | Reranker):
+            raise ParameterError(f"rerank: {self.model!r}; expected a name, a folder or a Reranker")
+        as_fusion(self.fusion)
         given = self.depth
         if isinstance(given, bool) or not isinstance(given, int) or not 1 <= given <= K_LIMIT:
             raise ParameterError(
@@ -80,7 +86,7 @@ class Reranking:
             raise ParameterError(f"rerank: {given!r}; expected RerankParams, or a reranker's name")
         model = params.model
         reranker = known.get(model) if isinstance(model, str | PathLike) else model
-        return cls(reranker, params.depth, params.fusion or reranker.fusion)
+        return cls(reranker, params.depth, as_fusion(params.fusion) or reranker.fusion)
 
 
 def rerank(
@@ -116,15 +122,15 @@ def _replaced(hits: Sequence[Located], found: Rescored) -> list[Located]:
     order = np.argsort(-found.scores, kind="stable")  # NaN last
     ordered: list[Located] = []
     for rank, place in enumerate(order.tolist(), start=1):
-        hit, score = hits[place], float(found.scores[place])
+        hit, score, passage = hits[place], float(found.scores[place]), int(found.passages[place])
         if np.isnan(score):
             ordered.append(_kept(hit, place + 1))
             continue
         legs = {
-            FIRST: LegScore(place + 1, hit.score, hit.score, 0.0, 0.0),
-            RERANK: LegScore(rank, score, score, 1.0, score),
+            FIRST: LegScore(place + 1, hit.score, hit.score, 0.0, 0.0, hit.passage),
+            RERANK: LegScore(rank, score, score, 1.0, score, passage),
         }
-        ordered.append(_moved(hit, score, int(found.passages[place]), legs))
+        ordered.append(_moved(hit, score, passage, legs))
     return ordered
 
 
@@ -142,12 +148,13 @@ def _fused(
         for name, one, lower in zip((FIRST, RERANK), scores, bounds, strict=True)
     ]
     fused = fuse(legs, params)
+    passages = np.array([[hit.passage for hit in hits], found.passages])[:, fused.order]
+    told = leg_scores(legs, fused, fused.order, passages)
     ordered = []
-    places, told = fused.order.tolist(), leg_scores(legs, fused, fused.order)
-    for place, of_legs in zip(places, told, strict=True):
-        hit, parts = hits[place], fused.contributions[:, place]
-        passage = int(found.passages[place]) if parts[1] > parts[0] else hit.passage
-        ordered.append(_moved(hit, float(fused.scores[place]), passage, of_legs))
+    for column, (place, of_legs) in enumerate(zip(fused.order.tolist(), told, strict=True)):
+        best = int(fused.contributions[:, place].argmax())
+        passage = int(passages[best, column])
+        ordered.append(_moved(hits[place], float(fused.scores[place]), passage, of_legs))
     return ordered
 
 
@@ -158,5 +165,5 @@ def _moved(hit: Located, score: float, passage: int, legs: dict[str, LegScore]) 
 
 def _kept(hit: Located, rank: int) -> Located:
     """A hit that no reranker has looked at."""
-    leg = LegScore(rank, hit.score, hit.score, 1.0, hit.score)
+    leg = LegScore(rank, hit.score, hit.score, 1.0, hit.score, hit.passage)
     return replace(hit, legs={**(hit.legs or {}), FIRST: leg})

@@ -36,6 +36,7 @@ class LegScore:
         normalised: on the scale of the fusion.
         weight: the leg's.
         contribution: to the document's score, which is the sum of its legs' contributions.
+        passage: number of the passage that has the leg's score, from 0.
     """
 
     rank: int
@@ -43,6 +44,7 @@ class LegScore:
     normalised: float
     weight: float
     contribution: float
+    passage: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,15 @@ class Hit:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     passage: Passage = Passage()
     legs: Mapping[str, LegScore] = field(default_factory=dict)
+
+    @property
+    def sparse_passage(self) -> int:
+        """The number of the passage with the sparse score, which an explanation is of.
+
+        Fusion and reranking may show another one: `passage` adds most to the document's score.
+        """
+        leg = self.legs.get("sparse") or (None if "dense" in self.legs else self.legs.get("first"))
+        return self.passage.number if leg is None else leg.passage
 
 
 @dataclass(frozen=True, slots=True)

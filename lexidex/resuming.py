@@ -50,10 +50,10 @@ class Resumable:
             current: the encoder that the collection has now.
             check: see `__init__`.
         """
-        if not encoder.costly or encoder.vocabulary is not None:
+        if not encoder.costly:
             return None
-        staging = open_staging(storage, encoder.fingerprint, current.fingerprint)
-        return cls(encoder, staging, check)
+        prints = encoder.fingerprint, current.fingerprint
+        return cls(encoder, open_staging(storage, *prints, encoder.vocabulary), check)
 
     def draft(self, texts: Texts) -> Vectors:
         """What `Encoder.draft_documents` gives, csr_array (len(texts), dim)."""

@@ -16,7 +16,7 @@ from lexidex.index.filters import Expression
 from lexidex.index.fusion import SOUGHT, FusionParams
 from lexidex.index.vectors import Float32s, Vectors, build_vectors, stack
 
-from .arguments import ALL_FIELDS, check_facets, check_fields, check_manner
+from .arguments import ALL_FIELDS, as_list, check_facets, check_fields, check_manner
 from .dense_side import DenseSide
 from .hybrid import fuse_legs, with_leg
 from .reranking import Reranking, rerank
@@ -67,7 +67,18 @@ class Asked:
             raise ParameterError(f"fusion: only for mode 'hybrid', this is {self.mode!r}")
         check_fields(self.fields)
         check_facets(self.facets)
-        check_manner(self.exact, self.params, self.accuracy)
+        check_manner(self.mode, self.exact, self.params, self.accuracy)
+        candidates = (self.fusion or FusionParams()).depth
+        if self.mode == "hybrid" and self.k > 2 * candidates:
+            raise ParameterError(
+                f"k: {self.k}; hybrid search ranks the {candidates} best of each leg, so there are "
+                f"{2 * candidates} at most; give fusion a depth of {self.k}"
+            )
+
+    @property
+    def misses_nothing(self) -> bool:
+        """Whether every leg is searched exactly."""
+        return self.exact or self.accuracy == 1
 
     @property
     def depth(self) -> int:
@@ -169,7 +180,7 @@ def query_vectors(snapshot: Snapshot, query: str | SparseInput) -> tuple[Vectors
 
 def sample_vectors(snapshot: Snapshot, queries: Iterable[str | SparseInput]) -> Vectors:
     """Texts and sparse vectors as vectors, csr_array (n, dim)."""
-    given = list(queries)
+    given = as_list("queries", queries, "texts or sparse vectors")
     texts = [query for query in given if isinstance(query, str)]
     if len(texts) == len(given):
         return encode_texts(snapshot, texts)[0]
@@ -181,7 +192,10 @@ def answer(
 ) -> list[SearchResult]:
     """The results of queries that have been encoded since `started`, in order."""
     clock = [started, time.perf_counter()]
-    found, plans, counters = _search(snapshot, queries, asked)
+    found, plans, counters = _search(snapshot, queries, asked, asked.depth)
+    if asked.reranking is not None and asked.depth > asked.reranking.depth:
+        found, work = _same_beginning(snapshot, queries, asked, asked.reranking.depth, found)
+        counters += work
     clock.append(time.perf_counter())
     # A reranker looks at the best, whichever of them are wanted.
     skipped = asked.offset if asked.reranking is None else 0
@@ -247,14 +261,36 @@ def _reranked(
     ]
 
 
+def _same_beginning(
+    snapshot: Snapshot, queries: Queries, asked: Asked, depth: int, found: list[list[Hits]]
+) -> tuple[list[list[Hits]], Counters]:
+    """What was found, behind what a search to a smaller depth finds; and the work of that.
+
+    Approximate search that is asked for more finds others among the first, too; what is reranked
+    must be the same for every page.
+    """
+    if asked.mode == "hybrid" or asked.misses_nothing:  # which have one ranking, whatever the depth
+        return found, Counters()
+    first, _, work = _search(snapshot, queries, asked, depth)
+    joined = [
+        [head.followed_by(hits) for head, hits in zip(heads, of_leg, strict=True)]
+        for heads, of_leg in zip(first, found, strict=True)
+    ]
+    return joined, work
+
+
 def _search(
-    snapshot: Snapshot, queries: Queries, asked: Asked
+    snapshot: Snapshot, queries: Queries, asked: Asked, depth: int
 ) -> tuple[list[list[Hits]], list[tuple[str, ...]], Counters]:
-    """What each leg finds for each query, how segments were searched, and the work done."""
-    depth, sought = asked.depth, None
+    """What each leg finds for each query, how segments were searched, and the work done.
+
+    Args:
+        depth: documents of a leg; fusion has a depth of its own.
+    """
+    sought = None
     if asked.mode == "hybrid":
         depth = (asked.fusion or FusionParams()).depth
-        if asked.params is None and asked.accuracy is None:
+        if asked.params is None:
             sought = SOUGHT
     found: list[list[Hits]] = []
     plans: list[tuple[str, ...]] = []
@@ -278,7 +314,7 @@ def _search(
         hits, way, work = snapshot.search_dense(
             queries.dense,
             depth,
-            params=made(exact=asked.exact),
+            params=made(exact=asked.misses_nothing),
             n_threads=asked.n_threads,
             expression=asked.expression,
         )

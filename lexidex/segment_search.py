@@ -37,6 +37,9 @@ FIRST_DEPTH = 2
 DEEPER = 4
 """How many times as many are fetched where that was not enough."""
 
+DOCUMENT_BITS = 40
+"""Of a key: enough for the documents of any segment."""
+
 _DEFAULTS = SearchParams()
 
 
@@ -79,12 +82,27 @@ class Hits(NamedTuple):
         return cls(np.empty(0, dtype=np.float32), nothing, nothing, nothing)
 
     @classmethod
+    def joined(cls, parts: Sequence[Hits]) -> Hits:
+        """The hits of all parts, one part behind the other; at least one."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    @classmethod
     def best(cls, parts: Sequence[Hits], k: int) -> Hits:
         """The k best of several segments' hits, oldest first; of equal scores the first stay so."""
         if len(parts) < 2:
             return parts[0].at(slice(k)) if parts else cls.none()
-        joined = cls(*map(np.concatenate, zip(*parts, strict=True)))
+        joined = cls.joined(parts)
         return joined.at(np.argsort(-joined.scores, kind="stable")[:k])
+
+    @property
+    def keys(self) -> Int64s:
+        """A number for each document, int64 (n,); those of older segments are less."""
+        return self.segments << DOCUMENT_BITS | self.documents
+
+    def followed_by(self, others: Hits) -> Hits:
+        """These, and behind them those of the others that are not among them, in their order."""
+        fresh = others.at(np.flatnonzero(~np.isin(others.keys, self.keys)))
+        return Hits.joined([self, fresh])
 
     def at(self, places: Int64s | slice) -> Hits:
         """Some of them."""

@@ -183,7 +183,7 @@ class Snapshot:
             exact: search every segment exactly; otherwise the planner chooses.
             params: for segments that are searched approximately.
             accuracy: instead of params: each segment takes the cheapest that tuning found to reach
-                it for k, and is searched exactly where there are none.
+                it for k, or as many as are sought, and is searched exactly where there are none.
             expression: a filter that documents must pass.
             sought: see `SeismicIndex.search`; of candidates that are to be scored anew.
 
@@ -199,7 +199,8 @@ class Snapshot:
                 for plan in plans:
                     plan.append("skipped")
                 continue
-            chosen = None if exact else chosen_params(segment, k, params, accuracy)
+            searched = min(k, sought or k)
+            chosen = None if exact else chosen_params(segment, searched, params, accuracy)
             methods = methods_for(segment, queries, k, chosen, allowed)
             found, methods, work = search_segment(
                 number,

@@ -19,7 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lexidex.documents import Document, check_document
+from lexidex.documents import Document, SparseInput, TermWeights, check_document
 from lexidex.errors import DuplicateId, InputError
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -315,7 +315,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
 
     try:
         with pq.ParquetFile(path) as file:
-            ours = Described.of(file.schema_arrow, str(path)) is not None
+            ours = Described.of(file.schema_arrow, str(path))
+            by_terms = ours is not None and ours.vectors == "terms"
             _columns(file.schema_arrow.names, path)
             maps = [field.name for field in file.schema_arrow if pa.types.is_map(field.type)]
             row = 0
@@ -325,7 +326,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
                     record |= {name: _object(record[name]) for name in maps}
                     if ours and record["metadata"] is not None:
                         record["metadata"] = json.loads(record["metadata"])
-                    yield row, _with_vector(record)
+                    yield row, _with_vector(record, by_terms)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None
 
@@ -340,17 +341,26 @@ def _parquet_rows(path: Path) -> int:
         raise InputError(f"{path}: not a readable Parquet file: {error}") from None
 
 
-def _with_vector(record: dict[str, Any]) -> dict[str, Any]:
-    """A Parquet row, its columns indices and values, and those of passages, taken as vectors."""
-    vector = {}
-    if record.get("indices") is not None and record.get("values") is not None:
-        vector = {"components": record.pop("indices"), "values": record.pop("values")}
+def _with_vector(record: dict[str, Any], by_terms: bool) -> dict[str, Any]:
+    """A Parquet row, its columns indices and values, and those of passages, taken as vectors.
+
+    Args:
+        by_terms: take terms in the place of indices, as what an encoder has made of words.
+    """
+    vector: SparseInput | None = None
+    keys = "terms" if by_terms else "indices"
+    if record.get(keys) is not None and record.get("values") is not None:
+        components, values = record.pop(keys), record.pop("values")
+        vector = {"components": components, "values": values}
+        if by_terms:
+            vector = TermWeights(zip(components, values, strict=True))
     if isinstance(record.get("passages"), list):
         record["passages"] = [
-            _with_vector(one) if isinstance(one, dict) else one for one in record["passages"]
+            _with_vector(one, by_terms) if isinstance(one, dict) else one
+            for one in record["passages"]
         ]
     given = {name: _plain(value) for name, value in record.items() if value is not None}
-    return {**given, "vector": vector} if vector else given
+    return given if vector is None else {**given, "vector": vector}
 
 
 def _object(pairs: list[tuple[Any, Any]] | None) -> Any:

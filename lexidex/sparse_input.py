@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from lexidex.documents import SparseInput, check_sparse, is_numbered, read_numbered
+from lexidex.documents import SparseInput, TermWeights, check_sparse, is_numbered, read_numbered
 from lexidex.encoders import Encoder
 from lexidex.errors import InputError
 from lexidex.index.vectors import Components, Float32s, as_vector
@@ -44,7 +44,9 @@ def adopt(given: SparseInput, encoder: Encoder) -> tuple[Components, Float32s]:
         InputError: a term that the encoder's fixed vocabulary lacks.
     """
     if not is_numbered(given) and encoder.vocabulary is not None:
-        vocabulary, given = encoder.vocabulary, encoder.weights_of_words(given)
+        vocabulary = encoder.vocabulary
+        if not isinstance(given, TermWeights):
+            given = encoder.weights_of_words(given)
         terms = [term for term, weight in given.items() if weight > 0]
         ids = np.array([vocabulary.add(term) for term in terms], dtype=np.int32)
         return as_vector(ids, [given[term] for term in terms])

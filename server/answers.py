@@ -14,6 +14,7 @@ from typing_extensions import TypedDict
 from lexidex.collection import Collection
 from lexidex.documents import Document
 from lexidex.index import Counters
+from lexidex.index.dense import Metric
 from lexidex.index.filters import FacetCount
 from lexidex.passages import PassageParams
 from lexidex.results import Explanation, Hit, LegScore, SearchResult, TermContribution
@@ -22,14 +23,26 @@ from .backend import Encoded, Found
 from .highlights import Highlight
 
 
+class DenseAnswer(TypedDict):
+    """A dense side: `kind` is "vectors", "joint" or a model's; `dimensions` once they are known."""
+
+    kind: str
+    metric: Metric
+    dimensions: NotRequired[int]
+
+
 class CollectionSummary(TypedDict):
-    """A collection, as it stands; `passages`: what becomes of long documents."""
+    """A collection, as it stands.
+
+    `passages`: what becomes of long documents. `dense`: its dense side, if it has one.
+    """
 
     name: str
     documents: int
     generation: int
     encoder: str
     passages: PassageParams
+    dense: NotRequired[DenseAnswer]
 
 
 class CollectionAnswer(CollectionSummary):
@@ -73,6 +86,8 @@ class HitAnswer(TypedDict):
 
     `legs`, of a dense or hybrid search: what each leg that knows the document says of it; of a
     reranked one also `first`, the search before, and `rerank`, which add up to the score.
+    `terms`, if asked for: those that make up the sparse score, whose passage may be another one
+    than `passage` in a hybrid or reranked search.
     """
 
     id: str
@@ -172,13 +187,19 @@ class StatusAnswer(TypedDict):
 
 def summary(name: str, collection: Collection) -> CollectionSummary:
     """A collection in a list of collections."""
-    return {
+    told: CollectionSummary = {
         "name": name,
         "documents": len(collection),
         "generation": collection.generation,
         "encoder": collection.encoder.name,
         "passages": collection.passages,
     }
+    side, dimensions = collection.dense_side, collection.dense_dim
+    if side is not None:
+        told["dense"] = {"kind": side.kind, "metric": side.params.metric}
+        if dimensions is not None:
+            told["dense"]["dimensions"] = dimensions
+    return told
 
 
 def document_answer(document: Document, request_id: str) -> DocumentAnswer:
@@ -192,16 +213,13 @@ def document_answer(document: Document, request_id: str) -> DocumentAnswer:
     }
 
 
-def search_answer(
-    found: Found, fields: Sequence[str], with_terms: bool, request_id: str
-) -> SearchAnswer:
-    """The hits of one search; `with_terms` puts the explanations in."""
+def search_answer(found: Found, fields: Sequence[str], request_id: str) -> SearchAnswer:
+    """The hits of one search, with the explanations and highlights that were asked for."""
     result = found.result
     hits = [_hit(one, fields) for one in result.hits]
     timings = _timings(result)
-    if with_terms:
-        for hit, explanation in zip(hits, found.explanations, strict=True):
-            hit["terms"] = explanation.terms
+    for hit, explanation in zip(hits, found.explanations, strict=False):
+        hit["terms"] = explanation.terms
     for hit, highlights in zip(hits, found.highlights, strict=False):
         hit["highlights"] = highlights
     if found.explain_us is not None:

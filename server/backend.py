@@ -28,7 +28,7 @@ class Found:
 
     Attributes:
         result: its hits are those from the request's offset on.
-        explanations: one a hit when terms or highlights were asked for, else empty.
+        explanations: one a hit when terms were asked for, else empty.
         highlights: one list a hit when they were asked for, else empty.
         explain_us: wall time of explanations and highlights, in microseconds, if there are any.
     """
@@ -172,16 +172,20 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _explained(collection: Collection, request: SearchRequest, result: SearchResult) -> Found:
-    """`result` with an explanation a hit; the query is encoded once for all of them."""
+    """`result` with what is asked of terms and highlights; the query is encoded once for all."""
     started = time.perf_counter()
     encoder = collection.encoder
     asked = _as_vector(encoder, request)
-    explanations = [collection.explain(asked, hit.doc_id, hit.passage.number) for hit in result]
-    shown = [
-        highlights(encoder, explanation, hit)
-        for hit, explanation in zip(result, explanations, strict=True)
-        if request.highlight
-    ]
+    explanations, shown = [], []
+    for hit in result:
+        known = {}
+        if request.explain:
+            known[hit.sparse_passage] = collection.explain(asked, hit.doc_id, hit.sparse_passage)
+            explanations.append(known[hit.sparse_passage])
+        if request.highlight:  # of the passage that is shown, which may be another one
+            number = hit.passage.number
+            explanation = known.get(number) or collection.explain(asked, hit.doc_id, number)
+            shown.append(highlights(encoder, explanation, hit))
     microseconds = 1e6 * (time.perf_counter() - started)
     return Found(result, explanations, shown, round(microseconds, 1))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from lexidex.collection import Collection, exists
+from lexidex.dense_side import DenseSide
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.errors import (
     CollectionExists,
@@ -113,10 +114,13 @@ class Catalog:
         name: str,
         encoder: str | None,
         options: Mapping[str, Any],
-        dense: str | None = None,
+        dense: str | Mapping[str, Any] | None = None,
         passages: str | None = None,
     ) -> None:
         """Make an empty collection; see `Collection.create`.
+
+        Args:
+            dense: as `create` has it, or "model" with "options", "metric" and "index".
 
         Raises:
             CollectionsFixed: not a folder of collections is served.
@@ -126,11 +130,12 @@ class Catalog:
         if not is_name(name):
             raise ParameterError(f"collection {name!r}: no name for a folder")
         chosen = load_served_encoder(DEFAULT_ENCODER if encoder is None else encoder, options)
+        side = _dense_side({"model": dense} if isinstance(dense, str) else dense or {}, chosen)
         with self._opening:
             if name in self._served:
                 raise CollectionExists(f"collection {name!r} exists; remove it first")
             try:
-                collection = Collection.create(path, chosen, dense=dense, passages=passages)
+                collection = Collection.create(path, chosen, dense=side, passages=passages)
             except CollectionExists:
                 raise CollectionExists(f"collection {name!r}: other files stand there") from None
             self._served[name] = _Served(collection, _stamp(path))
@@ -244,12 +249,29 @@ class Catalog:
 
 def load_served_encoder(name: str, options: Mapping[str, Any]) -> Encoder:
     """The encoder that a client names; ParameterError where it asks for code to be run."""
+    _refuse_code(options)
+    return load_encoder(name, **options)
+
+
+def _dense_side(asked: Mapping[str, Any], encoder: Encoder) -> DenseSide | None:
+    """The dense side that a client asks for; ParameterError as `load_served_encoder`."""
+    options = asked.get("options") or {}
+    _refuse_code(options)
+    return DenseSide.named(
+        asked.get("model"),
+        encoder,
+        factory=asked.get("index"),
+        metric=asked.get("metric"),
+        options=options,
+    )
+
+
+def _refuse_code(options: Mapping[str, Any]) -> None:
     if "trust_remote_code" in options:
         raise ParameterError(
             "trust_remote_code: code is not taken over HTTP; make the collection with "
             "'lexidex index --encoder', or in Python"
         )
-    return load_encoder(name, **options)
 
 
 def is_name(name: str) -> bool:

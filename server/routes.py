@@ -56,7 +56,7 @@ async def search(name: Name, body: SearchRequest, request: Request) -> Response:
 
     def work() -> bytes:
         found = backend.search(name, body)
-        return encode_json(search_answer(found, body.fields, body.explain, request_id(request)))
+        return encode_json(search_answer(found, body.fields, request_id(request)))
 
     slow = body.exact or body.accuracy == 1 or body.explain or body.highlight
     # A filter that is new takes far longer than one that is known.

@@ -62,7 +62,8 @@ Accuracy = Annotated[
         gt=0,
         le=1,
         description="Share of the exact results that is to be found, by the cheapest search known "
-        "to; not together with `exact`, which is what 1 means.",
+        "to; not together with `exact`, which is what 1 means. In mode `hybrid` it is about the "
+        "sparse leg; mode `dense` knows but 1.",
     ),
 ]
 Conditions = Annotated[
@@ -158,7 +159,10 @@ class Fusion(Body):
     method: Annotated[Method, Field(description="How scores are fused.")] = "convex"
     weights: Annotated[
         dict[Literal["sparse", "dense"], Weight],
-        Field(description="By leg; 1 where none is given, and not all of them 0."),
+        Field(
+            description="By leg, not all of them 0; 1 for one that is not named. Without any, 1 "
+            "for both, except for `convex` of cosines: dense 0.8, sparse 0.2."
+        ),
     ] = Field(default_factory=dict)
     depth: Annotated[
         int, Field(ge=1, le=K_LIMIT, description="Candidates of each leg, whatever `k` is.")
@@ -174,17 +178,20 @@ class Fusion(Body):
 class RerankFusion(Body):
     """How a reranker's scores are fused with those of the search before; see docs/FUSION.md."""
 
-    method: Annotated[Method, Field(description="How scores are fused.")] = "convex"
+    method: Annotated[
+        Method | None,
+        Field(description="How scores are fused; left out, as the reranker does it: `min-max`."),
+    ] = None
     weights: Annotated[
         dict[Literal["first", "rerank"], Weight],
-        Field(description="By leg; 1 where none is given, and not all of them 0."),
+        Field(description="By leg, not all of them 0; 1 for one that is not named."),
     ] = Field(default_factory=dict)
     rrf_k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = RRF_K
 
-    def params(self) -> FusionParams:
-        """As the library takes it."""
+    def params(self, method: Method) -> FusionParams:
+        """As the library takes it; `method` is the reranker's own."""
         weights = {str(leg): weight for leg, weight in self.weights.items()}
-        return FusionParams(self.method, weights, rrf_k=self.rrf_k)
+        return FusionParams(self.method or method, weights, rrf_k=self.rrf_k)
 
 
 class Rerank(Body):
@@ -230,11 +237,11 @@ class SearchRequest(Asked):
         int, Field(ge=0, le=OFFSET_LIMIT, description="Better hits to pass over, for paging.")
     ] = 0
     explain: Annotated[
-        bool, Field(description="Give each hit the terms that make up its score.")
+        bool, Field(description="Give each hit the terms that make up its sparse score.")
     ] = False
-    highlight: Annotated[bool, Field(description="Say where title and text show those terms.")] = (
-        False
-    )
+    highlight: Annotated[
+        bool, Field(description="Say where title and text show terms of the query.")
+    ] = False
     fields: Sequence[FieldName] = Field(
         ("title", "text", "metadata"),
         max_length=4,
@@ -260,6 +267,8 @@ class SearchRequest(Asked):
             check_one(self, "query", "dense")
         else:
             check_one(self, "query", "sparse")
+        if self.explain and self.mode == "dense":
+            raise ValueError("explain is for modes sparse and hybrid: no terms make a dense score")
         attends = self.rerank is not None and self.rerank.method == "attention"
         both = self.dense is not None and self.sparse is not None
         if both and self.mode != "hybrid" and not (attends and self.mode == "sparse"):

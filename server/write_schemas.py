@@ -6,6 +6,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
+from lexidex.index.dense import Metric
+
 from .limits import DELETED_IDS, DOCUMENTS
 from .schemas import Body, Conditions, Term, check_one, exactly_one
 
@@ -116,6 +118,45 @@ class DeleteRequest(Body):
         return self
 
 
+DenseName = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        description='"joint" for the encoder\'s own, "vectors" for documents that bring theirs, a '
+        "folder on the server's machine, or organisation/model on the hub.",
+    ),
+]
+
+
+class DenseRequest(Body):
+    """How a collection comes by dense vectors, with what differs from the defaults."""
+
+    model: DenseName
+    options: dict[str, Any] = Field(default={}, description="The model's own, such as `pooling`.")
+    metric: Annotated[
+        Metric | None,
+        Field(description="How vectors are compared; by default as the model says."),
+    ] = None
+    index: Annotated[
+        str | None,
+        Field(
+            max_length=1024,
+            description="What is made of the vectors, as FAISS names it, such as SQ8 or "
+            "HNSW32_SQ8; by default by their number.",
+        ),
+    ] = None
+
+
+def _dense_form(given: Any) -> str:
+    return "name" if isinstance(given, str) else "object"
+
+
+DenseSource = Annotated[
+    Annotated[DenseName, Tag("name")] | Annotated[DenseRequest, Tag("object")],
+    Discriminator(_dense_form),
+]
+
+
 class CreateRequest(Body):
     """How a collection makes vectors of documents."""
 
@@ -131,13 +172,7 @@ class CreateRequest(Body):
         default={}, description="The encoder's own, such as `language` for bm25."
     )
     dense: Annotated[
-        str | None,
-        Field(
-            max_length=1024,
-            description='A dense side for hybrid search: "joint" for the encoder\'s own, "vectors" '
-            "for documents that bring one, a folder on the server's machine, or organisation/model "
-            "on the hub.",
-        ),
+        DenseSource | None, Field(description="A dense side for hybrid search; none by default.")
     ] = None
     passages: Annotated[
         str | None,

@@ -74,7 +74,7 @@ class Writes:
         name: str,
         encoder: str | None,
         options: Mapping[str, Any],
-        dense: str | None = None,
+        dense: str | Mapping[str, Any] | None = None,
         passages: str | None = None,
     ) -> None:
         """Make an empty collection."""

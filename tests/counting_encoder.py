@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lexidex.encoders import Encoder
 from lexidex.encoders.loading import KINDS
+from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.index.vectors import build_vectors
 
 DIM = 1 << 16
@@ -55,9 +56,9 @@ class CountingEncoder(Encoder):
         weight = len(self.model) + len(texts) / 1024
         rows = []
         for text in texts:
-            components = sorted({self.component(word) for word in text.split()})
-            rows.append((components, [weight] * len(components)))
-        return build_vectors(rows, DIM)
+            found = {self.component(word) for word in text.split()} - {None}
+            rows.append((sorted(found), [weight] * len(found)))
+        return build_vectors(rows, self.dim)
 
     def term(self, component):
         return str(component)
@@ -69,6 +70,38 @@ class CountingEncoder(Encoder):
         raise NotImplementedError
 
 
+class CountingWordsEncoder(CountingEncoder):
+    """The same of words in a vocabulary that grows."""
+
+    kind = "counting-words"
+
+    def __init__(self, journal=None, seconds=0.0, model="one"):
+        super().__init__(journal, seconds, model)
+        self.vocabulary = Vocabulary()
+
+    def use_vocabulary(self, vocabulary):
+        self.vocabulary = vocabulary
+
+    @property
+    def dim(self):
+        return len(self.vocabulary)
+
+    @property
+    def fingerprint(self):
+        return f"words-{super().fingerprint}"
+
+    def encode_documents(self, texts):
+        for word in " ".join(texts).split():
+            self.vocabulary.add(word)
+        return super().encode_documents(texts)
+
+    def term(self, component):
+        return self.vocabulary.terms[component]
+
+    def component(self, term):
+        return self.vocabulary.find(term)
+
+
 def read_journal(path):
     """The texts encoded so far, in order, those of all processes."""
     path = Path(path)
@@ -78,6 +111,7 @@ def read_journal(path):
 def register():
     """Let collections be opened that were made with it."""
     KINDS["counting"] = (__name__, "CountingEncoder")
+    KINDS["counting-words"] = (__name__, "CountingWordsEncoder")
 
 
 REGISTER = f"""

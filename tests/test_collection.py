@@ -272,6 +272,28 @@ def test_a_bad_query_is_refused(collection, arguments, message):
         collection.search(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda c: c.search("sea", params="fast"), "params: 'fast'; expected SearchParams"),
+        (lambda c: c.search("sea", fields=5), "fields: 5; expected a list of names"),
+        (lambda c: c.search("sea", facets="legs"), "facets: 'legs'; expected a list of names"),
+        (lambda c: c.search_batch("sea"), "queries: 'sea'; expected a list of texts"),
+        (lambda c: c.search_batch(["sea", 5]), "queries: 5; expected a list of texts, strings"),
+        (lambda c: c.tune("sea"), "queries: 'sea'; expected a list of texts or sparse vectors"),
+        (lambda c: c.explain("sea", 5), "ids: 5; expected a list of ids, strings"),
+        (lambda c: c.reencode(None), "encoder: None; name the one to encode by"),
+        (lambda c: c.reencode(7), "encoder: 7; expected a name, a folder or an Encoder"),
+        (lambda _: Collection.open(5), "path: 5; expected a folder"),
+        (lambda _: Collection.create(MemoryStorage(), passages=5), "passages: 5; expected Passage"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(collection, call, message):
+    with pytest.raises(ParameterError, match=message):
+        call(collection)
+    assert 5 not in collection
+
+
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(CollectionNotFound, match="no collection here; make one with"):
         Collection.open(tmp_path / "none")

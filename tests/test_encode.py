@@ -27,11 +27,11 @@ from lexidex.errors import (
     Locked,
     ParameterError,
 )
-from lexidex.exchange import SCHEMA, read_description
+from lexidex.exchange import read_description, schema_of
 from lexidex.sources import Reader
 
 from .counting_encoder import REGISTER, CountingEncoder, read_journal, register
-from .encoders.checkpoints import write_plain
+from .encoders.checkpoints import write_plain, write_word_weigher
 
 N = 50
 PART = 8
@@ -77,7 +77,7 @@ def test_a_file_has_texts_as_they_are_and_their_vectors(source, tmp_path):
     report = encode(source, target, progress=states.append)
     texts = [f"{record.get('title', '')} {record['text']}".strip() for record in RECORDS]
     assert CountingEncoder.encoded == texts
-    assert pq.read_schema(target).remove_metadata() == SCHEMA
+    assert pq.read_schema(target).remove_metadata() == schema_of("components")
     found = rows(target)
     expected = CountingEncoder()
     for first in range(0, N, PART):
@@ -221,8 +221,8 @@ def test_what_has_changed_since_is_refused(source, tmp_path):
 
 def test_what_cannot_be_encoded_is_refused(source, tmp_path):
     target = tmp_path / "out.parquet"
-    for kind in ("bm25", "vectors"):
-        with pytest.raises(ParameterError, match=f"encoder {kind}"):
+    for kind in ("bm25", "vectors", "deepct"):
+        with pytest.raises(ParameterError, match=f"encoder {kind}: no model"):
             encode_files([source], target, load_encoder(kind))
     with pytest.raises(ParameterError, match=r"ends in \.parquet"):
         encode(source, tmp_path / "out.json")
@@ -413,3 +413,97 @@ def test_passages_that_cannot_be_encoded_are_left_out_and_told(tmp_path):
     assert [doc_id for doc_id, _ in report.failed] == ["a", "b"]
     with pytest.raises(InputError, match="holds something else"):
         encode_files([source], tmp_path / "c.parquet", encoder, passages="split")
+
+
+@pytest.fixture(scope="module")
+def model_of(tmp_path_factory):
+    """Folders with a model of a family by its name, made when asked for; not to be changed."""
+    backbone = write_plain(tmp_path_factory.mktemp("backbone"), "bert")
+    made = {"splade-max": backbone}
+
+    def folder(preset):
+        if preset not in made:
+            made[preset] = write_word_weigher(tmp_path_factory.mktemp(preset), preset, backbone)
+        return made[preset]
+
+    return folder
+
+
+WORDS = ("deep-impact", "deeper-impact", "deepct")
+
+SEAS = [
+    {"id": "long", "title": "Seas", "text": LONG, "metadata": {"n": 1}},
+    {"id": "short", "text": "Deep databases of the sea"},
+    {"id": "empty", "text": ""},
+    {"id": "marked", "text": LONG, "passages": [{"end": 22}, {"start": 22, "end": 43}]},
+]
+
+
+@pytest.mark.parametrize(
+    ("preset", "options", "passages"),
+    [
+        *((preset, {}, "split") for preset in (*WORDS, "splade-max")),
+        ("deepct", {"weighting": "bm25"}, "split"),
+        ("deepct", {"weighting": "bm25"}, "max"),
+        ("deepct", {"weighting": "weights"}, "split"),
+    ],
+)
+def test_families_are_encoded_as_they_are_indexed(
+    tmp_path, run, model_of, preset, options, passages
+):
+    model = model_of(preset)
+    options = {"max_length": 14, **options, **({"path": model} if options else {})}
+    chosen = ["--encoder", "deepct" if "path" in options else model, "--passages", passages]
+    for name, value in options.items():
+        chosen += ["--encoder-option", f"{name}={value}"]
+    others = write(tmp_path / "others.jsonl", RECORDS)
+    seas, encoded = write(tmp_path / "seas.jsonl", SEAS), tmp_path / "seas.parquet"
+    assert run("encode", seas, "--to", encoded, *chosen)[0] == 0
+    for name, source in (("direct", seas), ("taken", encoded)):
+        assert run("index", others, "--to", tmp_path / name, *chosen)[0] == 0
+        assert run("index", source, "--to", tmp_path / name)[0] == 0
+    assert run("index", encoded, "--to", tmp_path / "alone")[0] == 0
+
+    direct, taken, alone = (
+        Collection.open(tmp_path / name) for name in ("direct", "taken", "alone")
+    )
+    assert alone.encoder.fingerprint == direct.encoder.fingerprint
+    for query in ("the deep sea", "whales sing", "a sentence of databases"):
+        expected, found = direct.search(query, k=60), taken.search(query, k=60)
+        assert len(expected)
+        assert [hit.score for hit in found] == pytest.approx([h.score for h in expected], rel=1e-4)
+        passages_of = {hit.doc_id: hit.passage for hit in expected}
+        assert {hit.doc_id: hit.passage for hit in found} == passages_of
+        assert len(alone.search(query))
+    assert "short" in {hit.doc_id for hit in taken.search("databases")} or preset == "splade-max"
+
+
+def test_words_are_the_same_bytes_whoever_encodes_them(source, tmp_path, model_of):
+    encoder = load_encoder("deepct", path=model_of("deepct"))
+    whole, target = tmp_path / "whole.parquet", tmp_path / "out.parquet"
+    encode_files([source], whole, encoder, workforce=Workforce(1, 1))
+    assert pq.read_schema(whole).remove_metadata() == schema_of("terms")
+    n_terms = 0
+    for row in rows(whole):
+        assert row["terms"] == sorted(row["terms"])
+        assert all(value == round(value) for value in row["values"]), "not weighed yet"
+        n_terms += len(row["terms"])
+    assert n_terms == read_description(whole)[0].n_postings > N
+
+    def stop(state):
+        if state.n_encoded == 2 * PART:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_files([source], target, encoder, workforce=Workforce(1, 1), progress=stop)
+    again = load_encoder("deepct", path=model_of("deepct"))
+    report = encode_files([source], target, again, workforce=Workforce(2, 1))
+    assert (report.state.n_resumed, report.state.n_encoded) == (2 * PART, N - 2 * PART)
+    assert target.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("preset", WORDS)
+def test_queries_of_words_need_a_collection(source, tmp_path, model_of, preset):
+    encoder = load_encoder(model_of(preset))
+    with pytest.raises(ParameterError, match="queries consist of the words that a collection has"):
+        encode_files([source], tmp_path / "out.parquet", encoder, side="queries")

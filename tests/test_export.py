@@ -228,6 +228,18 @@ def test_documents_are_added_to_a_collection_with_terms_of_its_own(tmp_path):
             ]
 
 
+@pytest.mark.parametrize("form", ["terms", "components"])
+def test_terms_are_not_analysed_again(tmp_path, form):
+    collection = Collection.create(MemoryStorage(), "deepct")
+    collection.upsert(
+        [{"id": "a", "vector": {"databases": 3.0}}, {"id": "b", "vector": {"a": 1.0}}]
+    )
+    collection.export(tmp_path / "out.ndjson", vectors=form)
+    again = Collection.from_export(tmp_path / "out.ndjson", MemoryStorage())
+    [expected], [found] = (one.search("databases").hits for one in (collection, again))
+    assert (found.doc_id, found.score) == (expected.doc_id, expected.score)
+
+
 def test_dense_vectors_of_another_kind_are_refused(tmp_path):
     source = KINDS["words and dense vectors"]()
     source.export(tmp_path / "e.ndjson")

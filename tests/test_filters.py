@@ -143,7 +143,7 @@ def test_what_cannot_be_asked_is_refused(collection):
             ask()
     with pytest.raises(ParameterError, match="facets: 'year'; expected a list"):
         collection.facets("year")
-    with pytest.raises(ParameterError, match=r"facets: \[1\]; expected a list"):
+    with pytest.raises(ParameterError, match="facets: 1; expected a list"):
         collection.search("insect", facets=[1])
     with pytest.raises(ParameterError, match="n: 0; expected an integer"):
         collection.facets(["year"], n=0)

@@ -16,7 +16,7 @@ from lexidex.index import DenseParams
 from lexidex.index.fusion import METHODS, FusionParams, Leg, fuse
 from lexidex.index.storage.files import MemoryStorage
 
-from .encoders.checkpoints import write_dense
+from .encoders.checkpoints import write_dense, write_plain
 
 D = 6
 
@@ -121,6 +121,7 @@ def test_hybrid_search_is_brute_force_over_writes_of_all_kinds(seed, method, dep
     sparse = {f"t{t}": float(random.integers(1, 5)) for t in random.choice(12, 4, replace=False)}
     dense = random.standard_normal(D)
     params = FusionParams(method, {"dense": float(random.integers(1, 4))}, depth)
+    k = min(k, 2 * depth)
     check(collection, documents, sparse, dense, params, k)
     some = {
         name: given_ for name, given_ in documents.items() if given_["metadata"]["group"] == "a"
@@ -149,17 +150,42 @@ def test_it_is_the_same_after_opening_again_and_after_a_restart_from_the_log(tmp
     check(Collection.open(tmp_path / "c"), documents, sparse, dense, k=40)
 
 
-def test_pages_of_any_size_are_parts_of_one_ranking():
-    random = np.random.default_rng(2)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(0, 40),
+    method=st.sampled_from(METHODS),
+    depth=st.integers(2, 10),
+    pages=st.lists(st.integers(1, 7), min_size=1, max_size=25),
+    exact=st.booleans(),
+)
+def test_pages_of_any_size_are_parts_of_one_ranking(seed, size, method, depth, pages, exact):
+    """Deeper than any leg is searched; with equal scores, and documents that one leg knows."""
+    random = np.random.default_rng(seed)
     collection = made()
-    collection.upsert([document(random, f"d{n}") for n in range(60)])
-    query = {"sparse": {"t1": 1.0, "t2": 1.0}, "dense": random.standard_normal(D)}
-    rankings = [
-        [hit.doc_id for hit in collection.search(None, k, mode="hybrid", **query)]
-        for k in (3, 10, 25)
-    ]
-    assert rankings[2][:10] == rankings[1]
-    assert rankings[1][:3] == rankings[0]
+    for first in range(0, size, 16):
+        batch = [
+            document(random, f"d{n}", n_dense=int(random.integers(0, 3)))
+            for n in range(first, min(first + 16, size))
+        ]
+        for one in batch:
+            if "dense" in one:
+                one["dense"] = (np.sign(one["dense"]) * [1, 1, 1, 0, 0, 0]).tolist()
+        collection.upsert(batch)
+        collection.flush()
+    collection.delete([f"d{n}" for n in range(0, size, 9)])
+    asked = {
+        "query": None, "mode": "hybrid", "sparse": {"t1": 1.0, "t2": 2.0}, "dense": [1.0] * D,
+        "fusion": FusionParams(method, {"dense": float(random.integers(1, 4))}, depth),
+        "exact": exact,
+    }  # fmt: skip
+    whole = collection.search(k=100, **asked).hits
+    assert len(whole) <= 2 * depth
+    first = 0
+    for k in pages:
+        assert collection.search(k=k, offset=first, **asked).hits == whole[first : first + k]
+        assert collection.search(k=first + k, **asked).hits == whole[: first + k]
+        first += k
 
 
 @pytest.mark.parametrize("mode", ["sparse", "dense", "hybrid"])
@@ -249,7 +275,7 @@ def test_what_approximate_searches_propose_is_scored_exactly_and_fused(method, s
     params = FusionParams(method, depth=40)
     of_a = {name: one for name, one in documents.items() if one["metadata"]["group"] == "a"}
     for kept, options in ((documents, {}), (of_a, {"filter": {"group": "a"}})):
-        hits = collection.search(None, 500, fusion=params, **asked, **options).hits
+        hits = collection.search(None, 80, fusion=params, **asked, **options).hits
         assert 40 <= len(hits) <= 80
         assert {hit.doc_id for hit in hits} <= kept.keys()
         scores = np.array([leg_scores_of(kept[hit.doc_id], sparse, dense) for hit in hits])
@@ -267,6 +293,52 @@ def test_what_approximate_searches_propose_is_scored_exactly_and_fused(method, s
         assert ranked == sorted(ranked, reverse=True)
         page = collection.search(None, 7, offset=9, fusion=params, **asked, **options).hits
         assert page == hits[9:16]
+
+
+@pytest.mark.usefixtures("approximate")
+def test_an_accuracy_of_1_approximates_neither_leg():
+    random = np.random.default_rng(5)
+    side = DenseSide(DenseParams(factory="HNSW2"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side, merge="off")
+    collection.upsert(document(random, f"d{n}") for n in range(400))
+    collection.flush()
+    asked = {"sparse": {"t1": 2.0, "t4": 1.0}, "dense": random.standard_normal(D)}
+    for mode, given_ in (("dense", {"dense": asked["dense"]}), ("hybrid", asked)):
+        exact = collection.search(None, 20, mode=mode, exact=True, **given_)
+        assert collection.search(None, 20, mode=mode, accuracy=1, **given_).hits == exact.hits
+    assert collection.search(None, 20, mode="hybrid", accuracy=0.9, **asked).hits
+    with pytest.raises(ParameterError, match="dense search knows but 1, which compares"):
+        collection.search(None, mode="dense", accuracy=0.9, dense=asked["dense"])
+
+
+def test_each_leg_tells_the_passage_that_it_scores():
+    collection = Collection.create(MemoryStorage(), "vectors", dense="vectors")
+    passages = [
+        {"start": 0, "end": 3, "vector": {"one": 5.0}, "dense": [1.0, 0.0]},
+        {"start": 4, "end": 7, "vector": {"two": 1.0}, "dense": [0.0, 1.0]},
+    ]
+    collection.upsert([{"id": "a", "text": "one two", "passages": passages}])
+    sparse, dense = {"one": 1.0, "two": 1.0}, [0.1, 1.0]
+    (hit,) = collection.search(None, mode="hybrid", sparse=sparse, dense=dense).hits
+    assert {name: leg.passage for name, leg in hit.legs.items()} == {"sparse": 0, "dense": 1}
+    assert (hit.passage.number, hit.sparse_passage) == (1, 0)
+    explained = collection.explain(sparse, "a", hit.sparse_passage)
+    assert explained.score == hit.legs["sparse"].score == 5
+    (hit,) = collection.search(None, mode="dense", dense=dense).hits
+    assert (hit.legs["dense"].passage, hit.sparse_passage) == (1, 1)
+
+
+def test_fusion_may_be_a_text_and_has_to_reach_as_far_as_k():
+    collection = made()
+    collection.upsert([document(np.random.default_rng(0), f"d{n}") for n in range(9)])
+    asked = {"mode": "hybrid", "sparse": {"t1": 1.0}, "dense": np.ones(D)}
+    found = collection.search(None, 4, fusion="rrf,depth=2,dense=3", **asked)
+    params = FusionParams("rrf", {"dense": 3}, 2)
+    assert found.hits == collection.search(None, 4, fusion=params, **asked).hits
+    with pytest.raises(ParameterError, match="k: 5; hybrid search ranks the 2 best of each leg"):
+        collection.search(None, 5, fusion="rrf,depth=2", **asked)
+    with pytest.raises(ParameterError, match="fusion: 5; expected FusionParams, or a text"):
+        collection.search(None, fusion=5, **asked)
 
 
 def test_metadata_is_updated_and_vectors_stay():
@@ -409,7 +481,64 @@ def test_the_command_line_indexes_searches_and_measures_both_sides(tmp_path):
     assert "dense 0." in shown.output
     refused = run(app, ["index", str(tmp_path / "docs.jsonl"), "--to", to, "--dense", "vectors"])
     assert isinstance(refused.exception, ParameterError)
-    assert "--dense and --dense-index are for new collections" in str(refused.exception)
+    assert "--dense and its options are for new collections" in str(refused.exception)
+
+
+def test_the_command_line_says_how_dense_vectors_are_made_and_compared(tmp_path):
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "sparse vectors"}\n')
+    plain = write_plain(tmp_path / "plain")
+    asked = ["index", str(tmp_path / "docs.jsonl"), "--encoder", "bm25", "--dense", str(plain)]
+    to = tmp_path / "c"
+    refused = CliRunner().invoke(app, [*asked, "--to", str(to)])
+    assert "pooling" in str(refused.exception)
+    options = ["--dense-option", "pooling=max", "--dense-metric", "inner-product"]
+    options += ["--dense-index", "SQ8", "--to", str(to)]
+    assert CliRunner().invoke(app, [*asked, *options]).exit_code == 0
+    side = Collection.open(to).dense_side
+    assert side.encoder.options["pooling"] == "max"
+    assert side.params == DenseParams("inner-product", "SQ8")
+
+
+@pytest.mark.parametrize(
+    ("given_", "changes", "message"),
+    [
+        (5, {}, "dense: 5; expected a name, a folder, a DenseEncoder"),
+        (None, {"metric": "cosine"}, "dense metric: of no use without dense vectors"),
+        ("vectors", {"options": {"pooling": "max"}}, "dense pooling: 'vectors' has no options"),
+        ("vectors", {"metric": "l2"}, "metric: 'l2'; expected one of"),
+    ],
+)
+def test_what_cannot_be_said_of_a_dense_side_is_refused(given_, changes, message):
+    with pytest.raises(ParameterError, match=message):
+        DenseSide.named(given_, **changes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_command_line_explains_how_each_leg_adds_to_a_score(tmp_path, method):
+    random = np.random.default_rng(7)
+    documents = [document(random, f"d{n}", n_dense=n % 2) for n in range(9)]
+    with Collection.create(tmp_path / "c", "vectors", dense="vectors") as collection:
+        collection.upsert(documents)
+    dense = [1.0] * D
+    asked = ["search", str(tmp_path / "c"), "--sparse", '{"t1": 1.0, "t2": 2.0}', "--dense",
+             json.dumps(dense), "--mode", "hybrid", "--fusion", method]  # fmt: skip
+    plain, told = (
+        " ".join(CliRunner().invoke(app, [*asked, *more]).output.split())
+        for more in ((), ("--explain",))
+    )
+    found = Collection.open(tmp_path / "c").search(
+        None, 10, mode="hybrid", sparse={"t1": 1.0, "t2": 2.0}, dense=dense,
+        fusion=FusionParams(method),
+    )  # fmt: skip
+    assert {len(hit.legs) for hit in found} == {1, 2}
+    for hit in found:
+        for name, leg in hit.legs.items():
+            where = f"(rank {leg.rank}, score {leg.score:.3f})"
+            assert f"{name} {leg.contribution:.3f} {where}" in plain
+            made = "=" if leg.contribution == leg.weight * leg.normalised else "gives"
+            assert made == "=" or (method == "max" and leg.contribution == 0)
+            sum_ = f"{leg.weight:.3g} x {leg.normalised:.3f} {made} {leg.contribution:.3f}"
+            assert f"{name} {sum_} {where}" in told
 
 
 def test_a_dense_model_encodes_documents_and_queries(tmp_path):

@@ -9,9 +9,11 @@ from typer.testing import CliRunner
 
 from lexidex import Collection, RerankParams
 from lexidex.cli import app
+from lexidex.dense_side import DenseSide
 from lexidex.encoders.attention import Attention
 from lexidex.encoders.cross_encoder import CrossEncoder
 from lexidex.errors import EncoderMismatch, EncoderNotFound, ParameterError
+from lexidex.index import DenseParams
 from lexidex.index.fusion import FusionParams, Leg, fuse
 from lexidex.index.storage.files import MemoryStorage
 from lexidex.rerankers import AttentionReranker, CrossEncoderReranker
@@ -220,6 +222,28 @@ def test_attention_is_its_formula_fused_with_the_search(vectors, mode):
             assert hit.passage == former[hit.doc_id].passage
 
 
+def test_the_same_documents_are_reranked_for_every_page_of_an_approximate_search(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 100)
+    random = np.random.default_rng(0)
+    side = DenseSide(DenseParams(factory="HNSW2"))
+    collection = Collection.create(MemoryStorage(), "vectors", "off", dense=side)
+    rows = random.standard_normal((3000, 16))
+    collection.upsert({"id": f"d{n}", "dense": row} for n, row in enumerate(rows.tolist()))
+    collection.flush()
+    asked = {"mode": "dense", "dense": random.standard_normal(16)}
+    assert (
+        len({tuple(h.doc_id for h in collection.search(None, k, **asked))[:20] for k in (20, 900)})
+        > 1
+    )
+    reranked = {"rerank": RerankParams("attention", depth=20), **asked}
+    rankings = [
+        [h.doc_id for h in collection.search(None, k, **reranked)] for k in (5, 20, 40, 900)
+    ]
+    assert [one[:5] for one in rankings] == [rankings[0]] * 4
+    assert [one[:20] for one in rankings[1:]] == [rankings[1]] * 3
+    assert [len(set(one)) for one in rankings] == [5, 20, 40, 900]
+
+
 def used(mode):
     return {"sparse": ("mode", "sparse"), "dense": ("mode", "dense")}.get(
         mode, ("mode", "sparse", "dense")
@@ -255,6 +279,10 @@ def test_what_cannot_be_reranked_is_refused(texts, vectors, cross_encoder, tmp_p
     for depth in (0, -1, True, 1.5):
         with pytest.raises(ParameterError, match="rerank: depth: "):
             RerankParams(depth=depth)
+    with pytest.raises(ParameterError, match="rerank: 42; expected a name, a folder or a Rerank"):
+        RerankParams(42)
+    with pytest.raises(ParameterError, match="method: 'sum'; expected one of"):
+        RerankParams(fusion="sum")
     with pytest.raises(ParameterError, match="rerank: 3; expected RerankParams"):
         collection.search("query", rerank=3)
     with pytest.raises(ParameterError, match="a cross-encoder reads the query's text"):

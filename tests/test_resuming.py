@@ -15,9 +15,17 @@ import numpy as np
 import pytest
 
 from lexidex import Collection
+from lexidex.encoders import load_encoder
 from lexidex.errors import DuplicateId, StorageFull
 
-from .counting_encoder import REGISTER, CountingEncoder, read_journal, register
+from .counting_encoder import (
+    REGISTER,
+    CountingEncoder,
+    CountingWordsEncoder,
+    read_journal,
+    register,
+)
+from .encoders.checkpoints import write_plain, write_word_weigher
 from .faults import Crash, FaultyStorage
 
 TEXTS = [f"word{number} in sentence {number % 7}" for number in range(11)]
@@ -63,6 +71,7 @@ WRITES = {
     "upsert": lambda c: c.upsert(documents()),
     "few": lambda c: c.upsert(documents(TEXTS[:3]), resumable=True),
     "replace": lambda c: c.replace(documents(), CountingEncoder(model="other")),
+    "words": lambda c: c.replace(documents(), CountingWordsEncoder()),
 }
 
 
@@ -112,6 +121,40 @@ def test_a_write_that_fails_keeps_what_it_has_encoded(error, encoded):
     assert encoded() == ["another sentence", *TEXTS[8:]]
     assert (result.upserted, result.resumed) == (len(TEXTS) + 1, 8)
     assert not storage.list("staging")
+
+
+@pytest.mark.parametrize("kind", ["counting-words", "deep-impact", "deepct"])
+def test_what_is_staged_by_words_is_numbered_as_the_next_run_numbers_them(kind, tmp_path):
+    options = {}
+    if kind != "counting-words":
+        backbone = write_plain(tmp_path / "backbone")
+        options["path"] = write_word_weigher(tmp_path / "model", kind, backbone)
+
+    def encoder():
+        return load_encoder("learned" if kind == "deep-impact" else kind, **options)
+
+    def failing():
+        yield from documents()
+        raise DuplicateId("d3 stands twice")
+
+    storage = FaultyStorage()
+    collection = Collection.create(storage, encoder(), merge="off")
+    with pytest.raises(DuplicateId):
+        collection.upsert(failing())
+    texts = ["sentence by another", *TEXTS]  # whose words come in another order
+    result = Collection.open(storage, merge="off").upsert(documents(texts))
+    assert (result.upserted, result.resumed) == (len(TEXTS) + 1, 8)
+    assert not storage.list("staging")
+    whole = Collection.create(FaultyStorage(), encoder(), merge="off")
+    whole.upsert(documents(texts))
+    for query in ("in sentence 4", "word1 word7", "another"):
+        found, expected = (
+            {hit.doc_id: hit.score for hit in one.search(query, k=20).hits}
+            for one in (Collection.open(storage), whole)
+        )
+        assert len(expected)
+        # Weights depend on the company, those of the counting encoder more than a model's.
+        assert found == pytest.approx(expected, rel=1e-4 if options else 0.01)
 
 
 def test_an_encoder_that_costs_little_stages_nothing():

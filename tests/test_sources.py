@@ -556,6 +556,7 @@ def test_sources_are_read_in_the_order_given(tmp_path):
 # Sources that cannot be read at all
 
 GZIPPED = gzip.compress(("\n".join(JSON_LINES) + "\n").encode(), mtime=0)
+GZIPPED_CSV = gzip.compress(b"id,text\n", mtime=0)
 TYPES = ".jsonl, .ndjson, .tsv, .csv, .parquet, .txt, .md, .markdown"
 
 
@@ -567,7 +568,7 @@ TYPES = ".jsonl, .ndjson, .tsv, .csv, .parquet, .txt, .md, .markdown"
         ("a.jsonl.gz", GZIPPED[:10] + b"\xff" * 20, "{path}: cannot be read: Error -3 while "),
         ("a.jsonl.gz", GZIPPED[:-8] + b"\0" * 8, "{path}: cannot be read: CRC check failed "),
         ("a.tsv.gz", GZIPPED[:-9], "{path}: cannot be read: Compressed file ended before "),
-        ("a.csv.gz", gzip.compress(b"id,text\n", mtime=0)[:-9], "{path}: cannot be read: Compressed "),
+        ("a.csv.gz", GZIPPED_CSV[:-9], "{path}: cannot be read: Compressed "),
         ("a.csv", b"", "{path}:1: the header [] names no column 'id'; expected at least id and "),
         ("a.csv", b"a,b\n", "{path}:1: the header ['a', 'b'] names no column 'id'; expected at "),
         ("a.csv", b'id,text\n1,a\n2,"b\n3,c\n', "{path}:3: not CSV: unexpected end of data"),

@@ -100,7 +100,8 @@ def scatter(weights: torch.Tensor, terms: torch.Tensor, n_terms: int, pooling: s
         terms: which term a position stands for, int64 (texts, longest), below `n_terms`; -1 where
             it stands for none.
         n_terms: number of terms.
-        pooling: "max" or "sum", over the positions of a term.
+        pooling: "sum" over the positions of a term, or else the largest; of "first", `terms` has
+            one position a term.
     """
     values, places = weights * (terms >= 0), terms.clamp(min=0)
     out = weights.new_zeros((weights.shape[0], n_terms))

@@ -53,7 +53,8 @@ class ModelSection(Section):
     start: str | None = Field(
         default=None,
         description="trained encoder that goes on learning, in place of a fresh one: what shapes "
-        "a fresh one (layers, identity_layers, active, residual) is not looked at",
+        "a fresh one (layers, identity_layers, active, residual) is not looked at; has to be of "
+        "the preset's method",
     )
     layers: Count | None = Field(default=None, description="keep only the lowest layers")
     frozen_layers: NotNegative = Field(
@@ -70,7 +71,11 @@ class ModelSection(Section):
     residual: NotNegative = Field(
         default=0, description="width of a residual network in the head; 0: none"
     )
-    dropout: bool = Field(default=True, description="drop out as the backbone's settings say")
+    dropout: bool | None = Field(
+        default=None,
+        description="drop out as the backbone's settings say; None: unless states are cached, "
+        "which leaves no layer dropout, trained ones neither",
+    )
     max_length: Count = Field(default=256, description="most tokens of a document")
     encoding_length: Count | None = Field(
         default=None, description="most tokens of a document once trained; None: `max_length`"
@@ -101,6 +106,29 @@ class ModelSection(Section):
         if self.dense and self.frozen_layers == 0:
             raise ValueError("dense: needs frozen_layers, which both vectors share")
         return self
+
+    @model_validator(mode="after")
+    def _heeded(self) -> ModelSection:
+        if self.cached_states and self.dropout:
+            raise ValueError("dropout: true; with cached_states nothing can drop out")
+        if self.start is not None:
+            return self
+        if self.identity_layers and self.active is None:
+            raise ValueError(
+                f"identity_layers: {self.identity_layers}; they begin so where a fresh head is "
+                "calibrated: give active, too"
+            )
+        if self.layers is not None and self.frozen_layers + self.identity_layers > self.layers:
+            raise ValueError(
+                f"identity_layers: {self.identity_layers}; of {self.layers} layers "
+                f"{self.frozen_layers} are frozen, and stay as they are"
+            )
+        return self
+
+    @property
+    def drops_out(self) -> bool:
+        """Whether the backbone drops out in training."""
+        return not self.cached_states if self.dropout is None else self.dropout
 
 
 class DataSection(Section):
@@ -136,7 +164,7 @@ class HeldOutSection(Section):
     queries: Count = 200
     documents: Count = 2000
     every: Count | None = Field(
-        default=None, description="steps between measures; None: at the end"
+        default=None, description="steps between measures; None: before and after alone"
     )
 
 
@@ -165,6 +193,14 @@ class EnsembleSection(Section):
         default=None, description="the teacher, from 0, whose mean and deviation the scores get"
     )
 
+    @model_validator(mode="after")
+    def _scaled_once(self) -> EnsembleSection:
+        if self.rescaled_to is not None and self.scale != 1:
+            raise ValueError(
+                f"scale: {self.scale:g}; rescaled_to gives the scores another scale: leave out one"
+            )
+        return self
+
 
 class ColumnsSection(Section):
     """Which terms of documents a step computes."""
@@ -187,7 +223,9 @@ class TrainingSection(Section):
     warmup: NotNegative = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    max_grad_norm: Annotated[float, Field(ge=0)] = Field(
+        default=1.0, description="gradients are scaled down to this norm; 0: never"
+    )
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     chunk: Count | None = Field(default=None, description="queries a pass, by gradient caching")
     block: Count = Field(default=1, description="neighbouring queries of one cluster in a batch")
@@ -248,7 +286,7 @@ class MiningSection(Section):
 class MaskedSection(Section):
     """Middle training on hidden words, of documents alone."""
 
-    rate: Share = 0.15
+    rate: Annotated[float, Field(gt=0, le=1)] = 0.15
     activated_weight: Annotated[float, Field(ge=0)] = 1.0
 
 
@@ -283,6 +321,11 @@ class TrainingRecipe(Section):
             raise ValueError(
                 f"training.negatives: 0; {alone[0]} over lists of one document teaches nothing: "
                 'take negatives, or over = "batch"'
+            )
+        if self.objective and self.training.batch * (1 + self.training.negatives) == 1:
+            raise ValueError(
+                "training.batch: 1; a query beside its own document alone teaches nothing: take "
+                "more queries, or training.negatives"
             )
         if self.training.chunk is not None and self.columns is not None:
             raise ValueError(
@@ -327,6 +370,16 @@ class TrainingRecipe(Section):
                 "teacher: 'stored' scores are those of candidate lists, and "
                 f"{of_batch[0]} compares all of a batch; distil over lists (kl, margin-mse), or "
                 "name another teacher"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mined_before(self) -> TrainingRecipe:
+        mining = self.mining
+        if self.data.candidates and mining is not None and mining.filters and mining.rounds == 1:
+            raise ValueError(
+                "mining: its margins apply to what is mined here, and data.candidates were mined "
+                "before: leave out the margins, or the candidates"
             )
         return self
 

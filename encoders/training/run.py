@@ -27,12 +27,13 @@ from .building import check_precision, student_of, trainer_of
 from .candidates import Candidates, read_candidates
 from .checkpoints import complete_checkpoints
 from .claim import CANDIDATES, CHECKPOINTS, START, claim, round_folder
-from .curve import draw_curve
+from .curve import Log, draw_curve
 from .data import read_data
 from .encoder_student import EncoderStudent
 from .finishing import finish
 from .frozen_states import Kept
-from .held_out import HeldOut
+from .gathering import is_main
+from .held_out import HeldOut, measured_at, with_ends
 from .model_card import LICENCE, Results, model_card
 from .named_models import ensemble, judge, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
@@ -109,6 +110,7 @@ class Run:
         )
         measure = HeldOut(held_out)
         before: dict[str, float] = {}
+        logs: list[Log] = []
         student = None
         for number in range(1, self._n_rounds + 1):
             with processes.main_process_first():
@@ -119,15 +121,18 @@ class Run:
                 before = measure.measure(student)
                 self.say(f"before: {_shown(before)}")
             log = self._round(number, student, training, candidates, measure)
+            steps = self.recipe.training.steps
+            after = measured_at(log, steps) or measure.measure(student)
+            logs.append(with_ends(log, before, after, steps))
+            self._keep_log(number, logs[-1])
         assert student is not None
-        after = measure.measure(student)
         self.say(f"after: {_shown(after)}")
         minutes = (time.process_time() - started) / 60
         results = Results(
             before, after, len(held_out), len(held_out.documents), len(training), minutes
         )
         if processes.is_main_process:
-            self._write(student, results, log, held_out)
+            self._write(student, results, logs, held_out)
         return results
 
     @property
@@ -223,8 +228,12 @@ class Run:
         done = complete_checkpoints(place / CHECKPOINTS)
         trainer.train(resume_from_checkpoint=str(done[-1]) if done else None)
         log: list[dict[str, float]] = trainer.state.log_history
-        (place / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
         return log
+
+    def _keep_log(self, number: int, log: Log) -> None:
+        if is_main():
+            file = round_folder(self.folder, number) / "log.json"
+            file.write_text(json.dumps(log, indent=1), encoding="utf-8")
 
     def _report(self, trainer: PlannedTrainer) -> None:
         steps = self.recipe.training.steps
@@ -238,7 +247,7 @@ class Run:
         self,
         student: EncoderStudent,
         results: Results,
-        log: list[dict[str, float]],
+        logs: list[Log],
         held_out: Pairs,
     ) -> None:
         folder = self.folder / "model"
@@ -246,7 +255,7 @@ class Run:
         finish(folder, self.recipe, held_out.documents)
         card = model_card(self.recipe, results, student.encoder.licence or LICENCE)
         (folder / "README.md").write_text(card, encoding="utf-8")
-        drawing = draw_curve(log, f"{self.recipe.name}: learning curve")
+        drawing = draw_curve(logs, f"{self.recipe.name}: learning curve")
         (folder / "curve.svg").write_text(drawing, encoding="utf-8")
 
 

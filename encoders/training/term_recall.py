@@ -4,9 +4,9 @@
 
 What a model that is trained for it (DeepCT, arXiv 1910.10687) gives to words then stands for term
 frequencies, see `lexidex.encoders.deepct`. As its authors recommend, words are compared by their
-stems and stop words have no recall, here by Lucene's analysis. It differs in that a word counts
-once a passage, where it stands first, for there it is weighed when documents are encoded; and in
-that punctuation does not count.
+stems and stop words have no recall, here by Lucene's analysis. As with them, a word is trained at
+every place at which it stands, for each may weigh it when documents are encoded. It differs in that
+punctuation does not count.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class RecallCollator:
         self._recalls = term_recalls(pairs, self._analyzer)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        """A batch: ids and mask, and recalls, float32 (texts, longest), NO_WORD elsewhere."""
+        """A batch: ids, mask, terms and recalls; the last float32 (texts, longest), or NO_WORD."""
         rows = [int(example.documents[0]) for example in examples]
         batch = self._student.prepare("documents", [self._pairs.documents[row] for row in rows])
         recalls = [
             [self._recall_of(component, row) for component in terms]
             for row, terms in zip(rows, batch["terms"].tolist(), strict=True)
         ]
-        return {"ids": batch["ids"], "mask": batch["mask"], "recalls": torch.tensor(recalls)}
+        return {**batch, "recalls": torch.tensor(recalls)}
 
     def _recall_of(self, component: int, row: int) -> float:
         """Recall of a word in a document, the largest of its terms'."""
@@ -110,9 +110,7 @@ class RecallTrainer(PlannedTrainer):
         value = term_recall(scores[is_word], recalls[is_word])
         loss = value * share
         self.accelerator.backward(loss)
-        kept = (scores > 0) & is_word
-        parts = {
-            "term-recall": float(value.detach()),
-            "nnz_documents": float(kept.sum(1).float().mean()),
-        }
+        kept = torch.where((scores > 0) & is_word, batch["terms"], -1)
+        n_kept = [len(set(words) - {-1}) for words in kept.tolist()]
+        parts = {"term-recall": float(value.detach()), "nnz_documents": float(np.mean(n_kept))}
         return loss.detach(), parts

@@ -44,7 +44,7 @@ class PlannedTrainer(CheckpointedTrainer):
         collator: Callable[[Any], dict[str, Any]],
         *,
         held_out: HeldOut | None = None,
-        learning_rate_of: Callable[[str], float | None] = lambda name: None,
+        learning_rate_of: Callable[[nn.Parameter], float | None] = lambda parameter: None,
         guard: CollapseGuard | None = None,
     ) -> None:
         """Put a training together; `train()` runs it.
@@ -56,8 +56,7 @@ class PlannedTrainer(CheckpointedTrainer):
             plan: examples, as many as steps, batch and processes take.
             collator: makes batches of them.
             held_out: what `evaluate` measures on.
-            learning_rate_of: another learning rate for a parameter, by its name; None for the
-                usual one.
+            learning_rate_of: another learning rate for a parameter; None for the usual one.
             guard: what stops a training that has collapsed.
         """
         self._student = student
@@ -140,9 +139,9 @@ class PlannedTrainer(CheckpointedTrainer):
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters by learning rate and decay; vectors and scalars do not decay."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self._whole.named_parameters():
+        for parameter in self._whole.parameters():
             if parameter.requires_grad:
-                rate = self._learning_rate_of(name) or self.args.learning_rate
+                rate = self._learning_rate_of(parameter) or self.args.learning_rate
                 decay = self.args.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
         return [

@@ -154,7 +154,7 @@ def prepare_hybrid(workload: Workload, factory: str | None, record: Record, say:
     np.save(folder / "documents.npy", made.documents)
     del made  # mapped while the collection is built, which takes memory enough
     say(f"indexing {workload.n_documents:,} documents")
-    side = DenseSide.named("vectors", factory)
+    side = DenseSide.named("vectors", factory=factory)
     reset_peak()
     started = time.process_time()
     with Collection.create(folder / "collection", "vectors", merge="off", dense=side) as collection:

@@ -25,7 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol, TypeAlias
+from typing import IO, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from .lock import file_lock
 Memory: TypeAlias = Literal["map", "load"]
 
 
+@runtime_checkable
 class Storage(Protocol):
     """A folder of files; see the module's text for what each operation promises."""
 

@@ -1,7 +1,8 @@
 """Vectors on their way into a collection, kept for when the run that makes them is killed.
 
 A staged vector is found by the text that it was made of: what else a run does, and in which order,
-is its own business. Parts are written as they come and never changed; one that is damaged, or gone,
+is its own business. Where a vocabulary grows, parts have terms for components, which another run
+numbers otherwise. Parts are written as they come and never changed; one that is damaged, or gone,
 counts as never written. So staging can only save work, and may be removed at any time.
 """
 
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from lexidex.errors import FormatError, LexidexError
 
-from ..vectors import Components, Float32s, Int64s, Vectors, stack
+from ..by_names import Names, by_names
+from ..vectors import Components, Float32s, Int64s, Vectors, as_vector, stack
 from . import layout
 from .arrays import read_arrays, verify_arrays, write_arrays
 from .files import Storage
@@ -72,11 +74,16 @@ class KeyOrder:
 class Staging:
     """The vectors of one encoder, by its fingerprint, that are staged in a collection's folder."""
 
-    def __init__(self, storage: Storage, fingerprint: str) -> None:
-        """Find out what is there; damaged parts are removed."""
+    def __init__(self, storage: Storage, fingerprint: str, names: Names | None = None) -> None:
+        """Find out what is there; damaged parts are removed.
+
+        Args:
+            names: the encoder's vocabulary, where it grows.
+        """
         self._storage = storage
+        self._names = names
         self._folder = layout.staging(fingerprint)
-        self._names: list[str] = []
+        self._parts: list[str] = []
         self._mapped = lru_cache(_MAPPED)(self._read)
         self._waiting: list[tuple[Keys, Vectors]] = []
         self._began = self._written = time.monotonic()
@@ -108,6 +115,9 @@ class Staging:
             return
         waiting, self._waiting = self._waiting, []
         vectors = stack([part for _, part in waiting], max(part.shape[1] for _, part in waiting))
+        meta: dict[str, Any] = {}
+        if self._names is not None:
+            vectors, meta["terms"] = by_names(vectors, self._names.terms)
         # Unlike any other's, so that two runs of one encoder do no harm to each other.
         name = f"{self._folder}/{layout.staged_part(secrets.token_hex(8))}"
         arrays = {
@@ -117,7 +127,8 @@ class Staging:
             "values": vectors.data,
         }
         with self._storage.create(name) as file:
-            write_arrays(file, KIND, arrays, {"dim": vectors.shape[1], "time": time.time()})
+            meta |= {"dim": vectors.shape[1], "time": time.time()}
+            write_arrays(file, KIND, arrays, meta)
         self._storage.sync_folder(self._folder)
         self._written = time.monotonic()
 
@@ -137,33 +148,40 @@ class Staging:
                 with suppress(OSError, LexidexError):
                     self._storage.remove(name)
                 continue
-            self._names.append(name)
+            self._parts.append(name)
             found.append(arrays["keys"])
         return found
 
     def _row(self, part: int, row: int) -> Row | None:
         try:
-            arrays, _ = self._mapped(self._names[part])
+            arrays, meta = self._mapped(self._parts[part])
         except FormatError:  # another run has committed the same vectors, and removed them here
             return None
         start, end = arrays["indptr"][row : row + 2].tolist()
-        return arrays["components"][start:end], arrays["values"][start:end]
+        components, values = arrays["components"][start:end], arrays["values"][start:end]
+        if self._names is None:
+            return components, values
+        terms = [meta["terms"][component] for component in components.tolist()]
+        return as_vector(np.array(list(map(self._names.add, terms)), dtype=np.int32), values)
 
     def _read(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         where = f"{self._storage.location}/{name}"
         return read_arrays(self._storage.view(name), KIND, where)
 
 
-def open_staging(storage: Storage, fingerprint: str, current: str) -> Staging:
+def open_staging(
+    storage: Storage, fingerprint: str, current: str, names: Names | None = None
+) -> Staging:
     """The staging of an encoder.
 
     What is staged of other encoders goes, but for the collection's own, and so does what is stale.
 
     Args:
         current: fingerprint of the encoder that the collection has now.
+        names: see `Staging`.
     """
     sweep_staging(storage, {fingerprint, current})
-    return Staging(storage, fingerprint)
+    return Staging(storage, fingerprint, names)
 
 
 def sweep_staging(storage: Storage, wanted: set[str] | None = None) -> None:

@@ -337,7 +337,10 @@ def train_matrix(
     to: Annotated[
         Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
     ] = None,
-    work: Annotated[Path | None, typer.Option(help="Folder for the trainings.")] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the trainings; what was in it before stays."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the trained encoders there.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -347,6 +350,8 @@ def train_matrix(
     from lexidex.eval.benchmarks.record import Record, machine
     from lexidex.eval.benchmarks.train_matrix import run_train_matrix, training_table
 
+    if keep and work is None:
+        raise ParameterError("--keep: needs a folder that stays (--work)")
     need_accelerate()
     given = {"data.pairs": [str(path) for path in data], "model.backbone": backbone}
     base = read_recipe(recipe).changed(given | parse_settings(settings or []))

@@ -72,7 +72,7 @@ def chosen_encoder(
     from lexidex.encoders import load_encoder
 
     rules = {"document_pruning": prune, "query_pruning": prune_queries}
-    given = dict(map(_option, options or []))
+    given = read_options("--encoder-option", options)
     given |= {option: rule for option, rule in rules.items() if rule is not None}
     if name is None:
         if given:
@@ -86,12 +86,15 @@ def chosen_encoder(
     return encoder
 
 
-def _option(given: str) -> tuple[str, Any]:
-    """NAME=VALUE, the value as JSON where it is that."""
-    name, equals, value = given.partition("=")
-    if not equals or not name:
-        raise ParameterError(f"--encoder-option: {given!r}; expected NAME=VALUE")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+def read_options(option: str, given: list[str] | None) -> dict[str, Any]:
+    """Each NAME=VALUE that an option was given, the value as JSON where it is that."""
+    values: dict[str, Any] = {}
+    for one in given or []:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise ParameterError(f"{option}: {one!r}; expected NAME=VALUE")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+    return values

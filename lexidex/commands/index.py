@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ from .encoder_options import (
     Prune,
     PruneQueries,
     chosen_encoder,
+    read_options,
 )
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
@@ -59,6 +60,19 @@ def index(
         typer.Option(
             help="What is made of dense vectors, as FAISS names it, such as SQ8 or HNSW32_SQ8; "
             "default: by their number."
+        ),
+    ] = None,
+    dense_metric: Annotated[
+        Literal["cosine", "inner-product"] | None,
+        typer.Option(help="How dense vectors are compared; default: as their model says."),
+    ] = None,
+    dense_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dense-option",
+            metavar="NAME=VALUE",
+            help="An option of the dense model, such as pooling=mean or max_length=256; may be "
+            "repeated.",
         ),
     ] = None,
     passages: Passages = None,
@@ -109,12 +123,18 @@ def index(
         _check_made_by(*made_by, used)
     if existing is None:
         chosen = chosen or load_encoder(DEFAULT_ENCODER)
-        side = DenseSide.named(dense, dense_index, chosen)
+        side = DenseSide.named(
+            dense,
+            chosen,
+            factory=dense_index,
+            metric=dense_metric,
+            options=read_options("--dense-option", dense_options),
+        )
         collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
-    elif dense or dense_index:
+    elif dense or dense_index or dense_metric or dense_options:
         raise ParameterError(
-            f"{to}: --dense and --dense-index are for new collections; leave them out, or index "
-            "into another folder"
+            f"{to}: --dense and its options are for new collections; leave them out, or index into "
+            "another folder"
         )
     else:
         collection = existing

@@ -19,7 +19,7 @@ from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_rera
 if TYPE_CHECKING:
     from lexidex.documents import SparseInput
     from lexidex.index.fusion import FusionParams
-    from lexidex.results import Explanation, Hit, SearchResult
+    from lexidex.results import Explanation, Hit, LegScore, SearchResult
 
 _SNIPPET = 160
 _SHOWN_TERMS = 6
@@ -78,7 +78,10 @@ def search(
     rerank_depth: RerankDepth = None,
     rerank_fusion: RerankFusion = None,
     with_terms: Annotated[
-        bool, typer.Option("--explain", help="Show what each word adds to each score.")
+        bool,
+        typer.Option(
+            "--explain", help="Show what each word, and each side of a hybrid search, adds."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -106,14 +109,14 @@ def search(
     )
     asked = query if vector is None else vector
     explained = (
-        [collection.explain(asked or "", hit.doc_id, hit.passage.number) for hit in result]
+        [collection.explain(asked or "", hit.doc_id, hit.sparse_passage) for hit in result]
         if with_terms and mode is not SearchMode.dense
         else []
     )
     if as_json:
         print_json(_as_json(result, explained))
     else:
-        show_hits(result, explained)
+        show_hits(result, explained, with_legs=with_terms)
 
 
 def explain(
@@ -149,8 +152,15 @@ def parse_json(option: str, text: str) -> Any:
         raise ParameterError(f"{option}: not JSON: {error}") from None
 
 
-def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
-    """Print hits for people: rank, score, id, title, the beginning of the passage, and terms."""
+def show_hits(
+    result: SearchResult, explained: list[Explanation], *, with_legs: bool = False
+) -> None:
+    """Print hits for people: rank, score, id, title, the beginning of the passage, and terms.
+
+    Args:
+        with_legs: tell how each leg's part of the score comes about, and not only how much it is.
+    """
+    told = _leg_explained if with_legs else _leg
     for rank, hit in enumerate(result, start=1):
         score = Text(f"{hit.score:8.4f}", "green")
         out.print(Text(f"{rank:>2}", "bold"), score, _text(hit.doc_id, "bold"), _text(_title(hit)))
@@ -159,10 +169,7 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
             cut = "... " if hit.passage.start else ""
             out.print(_text(f"            {cut}{snippet}", "dim"))
         if hit.legs:
-            shown = "  ".join(
-                f"{name} {leg.contribution:.3f} (rank {leg.rank}, score {leg.score:.3f})"
-                for name, leg in hit.legs.items()
-            )
+            shown = "  ".join(told(name, leg) for name, leg in hit.legs.items())
             out.print(_text(f"            {shown}", "magenta"))
         if explained:
             terms = explained[rank - 1].terms[:_SHOWN_TERMS]
@@ -179,6 +186,20 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
         f"({', '.join(dict.fromkeys(result.plan))})",
         style="dim",
         highlight=False,
+    )
+
+
+def _leg(name: str, leg: LegScore) -> str:
+    return f"{name} {leg.contribution:.3f} (rank {leg.rank}, score {leg.score:.3f})"
+
+
+def _leg_explained(name: str, leg: LegScore) -> str:
+    """Weight, normalised score and what they make; less where only the largest leg counts."""
+    product = leg.weight * leg.normalised
+    made = "=" if abs(product - leg.contribution) < 1e-6 else "gives"
+    return (
+        f"{name} {leg.weight:.3g} x {leg.normalised:.3f} {made} {leg.contribution:.3f} "
+        f"(rank {leg.rank}, score {leg.score:.3f})"
     )
 
 

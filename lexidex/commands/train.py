@@ -60,7 +60,10 @@ def train(
         given["data.candidates"] = str(candidates)
     recipe = read_recipe(config).changed(given | parse_settings(settings or []))
     need_accelerate()
+    from lexidex.encoders.training.gathering import is_main
     from lexidex.encoders.training.run import Run
+
+    quiet = quiet or not is_main()  # of several processes one tells
 
     def say(line: str) -> None:
         if not quiet:
@@ -68,6 +71,8 @@ def train(
 
     with progress("Training", total=recipe.training.steps, quiet=quiet) as count:
         results = Run(recipe, to, say, lambda step, _: count(step)).train()
+    if not is_main():
+        return
     if as_json:
         print_json(
             {

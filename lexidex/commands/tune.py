@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
     from lexidex.tuning import Tuned, TuningReport
 
 
+OF_SEARCHES = ("queries", "k", "accuracy", "n_threads")
+OF_FUSION = ("split", "measure")
+"""Options of `tune` that are of use in one of its two ways alone."""
+
+
 def tune(
+    context: typer.Context,
     directory: Directory,
     queries: Annotated[
         Path | None,
@@ -49,8 +56,10 @@ def tune(
     from lexidex.collection import Collection
 
     if fusion or data is not None:
+        _refuse(context, OF_SEARCHES, "with --fusion, which takes its queries from --data")
         tune_weights(directory, data, split, measure, as_json)
         return
+    _refuse(context, OF_FUSION, "without --fusion")
     sample = None if queries is None else read_sample(queries)
     report = Collection.open(directory).tune(sample, k, accuracy, n_threads=n_threads)
     if as_json:
@@ -62,6 +71,16 @@ def tune(
     else:
         for tuned in report.segments:
             _show(tuned, report)
+
+
+def _refuse(context: typer.Context, names: Sequence[str], when: str) -> None:
+    """Raise ParameterError if one of these options is given, be it with its default value."""
+    from lexidex.errors import ParameterError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source and source.name == "COMMANDLINE":
+            raise ParameterError(f"{parameter.opts[0]}: of no use {when}")
 
 
 def tune_weights(

@@ -56,6 +56,22 @@ def write_plain(
     return folder
 
 
+def write_word_weigher(folder: Path, preset: str, backbone: Path) -> Path:
+    """A random model of a family whose terms are words, which gives every word some weight."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from lexidex.encoders.creation import create
+
+    torch.manual_seed(0)
+    create(preset, backbone, folder)
+    head = folder / "scalar_head.safetensors"
+    tensors = load_file(head)
+    tensors["scalar.0.bias"] += 3
+    save_file(tensors, head)
+    return folder
+
+
 def write_cross_encoder(folder: Path, *, n_labels: int = 1, seed: int = 0) -> Path:
     """A model that scores pairs of texts, in transformers' layout; as large as `write_plain`'s."""
     import torch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from lexidex import Collection
 from lexidex.encoders import load_encoder
 from lexidex.encoders.creation import create
+from lexidex.encoders.language_model import LanguageModel
 from lexidex.errors import ParameterError
 
 from .checkpoints import TEXTS, write_plain
@@ -104,6 +106,63 @@ def test_options_and_fingerprint(model, tmp_path):
     assert load_encoder("deepct", k1=1.2).fingerprint != load_encoder("deepct").fingerprint
     encoder.fit(TEXTS).save(tmp_path)
     assert load_encoder(tmp_path).fingerprint == encoder.fingerprint
+
+
+LONG = " ".join(f"Sentence {number} speaks of the weather in York." for number in range(30))
+
+
+@pytest.mark.parametrize("passages", [None, "split", "max"])
+def test_nothing_of_a_long_document_is_lost(model, tmp_path, passages):
+    encoder = load_encoder("deepct", path=model)
+    assert encoder.max_tokens == load_encoder(model).max_tokens == 62
+    assert encoder.token_spans(LONG).tolist() == load_encoder(model).token_spans(LONG).tolist()
+    collection = Collection.create(tmp_path, encoder, passages=passages)
+    collection.upsert([{"id": "long", "text": f"{LONG} Whales sing."}, {"id": "a", "text": "a"}])
+    [hit] = collection.search("singing whales").hits
+    assert hit.doc_id == "long"
+    if passages != "max":
+        assert hit.passage.text.endswith("Whales sing.")
+
+
+def test_a_model_s_licence_and_cost_are_its_own(model, tmp_path):
+    told = copytree(model, tmp_path / "told")
+    (told / "README.md").write_text("---\nlicense: mit\n---\n")
+    by_model, plain = load_encoder("deepct", path=told), load_encoder("deepct")
+    assert (by_model.has_licence, by_model.licence, by_model.costly) == (True, "mit", True)
+    assert (plain.has_licence, plain.licence, plain.costly) == (False, None, False)
+    assert plain.max_tokens is None
+
+
+def test_a_model_computes_on_every_gpu(model, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    encoder = load_encoder("deepct", path=model)
+    assert encoder.devices() == ["cuda:0", "cuda:1"]
+    assert load_encoder("deepct").devices() == ["cpu"]
+    used = []
+    monkeypatch.setattr(LanguageModel, "use_device", lambda self, device: used.append(device))
+    encoder.use_device("cuda:1")
+    assert used == ["cuda:1"]
+    with pytest.raises(ParameterError, match="device: 'tpu'"):
+        encoder.use_device("tpu")
+    with pytest.raises(ParameterError, match="device: 'cuda'; encoder deepct computes on cpu"):
+        load_encoder("deepct").use_device("cuda")
+
+
+def test_a_model_of_a_hub_is_pinned_to_its_commit(model, tmp_path, monkeypatch):
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot, asked = copytree(model, tmp_path / commit), []
+
+    def snapshot_download(name, **options):
+        asked.append((name, options["revision"]))
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    encoder = load_encoder("deepct", path="org/model", revision="main")
+    again = load_encoder("deepct", **encoder.options)
+    assert encoder.options["revision"] == commit
+    assert asked == [("org/model", "main"), ("org/model", commit)]
+    assert again.fingerprint == encoder.fingerprint
+    assert load_encoder("deepct", path=model).fingerprint == encoder.fingerprint
 
 
 def test_what_cannot_be_done_says_why(tmp_path):

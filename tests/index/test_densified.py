@@ -111,6 +111,8 @@ def test_it_is_the_same_after_saving(tmp_path):
     ("slicing", "options", "message"),
     [
         (Slicing(0), {}, "expected 1 slice or more"),
+        (Slicing(2.5), {}, "expected 1 slice or more"),
+        (Slicing(4), {"metric": "l2"}, "metric: 'l2'; expected one of"),
         (Slicing(2), {"dim": 200_000}, "2 slices of 100,000 components; take more slices"),
         (Slicing(4), {"dense": np.ones((3, 2))}, "dense: 3 vectors for 2 documents"),
     ],
@@ -120,6 +122,17 @@ def test_what_does_not_fit_is_refused(slicing, options, message):
     vectors = as_vectors(sparse.csr_array((2, dim), dtype=np.float32))
     with pytest.raises(ParameterError, match=message):
         DensifiedIndex.build(vectors, slicing=slicing, **options)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"refine": 0}, {"refine": 1.5}, {"theta": -1}, {"theta": np.nan}, {"dense_weight": "1"}],
+)
+def test_a_search_that_makes_no_sense_is_refused(wrong):
+    index = DensifiedIndex.build(random_vectors(30, 20))
+    (name,) = wrong
+    with pytest.raises(ParameterError, match=f"{name}: .*; expected"):
+        index.search(random_vectors(1, 20), **{"theta": 0.5, **wrong})
 
 
 def test_dense_queries_need_dense_documents():

@@ -130,6 +130,29 @@ def test_the_unit_of_a_leg_is_of_no_account(case, factor):
     np.testing.assert_allclose(fuse(scaled, params).scores, fuse(legs, params).scores, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("legs", "method", "weights"),
+    [
+        ({"sparse": 0.0, "dense": -1.0}, "convex", [0.2, 0.8]),
+        ({"dense": -1.0, "sparse": 0.0}, "convex", [0.8, 0.2]),
+        ({"sparse": 0.0, "dense": -1.0}, "min-max", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": -1.0}, "rrf", [1, 1]),
+        ({"sparse": 0.0, "bm25": 0.0}, "convex", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": 0.0}, "convex", [0.5, 0.5]),
+        ({"sparse": -1.0, "dense": -1.0}, "convex", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": None}, "convex", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": -1.0, "bm25": 0.0}, "convex", [1 / 3] * 3),
+        ({"dense": -1.0}, "convex", [1]),
+        ({"first": 0.0, "rerank": -1.0}, "convex", [0.5, 0.5]),
+    ],
+)
+def test_only_sparse_vectors_and_cosines_have_the_published_weights(legs, method, weights):
+    given_ = [Leg(name, np.array([0.5, 1.0]), lower) for name, lower in legs.items()]
+    assert fuse(given_, FusionParams(method)).weights.tolist() == pytest.approx(weights)
+    weighed = FusionParams(method, {next(iter(legs)): 1})
+    assert len(set(fuse(given_, weighed).weights.tolist())) == 1  # 1 for those not named
+
+
 def test_ranks_count_from_one_and_equal_scores_share_the_best():
     leg = Leg("a", np.array([1.0, 3.0, NAN, 3.0, 2.0]))
     fused = fuse([leg], FusionParams("rrf"))

@@ -37,6 +37,39 @@ def described(client):
     return client.get("/openapi.json").json()
 
 
+@pytest.mark.parametrize("dense", ["vectors", {"model": "vectors", "metric": "inner-product"}])
+def test_a_collection_is_made_with_a_dense_side_that_is_told_of(client, described, tmp_path, dense):
+    body = {"encoder": "bm25", "dense": dense}
+    metric = "cosine" if dense == "vectors" else "inner-product"
+    made = client.put(NEW, json=body)
+    check(described, ONE, made)
+    assert made.json()["dense"] == {"kind": "vectors", "metric": metric}
+    document = {"text": "a bird", "dense": [0.5, 2.0]}
+    assert client.put(f"{NEW}/documents/a", json=document).status_code == 200
+    (listed,) = client.get("/v1/collections").json()["collections"]
+    assert listed["dense"] == {"kind": "vectors", "metric": metric, "dimensions": 2}
+    found = client.post(f"{NEW}/search", json={"mode": "dense", "dense": [1, 1]}).json()
+    assert found["hits"][0]["score"] == pytest.approx(2.5 if "inner" in metric else 0.857493)
+
+
+@pytest.mark.parametrize(
+    ("dense", "detail"),
+    [
+        ({"model": "vectors", "options": {"pooling": "max"}}, "'vectors' has no options"),
+        ({"model": "x/y", "options": {"trust_remote_code": True}}, "code is not taken over HTTP"),
+        ({"model": "vectors", "metric": "l2"}, "metric"),
+        ({"metric": "cosine"}, "model"),
+        (7, "dense"),
+    ],
+)
+def test_a_dense_side_that_cannot_be_is_refused(refusing, dense, detail):
+    folder, client, _ = refusing
+    refused = client.put(NEW, json={"encoder": "bm25", "dense": dense})
+    assert refused.status_code == 422
+    assert detail in refused.text
+    assert not list(folder.iterdir())
+
+
 def names(client):
     return [one["name"] for one in client.get("/v1/collections").json()["collections"]]
 

@@ -54,7 +54,7 @@ def test_hybrid_search_finds_what_the_library_finds_and_tells_of_the_legs(client
     for hit in found["hits"]:
         assert set(hit["legs"]) <= {"sparse", "dense"}
         for leg in hit["legs"].values():
-            assert set(leg) == {"rank", "score", "normalised", "weight", "contribution"}
+            assert set(leg) == {"rank", "score", "normalised", "weight", "contribution", "passage"}
         total = sum(leg["contribution"] for leg in hit["legs"].values())
         assert total == pytest.approx(hit["score"])
     paged = post(client, body | {"offset": 2, "k": 3}).json()
@@ -71,10 +71,29 @@ def test_dense_search_takes_a_vector_alone(client, collection):
     assert found["plan"] == list(expected.plan)
 
 
+def test_terms_make_up_the_sparse_score_and_highlights_are_of_the_passage_shown(tmp_path):
+    passages = [
+        {"start": 0, "end": 3, "vector": {"one": 5.0}, "dense": [1.0, 0.0]},
+        {"start": 4, "end": 7, "vector": {"two": 1.0}, "dense": [0.0, 1.0]},
+    ]
+    with Collection.create(tmp_path / "mixed", encoder="vectors", dense="vectors") as made:
+        made.upsert([{"id": "a", "text": "one two", "passages": passages}])
+    asked = {"sparse": {"one": 1, "two": 1}, "dense": [0.1, 1.0], "mode": "hybrid"}
+    with TestClient(create_app(Backend.open(tmp_path / "mixed"))) as client:
+        (hit,) = post(client, asked | {"explain": True, "highlight": True}).json()["hits"]
+    assert [term["term"] for term in hit["terms"]] == ["one"]
+    assert sum(term["product"] for term in hit["terms"]) == hit["legs"]["sparse"]["score"]
+    assert hit["passage"]["number"] == 1
+    assert [(one["term"], one["start"]) for one in hit["highlights"]] == [("two", 4)]
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"mode": "hybrid"},
+        {"mode": "dense", "dense": DENSE, "explain": True},
+        {"mode": "dense", "dense": DENSE, "accuracy": 0.9},
+        {"mode": "hybrid", "sparse": {"t1": 1}, "dense": DENSE, "k": 500},
         {"mode": "hybrid", "query": "a", "sparse": {"t1": 1}, "dense": DENSE},
         {"mode": "hybrid", "sparse": None, "dense": DENSE},
         {"mode": "dense", "sparse": {"t1": 1}},

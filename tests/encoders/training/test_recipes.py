@@ -1,8 +1,8 @@
 """Recipes: each that is shipped runs, at a tiny scale; what is wrong in one is named."""
 
 import copy
+import json
 import re
-import xml.dom.minidom
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from lexidex.encoders.training.teachers import CrossEncoderTeacher
 from lexidex.encoders.training.trained import Trained
 from lexidex.errors import InputError, NotFound, ParameterError
 
+from .test_curve import points_of
 from .tiny import tiny_pairs, write_pairs
 from .tiny_recipes import make_world, tiny_recipe
 
@@ -55,7 +56,8 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert found.shape[1] == loaded.dim
     assert found.shape != started.shape or not np.array_equal(found, started)
     drawing = (tmp_path / "model" / "curve.svg").read_text()
-    assert xml.dom.minidom.parseString(drawing).documentElement.tagName == "svg"
+    assert len(points_of(drawing, 0)) == 2 * (recipe.mining.rounds if recipe.mining else 1)
+    assert read_recipe(name).held_out.every or name == "matrix"
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"| nDCG@10 | {results.before['nDCG@10']:.4f} | {results.after['nDCG@10']:.4f} |" in card
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
@@ -94,7 +96,8 @@ def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path, mo
     wanted = DenseModelEncoder(world["backbone"], pooling="mean").encode_documents(texts)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-4)
-    too_many = recipe.changed({"model.layers": 2, "model.frozen_layers": 2})
+    shape = {"model.layers": 2, "model.frozen_layers": 2, "model.identity_layers": 0}
+    too_many = recipe.changed(shape)
     with pytest.raises(ParameterError, match=r"shared_layers: 2; .* has 2 layers"):
         Run(too_many, Path("other")).train()
     with pytest.raises(ParameterError, match="dense: needs frozen_layers"):
@@ -156,6 +159,20 @@ def test_methods_have_published_recipes_that_tell_their_source():
     assert {recipe.model.preset for recipe in published} == set(PRESETS)
 
 
+def test_recipes_say_what_their_authors_code_does():
+    recipes = {name: read_recipe(name) for name in recipe_names()}
+    unlimited = {name for name, recipe in recipes.items() if recipe.training.max_grad_norm == 0}
+    naver = {"splade", "splade-max", "splade-doc", "splade-pp-ensemble-distil", "splade-top-k"}
+    naver |= {"splade-pp-self-distil", "efficient-splade"}
+    assert unlimited >= naver | {"inference-free-v2", "inference-free-v3"}
+    by_position = {
+        name for name, recipe in recipes.items() if any(r.per_position for r in recipe.regulariser)
+    }
+    assert by_position == {"inference-free-v2", "inference-free-v3"}
+    efficient = [(each.name, each.side) for each in recipes["efficient-splade"].regulariser]
+    assert efficient == [("l1", "queries"), ("flops", "documents")]
+
+
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
     recipe = tiny_recipe("matrix", world)
     first = Run(recipe, tmp_path).train()
@@ -170,7 +187,7 @@ def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
 def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
     recipe = tiny_recipe("splade-pp-self-distil", world)
     lines = []
-    Run(recipe, tmp_path, say=lines.append).train()
+    results = Run(recipe, tmp_path, say=lines.append).train()
     assert [line for line in lines if line.startswith("mining")] == [
         "mining negatives by bm25",
         "mining negatives by student",
@@ -183,6 +200,14 @@ def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
     mined = read_candidates(tmp_path / "round-2" / "candidates.parquet", pairs)
     for one, other in zip(mined.documents, wanted.documents, strict=True):
         assert one.tolist() == other.tolist()
+    for number in (1, 2):
+        log = json.loads((tmp_path / f"round-{number}" / "log.json").read_text())
+        ends = [line for line in log if "eval_nDCG@10" in line]
+        assert [line["step"] for line in ends] == [0, 2]
+        assert ends[0]["eval_nDCG@10"] == results.before["nDCG@10"]
+    assert ends[1]["eval_nnz_documents"] == results.after["nnz_documents"]
+    drawing = (tmp_path / "model" / "curve.svg").read_text()
+    assert [len(points_of(drawing, panel)) for panel in (0, 1)] == [4, 4]
 
 
 def test_who_mines_for_which_round():
@@ -301,6 +326,8 @@ def test_stored_scores_of_short_lists_teach(world, tmp_path):
             r"teacher\.0: path: a teacher of kind 'dense' needs",
         ),
         (None, "mining", {"bands": [{"first": 3, "last": 1, "count": 2}]}, r"band 3-1:2"),
+        ("training", "batch", 1, r"training\.batch: 1; a query beside its own document alone"),
+        (None, "masked", {"rate": 0.0}, r"masked\.rate: 0\.0; .*greater than 0"),
         (None, "mining", {"bands": []}, r"mining\.bands: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": []}, r"mining\.retrievers: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
@@ -332,6 +359,12 @@ def test_stored_scores_of_short_lists_teach(world, tmp_path):
             "regulariser",
             [{"name": "l1", "side": "queries", "weight": -0.5}],
             r"regulariser\.0: weight: -0\.5; expected at least 0",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "flops", "side": "queries", "weight": 1, "per_position": True}],
+            r"regulariser\.0: per_position: queries have no positions",
         ),
     ],
 )
@@ -367,6 +400,34 @@ def test_lists_need_negatives(name):
         ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
         ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),
         ({"task": "term-recall", "columns.drawn": 9}, r"columns: .* in task 'term-recall'"),
+        (
+            {"model.frozen_layers": 1, "model.cached_states": True, "model.dropout": True},
+            r"model: dropout: true; with cached_states nothing can drop out",
+        ),
+        ({"model.identity_layers": 1}, r"model: identity_layers: 1; .* give active, too"),
+        (
+            {
+                "model.layers": 3,
+                "model.frozen_layers": 2,
+                "model.identity_layers": 2,
+                "model.active": 0.1,
+            },
+            r"model: identity_layers: 2; of 3 layers 2 are frozen",
+        ),
+        (
+            {"teacher": [{"kind": "bm25"}], "ensemble.scale": 30.0, "ensemble.rescaled_to": 0},
+            r"ensemble: scale: 30; rescaled_to gives",
+        ),
+        (
+            {
+                "teacher": [{"kind": "bm25"}],
+                "data.candidates": "mined.parquet",
+                "training.negatives": 1,
+                "mining.absolute_margin": 1.0,
+            },
+            r"mining: its margins apply to what is mined here",
+        ),
+        ({"objective": [{"name": "info-nce", "over": "lists"}]}, r"info-nce is always over"),
         ({"task": "term-recall"}, r"objective: task 'term-recall' takes none"),
         (
             {
@@ -397,6 +458,15 @@ def test_settings_are_changed_by_their_names():
     assert recipe.training.steps == 10
     with pytest.raises(ParameterError, match=r"training\.stops: unknown key; did you mean steps"):
         recipe.changed({"training.stops": 3})
+
+
+def test_nothing_drops_out_where_states_are_cached_and_all_else_does():
+    recipe = parse_recipe(SMALLEST, "recipe")
+    assert recipe.model.drops_out
+    assert not recipe.changed({"model.dropout": False}).model.drops_out
+    cached = {"model.frozen_layers": 1, "model.cached_states": True}
+    assert not recipe.changed(cached).changed({"training.seed": 1}).model.drops_out
+    assert recipe.objective[0].over == "batch"
 
 
 def test_the_backbone_can_be_the_teacher():
