@@ -78,6 +78,14 @@ class DenseModelEncoder(DenseEncoder):
         self._layers = [_Layer(folder) for folder in self._spec.layers]
         self._loading = threading.Lock()
         self._model: Any = None
+        self._device = "cpu"
+
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        with self._loading:
+            self._device = device
+            if self._model is not None:
+                self._model.to(device)
 
     @property
     def dim(self) -> int:
@@ -149,7 +157,9 @@ class DenseModelEncoder(DenseEncoder):
         import torch
 
         model = self._loaded()
-        ids, mask = padded(texts, model.config.pad_token_id or 0)
+        ids, mask = (
+            tensor.to(model.device) for tensor in padded(texts, model.config.pad_token_id or 0)
+        )
         with torch.inference_mode():
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state
             pooled = torch.cat([_pool(states, mask, name) for name in self._spec.pooling], dim=1)
@@ -157,7 +167,7 @@ class DenseModelEncoder(DenseEncoder):
                 pooled = layer.apply(pooled)
             if self._spec.normalize:
                 pooled = torch.nn.functional.normalize(pooled)
-            vectors: Float32s = pooled.float().numpy()
+            vectors: Float32s = pooled.float().cpu().numpy()
         if not np.isfinite(vectors).all():
             raise CorruptFile(f"{self._spec.folder}: the model gives values that are not finite")
         return vectors
@@ -168,7 +178,7 @@ class DenseModelEncoder(DenseEncoder):
                 from .backbones import Source, load_backbone
 
                 source = Source(self._spec.folder, trust_remote_code=self._trusts)
-                self._model = load_backbone(source)
+                self._model = load_backbone(source).to(self._device)
             return self._model
 
 
@@ -188,8 +198,10 @@ class _Layer:
     def apply(self, vectors: torch.Tensor) -> torch.Tensor:
         import torch
 
-        bias = None if self._bias is None else torch.from_numpy(self._bias)
-        linear = torch.nn.functional.linear(vectors, torch.from_numpy(self.weight), bias)
+        device = vectors.device
+        bias = None if self._bias is None else torch.from_numpy(self._bias).to(device)
+        weight = torch.from_numpy(self.weight).to(device)
+        linear = torch.nn.functional.linear(vectors, weight, bias)
         activated: torch.Tensor = getattr(torch.nn, self._activation)()(linear)
         return activated
 

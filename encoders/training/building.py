@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -46,23 +47,9 @@ def student_of(
     Raises:
         ParameterError: the recipe names no backbone, or settings that it cannot have.
     """
-    is_new = not (folder / "config.json").is_file()
-    try:
-        if is_new:
-            torch.manual_seed(recipe.training.seed)
-            _begin(recipe, folder, pairs)
-        return _student_in(folder, recipe, pairs, kept)
-    except ParameterError:
-        if is_new:  # else a mended recipe would meet the start of this one
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-
-
-def _student_in(
-    folder: Path, recipe: TrainingRecipe, pairs: Pairs, kept: Kept | None
-) -> EncoderStudent:
-    """The student that begins with the encoder in `folder`."""
     model = recipe.model
+    if not folder.is_dir():
+        _make(recipe, folder, pairs)
     torch.manual_seed(recipe.training.seed)
     encoder = LearnedEncoder(
         folder, max_length=model.max_length, query_max_length=model.query_max_length
@@ -77,6 +64,15 @@ def _student_in(
     if model.frozen_table or find_preset(model.preset).queries.head == BINARY:
         student.freeze_table()
     return student
+
+
+def _make(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
+    """Write the student as it is before training, complete or not at all."""
+    unfinished = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    torch.manual_seed(recipe.training.seed)
+    _begin(recipe, unfinished, pairs)
+    os.replace(unfinished, folder)
 
 
 def _begin(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
@@ -165,6 +161,7 @@ def plan_of(
         n_documents,
         training.steps * training.batch * training.accumulate * n_processes(),
         negatives=training.negatives,
+        repeats=recipe.has_stored_scores,
         seed=training.seed,
         clusters=clusters,
         block=training.block,

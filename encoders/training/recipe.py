@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lexidex.errors import InputError, NotFound, ParameterError
 
+from ..presets import find_preset
+from ..pruning import as_pruning
 from .loss import Objective, Regulariser
 from .negatives import Band
 
@@ -38,7 +40,7 @@ _SUFFIX = ".toml"
 class Section(BaseModel):
     """A table of the file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -90,6 +92,12 @@ class ModelSection(Section):
         description="put the backbone's other layers beside, for dense vectors in the same pass",
     )
     frozen_table: bool = Field(default=False, description="query weights from a table stay at IDF")
+
+    @model_validator(mode="after")
+    def _known(self) -> ModelSection:
+        find_preset(self.preset)
+        as_pruning(self.document_pruning, "document_pruning")
+        return self
 
     @model_validator(mode="after")
     def _frozen(self) -> ModelSection:
@@ -237,28 +245,41 @@ class TrainingSection(Section):
 class MiningSection(Section):
     """Hard negatives that are mined before training, and between its rounds."""
 
-    rounds: Count = Field(default=1, description="mine and train so often; the student mines, too")
-    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = ("bm25",)
+    rounds: Count = Field(default=1, description="mine and train so often")
+    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("bm25",), description="who mines, the student from the second round on"
+    )
+    later_retrievers: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        default=None, description="who mines from the second round on; None: `retrievers`"
+    )
     bands: Annotated[tuple[Band, ...], Field(min_length=1)] = (Band(1, 100, 8),)
     draw: bool = True
-    absolute_margin: float | None = None
-    relative_margin: float | None = None
+    absolute_margin: float | None = Field(
+        default=None,
+        description="negatives score so much less than the positive by the teacher that "
+        "`ensemble.rescaled_to` names, otherwise by the ensemble: levelled, from 0 to its scale",
+    )
+    relative_margin: float | None = Field(
+        default=None, description="the same, as a share of the positive's score"
+    )
 
     @property
     def filters(self) -> bool:
         """Whether a teacher decides which candidates stay."""
         return self.absolute_margin is not None or self.relative_margin is not None
 
+    def of_round(self, number: int) -> tuple[str, ...]:
+        """Who mines for a round, from 1: for the first one nobody who has yet to learn."""
+        if number > 1:
+            return self.later_retrievers or self.retrievers
+        return tuple(name for name in self.retrievers if name != STUDENT)
+
     @model_validator(mode="after")
     def _student_follows(self) -> MiningSection:
-        if STUDENT not in self.retrievers:
-            return self
-        if self.rounds == 1:
+        if self.rounds == 1 and self.later_retrievers is not None:
+            raise ValueError("later_retrievers: mine from the second round on; there is 1")
+        if self.rounds == 1 and STUDENT in self.retrievers:
             raise ValueError(f"retrievers: {STUDENT!r} mines between rounds, of which there is 1")
-        if set(self.retrievers) == {STUDENT}:
-            raise ValueError(
-                f"retrievers: {STUDENT!r} alone; name another for the first round, as bm25"
-            )
         return self
 
 
@@ -310,6 +331,46 @@ class TrainingRecipe(Section):
             raise ValueError(
                 "training.chunk: gradient caching needs all columns; leave out [columns] or chunk"
             )
+        if self.columns is not None and any(each.name == "df-flops" for each in self.regulariser):
+            raise ValueError("regulariser: df-flops counts all terms; leave out [columns]")
+        return self
+
+    @model_validator(mode="after")
+    def _negatives_taken(self) -> TrainingRecipe:
+        given = self.data.candidates is not None or self.mining is not None
+        if given and not self.training.negatives:
+            what = "[mining]" if self.data.candidates is None else "data.candidates"
+            raise ValueError(
+                f"training.negatives: 0; what {what} gives would not be looked at: take negatives "
+                "(training.negatives=1), or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_fit(self) -> TrainingRecipe:
+        reference = self.ensemble.rescaled_to
+        if reference is not None and reference >= len(self.teacher):
+            raise ValueError(
+                f"ensemble.rescaled_to: {reference}; there are {len(self.teacher)} teachers, from 0"
+            )
+        if self.training.block > 1 and all(each.kind != "dense" for each in self.teacher):
+            raise ValueError(
+                f"training.block: {self.training.block}; blocks of like queries need a teacher of "
+                "kind dense"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stored_scores(self) -> TrainingRecipe:
+        if not self.has_stored_scores:
+            return self
+        of_batch = [each.name for each in self.objective if each.needs_teacher and each.of_batch]
+        if of_batch:
+            raise ValueError(
+                "teacher: 'stored' scores are those of candidate lists, and "
+                f"{of_batch[0]} compares all of a batch; distil over lists (kl, margin-mse), or "
+                "name another teacher"
+            )
         return self
 
     @model_validator(mode="after")
@@ -339,6 +400,11 @@ class TrainingRecipe(Section):
                     "alone, and knows neither IDF nor document frequencies"
                 )
         return self
+
+    @property
+    def has_stored_scores(self) -> bool:
+        """Whether a teacher knows the candidate lists alone."""
+        return any(each.kind == "stored" for each in self.teacher)
 
     @property
     def teachers(self) -> tuple[TeacherSection, ...]:

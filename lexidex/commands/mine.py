@@ -46,7 +46,10 @@ def mine(
     ] = None,
     absolute_margin: Annotated[
         float | None,
-        typer.Option(help="Leave out what the teacher scores above the positive less this."),
+        typer.Option(
+            help="Leave out what the teacher scores above the positive less this; levelled scores "
+            "of several teachers lie between 0 and 1."
+        ),
     ] = None,
     relative_margin: Annotated[
         float | None, typer.Option(help="The same, as a share of the positive's score.")

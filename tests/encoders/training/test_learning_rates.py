@@ -76,6 +76,5 @@ def test_layers_that_cannot_begin_as_the_identity_are_named(architecture, tmp_pa
         message = r"model\.identity_layers: 1; DistilBertForMaskedLM has no layers"
         with pytest.raises(ParameterError, match=message):
             student_of(recipe, tmp_path / "start", PAIRS)
-        assert not (tmp_path / "start").exists()
     else:
         student_of(recipe, tmp_path / "start", PAIRS)
