@@ -122,7 +122,8 @@ def test_limits_of_requests_are_described():
 
 
 def test_every_recipe_and_every_setting_is_described():
-    from lexidex.encoders.training.recipe import recipe_names, settings
+    from lexidex.encoders.training.recipe import settings
+    from lexidex.encoders.training.recipe_files import recipe_names
 
     text = (ROOT / "docs" / "TRAINING.md").read_text(encoding="utf-8")
     for name in (*recipe_names(), *settings()):

@@ -15,7 +15,7 @@ from ..presets import PRESETS, Preset, find_preset
 from ..pruning import NO_PRUNING
 from ..recipe import BINARY, TABLE, Recipe
 from .named_models import located
-from .recipe import ModelSection
+from .sections import ModelSection
 
 
 def begin_trained(model: ModelSection, start: str, folder: Path) -> None:

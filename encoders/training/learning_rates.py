@@ -13,7 +13,7 @@ from torch import nn
 
 from ..networks.side import StaticModule
 from .encoder_student import EncoderStudent
-from .recipe import TrainingSection
+from .sections import TrainingSection
 
 
 def rates_of(

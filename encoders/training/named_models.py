@@ -18,7 +18,8 @@ from .candidates import Candidates
 from .negatives import DenseRetriever, Retriever, SparseRetriever
 from .pairs import Pairs
 from .plan import Plan
-from .recipe import TeacherSection, TrainingRecipe
+from .recipe import TrainingRecipe
+from .sections import TeacherSection
 from .teachers import (
     CrossEncoderTeacher,
     DenseTeacher,

@@ -15,7 +15,8 @@ from .columns import SampledColumns
 from .encoder_student import EncoderStudent
 from .named_models import dense, located, retriever
 from .pairs import Pairs
-from .recipe import STUDENT, TeacherSection, TrainingRecipe
+from .recipe import TrainingRecipe
+from .sections import STUDENT, TeacherSection
 
 
 def check_models(recipe: TrainingRecipe) -> None:

@@ -39,7 +39,8 @@ from .named_models import ensemble, judge, retriever
 from .negatives import Mining, Retriever, SparseRetriever, mine
 from .pairs import Pairs
 from .readiness import check_models, check_start
-from .recipe import STUDENT, MiningSection, TeacherSection, TrainingRecipe
+from .recipe import TrainingRecipe
+from .sections import STUDENT, MiningSection, TeacherSection
 from .teachers import Teacher
 from .trainer import PlannedTrainer, Progress
 

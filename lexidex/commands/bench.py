@@ -346,7 +346,7 @@ def train_matrix(
     quiet: Quiet = False,
 ) -> None:
     """Train methods on the same pairs with the same budget: effectiveness, sparsity, FLOPS."""
-    from lexidex.encoders.training.recipe import read_recipe
+    from lexidex.encoders.training.recipe_files import read_recipe
     from lexidex.eval.benchmarks.record import Record, machine
     from lexidex.eval.benchmarks.train_matrix import run_train_matrix, training_table
 

@@ -13,7 +13,7 @@ from .output import AsJson, Quiet, out, print_json, progress
 
 if TYPE_CHECKING:
     from lexidex.encoders.training.negatives import Band
-    from lexidex.encoders.training.recipe import TeacherSection
+    from lexidex.encoders.training.sections import TeacherSection
 
 
 def mine(
@@ -116,7 +116,7 @@ def parse_bands(text: str) -> list[Band]:
 def _section(given: str) -> TeacherSection:
     from pydantic import ValidationError
 
-    from lexidex.encoders.training.recipe import TeacherSection
+    from lexidex.encoders.training.sections import TeacherSection
 
     kind, _, path = given.partition(":")
     try:

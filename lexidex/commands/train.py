@@ -43,7 +43,7 @@ def train(
     What was killed goes on from its last checkpoint when the command is given again. On several
     GPUs: `torchrun --nproc-per-node N -m lexidex train ...`.
     """
-    from lexidex.encoders.training.recipe import read_recipe
+    from lexidex.encoders.training.recipe_files import read_recipe
     from lexidex.errors import ParameterError
 
     if listed:
@@ -92,7 +92,7 @@ def train(
 
 
 def _list(as_json: bool) -> None:
-    from lexidex.encoders.training.recipe import read_recipe, recipe_names
+    from lexidex.encoders.training.recipe_files import read_recipe, recipe_names
 
     recipes = [read_recipe(name) for name in recipe_names()]
     if as_json:

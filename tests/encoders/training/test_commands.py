@@ -9,7 +9,7 @@ from lexidex.cli import main
 from lexidex.encoders import load_encoder
 from lexidex.encoders.training.candidates import read_candidates
 from lexidex.encoders.training.pairs import read_pairs
-from lexidex.encoders.training.recipe import recipe_names
+from lexidex.encoders.training.recipe_files import recipe_names
 
 from .tiny import tiny_pairs, write_backbone, write_pairs
 

@@ -9,7 +9,8 @@ from lexidex.encoders.presets import PRESETS
 from lexidex.encoders.training.building import student_of
 from lexidex.encoders.training.continued import begin_trained
 from lexidex.encoders.training.model_card import Results, model_card
-from lexidex.encoders.training.recipe import ModelSection, parse_recipe
+from lexidex.encoders.training.recipe import parse_recipe
+from lexidex.encoders.training.sections import ModelSection
 from lexidex.encoders.training.start import make_start
 from lexidex.errors import ParameterError
 

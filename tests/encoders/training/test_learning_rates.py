@@ -4,7 +4,8 @@ import pytest
 
 from lexidex.encoders.training.building import student_of
 from lexidex.encoders.training.learning_rates import rates_of
-from lexidex.encoders.training.recipe import TrainingSection, parse_recipe
+from lexidex.encoders.training.recipe import parse_recipe
+from lexidex.encoders.training.sections import TrainingSection
 from lexidex.errors import ParameterError
 
 from ..checkpoints import write_plain

@@ -11,7 +11,8 @@ from lexidex.encoders.learned import LearnedEncoder
 from lexidex.encoders.training import named_models
 from lexidex.encoders.training.candidates import Candidates
 from lexidex.encoders.training.named_models import ensemble, retriever, teacher_of
-from lexidex.encoders.training.recipe import TeacherSection, parse_recipe
+from lexidex.encoders.training.recipe import parse_recipe
+from lexidex.encoders.training.sections import TeacherSection
 from lexidex.encoders.training.start import make_start
 from lexidex.errors import ParameterError
 

@@ -17,7 +17,8 @@ from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.encoder_student import EncoderStudent
 from lexidex.encoders.training.negatives import Mining, SparseRetriever, mine
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
-from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
+from lexidex.encoders.training.recipe import parse_recipe
+from lexidex.encoders.training.recipe_files import read_recipe, recipe_names
 from lexidex.encoders.training.run import Run
 from lexidex.encoders.training.teachers import CrossEncoderTeacher
 from lexidex.encoders.training.trained import Trained
