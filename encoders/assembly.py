@@ -56,6 +56,8 @@ class Assembly:
                 f"{checkpoint.folder}: documents have {documents.terms} for terms, queries "
                 f"{queries.terms}"
             )
+        if not isinstance(delimiter, str | None):
+            raise ParameterError(f"expansion_delimiter: {delimiter!r}; expected a text")
         if delimiter is not None and (documents.head != SCALAR or not delimiter):
             raise ParameterError(
                 f"expansion_delimiter: {delimiter!r}; only models that weigh a text's own terms "
@@ -89,7 +91,7 @@ class Assembly:
         self, spec: SideSpec, dim: int | None, vocabulary: Vocabulary, *, is_document: bool
     ) -> Side:
         recipe, prompt = spec.recipe, spec.prompt
-        words = _tokenizer(spec)
+        words = _tokenizer(spec, "max_length" if is_document else "query_max_length")
         masked = words.special_ids(recipe.masked)
         delimiter = self._delimiter if is_document else None
         if recipe.terms == "words":
@@ -149,10 +151,13 @@ class Assembly:
         return self._models[known]
 
 
-def _tokenizer(spec: SideSpec) -> ModelTokenizer:
-    special = spec.recipe.has_model
+def _tokenizer(spec: SideSpec, length_name: str) -> ModelTokenizer:
     return ModelTokenizer(
-        spec.folder, max_length=spec.max_length, special_tokens=special, lowercase=spec.lowercase
+        spec.folder,
+        max_length=spec.max_length,
+        special_tokens=spec.recipe.has_model,
+        lowercase=spec.lowercase,
+        length_name=length_name,
     )
 
 

@@ -162,7 +162,8 @@ def _telling(folder: Path) -> Iterator[None]:
         if "trust_remote_code" in str(error):
             raise ParameterError(
                 f"{folder}: this model needs code from its repository; read that code, then "
-                "load it with trust_remote_code=True"
+                "load it with trust_remote_code=True, and open its collections so, on the command "
+                "line by --trust-remote-code"
             ) from error
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         raise CorruptFile(f"{folder}: the model cannot be loaded ({reason})") from error

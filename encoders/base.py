@@ -86,6 +86,11 @@ class Encoder(ABC):
         return None
 
     @property
+    def trusts_remote_code(self) -> bool:
+        """Whether code that the model's repository brings may run."""
+        return False
+
+    @property
     @abstractmethod
     def options(self) -> dict[str, Any]:
         """What `load_encoder(kind, **options)` needs to make this encoder again."""
@@ -163,6 +168,11 @@ class Encoder(ABC):
         """
         found = ((word, self.component(word.group().lower())) for word in _WORD.finditer(text))
         return [(*word.span(), place) for word, place in found if place is not None]
+
+    @property
+    def reads_whole(self) -> bool:
+        """Whether documents have to be read whole, because their ends are something else."""
+        return False
 
     @property
     def max_tokens(self) -> int | None:

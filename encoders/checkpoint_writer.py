@@ -55,7 +55,7 @@ def write_checkpoint(
     folder.mkdir(parents=True, exist_ok=True)
     _copy(checkpoint.folder, folder, only=("README.md", SENTENCE_TRANSFORMERS))
     sides = (checkpoint.documents, checkpoint.queries)
-    as_modules = all(sentence_transformers_writer.can_express(side.recipe) for side in sides)
+    as_modules = all(map(sentence_transformers_writer.can_express, sides))
     moved = []
     for route, side in zip(_ROUTES, sides, strict=True):
         beside_model = any(one.recipe.has_model and one.folder == side.folder for one in sides)

@@ -72,6 +72,10 @@ class CrossEncoder:
         self.licence = read_licence(folder)
         _log.info("%s: licence: %s", self.name, self.licence or "not stated")
 
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        self._model.to(device)
+
     def scores(self, queries: Sequence[str], texts: Sequence[str]) -> Float32s:
         """The score of each pair, float32 (pairs,): the logit, the last where there are several.
 
@@ -95,5 +99,6 @@ class CrossEncoder:
                 return_tensors="pt",
             )
             with torch.inference_mode():
-                found[chosen] = self._model(**tokens).logits[:, -1].float().numpy()
+                logits = self._model(**tokens.to(self._model.device)).logits
+            found[chosen] = logits[:, -1].float().cpu().numpy()
         return found

@@ -29,6 +29,11 @@ class DenseEncoder(ABC):
         """How vectors are compared: "cosine" or "inner-product"."""
 
     @property
+    def trusts_remote_code(self) -> bool:
+        """Whether code that the model's repository brings may run."""
+        return False
+
+    @property
     @abstractmethod
     def options(self) -> dict[str, Any]:
         """What `load_dense_encoder(kind, **options)` needs to make this encoder again."""

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -66,7 +66,7 @@ class DenseModelEncoder(DenseEncoder):
             CorruptFile: a file is missing, truncated or does not belong to the others.
             ParameterError: an option out of its range, or a model of another kind.
         """
-        self._place, self._revision, root = locate(fspath(path), revision, trust_remote_code)
+        self._place, self._revision, root = locate(path, revision, trust_remote_code)
         self._pooling, self._max_length, self._trusts = pooling, max_length, trust_remote_code
         self._spec = _limited(read_dense(root, pooling), max_length)
         self._words = {
@@ -78,6 +78,14 @@ class DenseModelEncoder(DenseEncoder):
         self._layers = [_Layer(folder) for folder in self._spec.layers]
         self._loading = threading.Lock()
         self._model: Any = None
+        self._device = "cpu"
+
+    def use_device(self, device: str) -> None:
+        """Compute on that device of torch's from now on."""
+        with self._loading:
+            self._device = device
+            if self._model is not None:
+                self._model.to(device)
 
     @property
     def dim(self) -> int:
@@ -97,6 +105,10 @@ class DenseModelEncoder(DenseEncoder):
     def licence(self) -> str | None:
         """The licence that the model's card states, or None."""
         return self._spec.licence
+
+    @property
+    def trusts_remote_code(self) -> bool:
+        return self._trusts
 
     @property
     def options(self) -> dict[str, Any]:
@@ -145,7 +157,9 @@ class DenseModelEncoder(DenseEncoder):
         import torch
 
         model = self._loaded()
-        ids, mask = padded(texts, model.config.pad_token_id or 0)
+        ids, mask = (
+            tensor.to(model.device) for tensor in padded(texts, model.config.pad_token_id or 0)
+        )
         with torch.inference_mode():
             states = model(input_ids=ids, attention_mask=mask).last_hidden_state
             pooled = torch.cat([_pool(states, mask, name) for name in self._spec.pooling], dim=1)
@@ -153,7 +167,7 @@ class DenseModelEncoder(DenseEncoder):
                 pooled = layer.apply(pooled)
             if self._spec.normalize:
                 pooled = torch.nn.functional.normalize(pooled)
-            vectors: Float32s = pooled.float().numpy()
+            vectors: Float32s = pooled.float().cpu().numpy()
         if not np.isfinite(vectors).all():
             raise CorruptFile(f"{self._spec.folder}: the model gives values that are not finite")
         return vectors
@@ -164,7 +178,7 @@ class DenseModelEncoder(DenseEncoder):
                 from .backbones import Source, load_backbone
 
                 source = Source(self._spec.folder, trust_remote_code=self._trusts)
-                self._model = load_backbone(source)
+                self._model = load_backbone(source).to(self._device)
             return self._model
 
 
@@ -184,8 +198,10 @@ class _Layer:
     def apply(self, vectors: torch.Tensor) -> torch.Tensor:
         import torch
 
-        bias = None if self._bias is None else torch.from_numpy(self._bias)
-        linear = torch.nn.functional.linear(vectors, torch.from_numpy(self.weight), bias)
+        device = vectors.device
+        bias = None if self._bias is None else torch.from_numpy(self._bias).to(device)
+        weight = torch.from_numpy(self.weight).to(device)
+        linear = torch.nn.functional.linear(vectors, weight, bias)
         activated: torch.Tensor = getattr(torch.nn, self._activation)()(linear)
         return activated
 

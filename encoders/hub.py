@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
+from glob import escape
 from pathlib import Path
 
 from lexidex.errors import EncoderNotFound
+
+from .json_file import read_json
 
 SETTINGS = ("*.json", "*vocab.txt", "*query_token_weights.txt", "README.md")
 """Files that say what a checkpoint is; `*` also stands for folders."""
@@ -27,8 +30,13 @@ HEADS = (
 SAFETENSORS = "*model*.safetensors"
 """Weight files, of adapters too."""
 
-BIN = ("*pytorch_model*.bin", "*adapter_model*.bin")
-"""Weight files that are taken where there are no safetensors."""
+_BIN_NAMES = ("pytorch_model*.bin", "adapter_model*.bin")
+
+BIN = tuple(f"*{name}" for name in _BIN_NAMES)
+"""Weight files that are taken in those folders where there are no safetensors."""
+
+_PARTS = ("config.json", "adapter_config.json")
+"""Settings that weights stand beside."""
 
 CODE = "*.py"
 """Files that are taken only from repositories that are trusted to run code."""
@@ -54,7 +62,7 @@ def is_needed(path: str) -> bool:
 def fetch(name: str, revision: str | None = None, code: bool = False) -> Path:
     """The local folder of a hub's model, downloaded if it is not there yet.
 
-    A commit that is there already is used without asking the hub.
+    A commit that is there already, complete, is used without asking the hub.
 
     Args:
         name: organisation/model.
@@ -64,21 +72,53 @@ def fetch(name: str, revision: str | None = None, code: bool = False) -> Path:
     Raises:
         EncoderNotFound: no such model, no access to it, or no way to the hub.
     """
-    if revision is not None and _COMMIT.fullmatch(revision):
-        try:
-            folder = _snapshot(name, revision, (), local=True)
-        except EncoderNotFound:
-            pass
-        else:
-            if _has_weights(folder):
-                return folder
+    here = _kept(name, revision)
+    if here is not None and not _lacking(here) and (not code or any(here.rglob(CODE))):
+        return here
     wanted = (*SETTINGS, OWN_EXPORTS, *HEADS, SAFETENSORS, *((CODE,) if code else ()))
-    folder = _snapshot(name, revision, wanted)
-    return folder if _has_weights(folder) else _snapshot(name, folder.name, BIN)
+    try:
+        folder = _snapshot(name, revision, wanted)
+        lacking = _lacking(folder)
+        return _snapshot(name, folder.name, lacking) if lacking else folder
+    except EncoderNotFound:
+        if here is None or not any(any(here.rglob(name)) for name in (SAFETENSORS, *_BIN_NAMES)):
+            raise
+        return here  # what is not there may not be on the hub either
 
 
-def _has_weights(folder: Path) -> bool:
-    return any(any(folder.rglob(pattern)) for pattern in (SAFETENSORS, *BIN))
+def _kept(name: str, revision: str | None) -> Path | None:
+    """The folder of a commit, as far as it has been fetched before."""
+    if revision is None or not _COMMIT.fullmatch(revision):
+        return None
+    with suppress(EncoderNotFound):
+        return _snapshot(name, revision, (), local=True)
+    return None
+
+
+def _lacking(folder: Path) -> tuple[str, ...]:
+    """Patterns of the .bin files of the parts that have no safetensors, nor those files yet."""
+    parts = {
+        file.parent
+        for kind in _PARTS
+        for file in folder.rglob(kind)
+        if is_needed(file.relative_to(folder).as_posix()) and _has_weights(file)
+    }
+    lacking = [part for part in parts or {folder} if not _weights_in(part)]
+    places = [escape(part.relative_to(folder).as_posix()) for part in sorted(lacking)]
+    return tuple(
+        name if place == "." else f"{place}/{name}" for place in places for name in _BIN_NAMES
+    )
+
+
+def _has_weights(settings: Path) -> bool:
+    """Whether a part with these settings has weights; pooling, tables in JSON, routers do not."""
+    named = read_json(settings)
+    without = (name in ("path", "structure") or name.startswith("pooling_") for name in named)
+    return bool(named) and not any(without)
+
+
+def _weights_in(folder: Path) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in (SAFETENSORS, *_BIN_NAMES))
 
 
 def _snapshot(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -25,6 +25,7 @@ from .collection_idf import check_exponent
 from .engines.engine import check_backend
 from .joint import JointDense, JointModel
 from .layouts.own import read_words, write_words
+from .layouts.settings import is_count
 from .locating import locate
 from .presets import apply_preset
 from .projection import check_pooling
@@ -58,7 +59,7 @@ class Overrides:
             check_exponent(self.collection_idf)
         for name in ("max_length", "query_max_length"):
             length = getattr(self, name)
-            if length is not None and not _is_count(length):
+            if length is not None and not is_count(length):
                 raise ParameterError(f"{name}: {length!r}; expected a whole number above 0")
 
     def apply(self, checkpoint: Checkpoint) -> Checkpoint:
@@ -71,25 +72,25 @@ class Overrides:
             checkpoint = apply_preset(checkpoint, self.preset)
         elif checkpoint.undecided is not None and self.activation is None:
             raise ParameterError(f"{checkpoint.folder}: {checkpoint.undecided}")
-        query_length = self.query_max_length
-        if query_length is None and checkpoint.queries.recipe.has_model:
-            query_length = self.max_length
-        queries = self._changed(checkpoint.queries, query_length, self.query_pruning)
+        name = "query_max_length"
+        if self.query_max_length is None and checkpoint.queries.recipe.has_model:
+            name = "max_length"
+        queries = self._changed(checkpoint.queries, name, self.query_pruning)
         if self.collection_idf is not None:
             queries = queries.with_recipe(collection_idf=self.collection_idf)
         return replace(
             checkpoint,
-            documents=self._changed(checkpoint.documents, self.max_length, self.document_pruning),
+            documents=self._changed(checkpoint.documents, "max_length", self.document_pruning),
             queries=queries,
             undecided=None,
         )
 
-    def _changed(
-        self, side: SideSpec, length: int | None, pruning: dict[str, Any] | None
-    ) -> SideSpec:
+    def _changed(self, side: SideSpec, name: str, pruning: dict[str, Any] | None) -> SideSpec:
+        """A side with the length of that name."""
+        length: int | None = getattr(self, name)
         if length is not None and side.positions is not None and length > side.positions:
             raise ParameterError(
-                f"max_length: {length!r}; the model in {side.folder} takes {side.positions} tokens"
+                f"{name}: {length!r}; the model in {side.folder} takes {side.positions} tokens"
             )
         changes: dict[str, Any] = {}
         if side.recipe.head in VOCABULARY_HEADS:
@@ -153,14 +154,14 @@ class LearnedEncoder(Encoder):
             backend: what runs the model, see `lexidex.encoders.engines.engine.BACKENDS`. Vectors by
                 integers differ a little; the fingerprint does not.
             trust_remote_code: run code that the model's repository brings. Not among `options`,
-                so that no stored collection can ask for it.
+                so that no stored collection can ask for it: `Collection.open` is told anew.
 
         Raises:
             EncoderNotFound: no such folder and no such model.
             CorruptFile: a file is missing, truncated or does not belong to the others.
             ParameterError: an option out of its range or missing, or a model of another kind.
         """
-        if not _is_count(batch_tokens):
+        if not is_count(batch_tokens):
             raise ParameterError(f"batch_tokens: {batch_tokens!r}; expected a whole number above 0")
         self._overrides = Overrides(
             preset,
@@ -176,11 +177,13 @@ class LearnedEncoder(Encoder):
         self._delimiter = expansion_delimiter
         self._batch_tokens = batch_tokens
         self._backend = check_backend(backend)
-        self._place, self._revision, folder = locate(fspath(path), revision, trust_remote_code)
+        self._trusts = trust_remote_code
+        self._place, self._revision, folder = locate(path, revision, trust_remote_code)
         checkpoint = read_checkpoint(folder, _folder_of)
         self._query_place = self._query_revision = None
         if query_path is not None:
-            where = locate(fspath(query_path), query_revision, trust_remote_code)
+            names = "query_path", "query_revision"
+            where = locate(query_path, query_revision, trust_remote_code, names)
             self._query_place, self._query_revision, folder = where
             checkpoint = replace(checkpoint, queries=read_checkpoint(folder, _folder_of).queries)
         self._checkpoint = self._overrides.apply(checkpoint)
@@ -237,6 +240,10 @@ class LearnedEncoder(Encoder):
         return self._checkpoint.licence
 
     @property
+    def trusts_remote_code(self) -> bool:
+        return self._trusts
+
+    @property
     def options(self) -> dict[str, Any]:
         return {
             "path": self._place,
@@ -268,6 +275,10 @@ class LearnedEncoder(Encoder):
         if self.vocabulary is not None:
             return self.vocabulary.find(term)
         return self._documents.tokenizer.id(term)
+
+    @property
+    def reads_whole(self) -> bool:
+        return self._delimiter is not None
 
     @property
     def max_tokens(self) -> int | None:
@@ -373,7 +384,3 @@ def _rules(given: Any, where: str) -> dict[str, Any] | None:
 def _folder_of(name: str, revision: str | None) -> Path:
     """The folder of a model that another one builds on."""
     return locate(name, revision, False)[2]
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool) and number > 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
@@ -20,7 +21,10 @@ from .shipped import SHIPPED, shipped_folder
 
 T = TypeVar("T")
 
-KINDS = {
+Kinds: TypeAlias = Mapping[str, tuple[str, str]]
+"""Modules and classes of families, by the families' names."""
+
+KINDS: Kinds = {
     "bm25": ("lexidex.encoders.bm25", "BM25Encoder"),
     "deepct": ("lexidex.encoders.deepct", "DeepCTEncoder"),
     "learned": ("lexidex.encoders.learned", "LearnedEncoder"),
@@ -32,7 +36,7 @@ DENSE_MODEL = "model"
 
 DENSE_OF_JOINT = "dense-of-joint"
 
-DENSE_KINDS = {
+DENSE_KINDS: Kinds = {
     DENSE_MODEL: ("lexidex.encoders.dense_model", "DenseModelEncoder"),
     DENSE_OF_JOINT: ("lexidex.encoders.joint", "DenseOfJoint"),
 }
@@ -93,9 +97,39 @@ def load_dense_encoder(name: str | PathLike[str], **options: Any) -> DenseEncode
     else:
         joint = has_dense_side(shipped_folder(name) or Path(name))
         kind, given = DENSE_OF_JOINT if joint else DENSE_MODEL, {"path": name} | options
-    module, class_name = DENSE_KINDS[kind]
-    family: type[DenseEncoder] = getattr(import_module(module), class_name)
-    return _built(family, "dense encoder", given)
+    return _make_dense(kind, given)
+
+
+def load_stored_encoder(
+    kind: str, options: dict[str, Any], trust_remote_code: bool = False
+) -> Encoder:
+    """The encoder that a collection or a file describes by its kind and options.
+
+    Args:
+        kind, options: as `Encoder.kind` and `Encoder.options` gave them.
+        trust_remote_code: whether code that its model's repository brings may run. Whoever opens
+            the collection says so, each time; nothing that is stored can.
+
+    Raises:
+        EncoderNotFound, ParameterError, CorruptFile: as `load_encoder`.
+    """
+    return _make(kind, _harmless(options) | _trust(KINDS, kind, trust_remote_code))
+
+
+def load_stored_dense_encoder(
+    kind: str, options: dict[str, Any], trust_remote_code: bool = False
+) -> DenseEncoder:
+    """As `load_stored_encoder`, of a dense encoder."""
+    given = _harmless(options) | _trust(DENSE_KINDS, kind, trust_remote_code)
+    return _make_dense(kind, given)
+
+
+def _trust(kinds: Kinds, kind: str, trusted: bool) -> dict[str, bool]:
+    """The option that tells a family whether code may run; none where it never runs any."""
+    if not trusted or kind not in kinds:
+        return {}
+    parameters = inspect.signature(_family(kinds, kind, "encoder").__init__).parameters
+    return {"trust_remote_code": True} if "trust_remote_code" in parameters else {}
 
 
 def _harmless(stored: dict[str, Any]) -> dict[str, Any]:
@@ -108,12 +142,31 @@ def _harmless(stored: dict[str, Any]) -> dict[str, Any]:
     return stored
 
 
+def text_options() -> set[str]:
+    """Names of options, of any family, whose values are texts, though they may look like others."""
+    both = KINDS, DENSE_KINDS
+    families = (_family(kinds, kind, "encoder") for kinds in both for kind in kinds)
+    hints = (hint for family in families for hint in get_type_hints(family.__init__).items())
+    return {name for name, hint in hints if str in (hint, *get_args(hint))}
+
+
 def _make(kind: str, options: dict[str, Any]) -> Encoder:
-    if kind not in KINDS:
-        raise EncoderNotFound(f"encoder kind {kind!r}: known are {', '.join(sorted(KINDS))}")
-    module, class_name = KINDS[kind]
-    family: type[Encoder] = getattr(import_module(module), class_name)
+    family: type[Encoder] = _family(KINDS, kind, "encoder")
     return _built(family, f"encoder {kind}", options)
+
+
+def _make_dense(kind: str, options: dict[str, Any]) -> DenseEncoder:
+    family: type[DenseEncoder] = _family(DENSE_KINDS, kind, "dense encoder")
+    return _built(family, "dense encoder", options)
+
+
+def _family(kinds: Kinds, kind: str, what: str) -> type[Any]:
+    """The class of a family, whose module loads now."""
+    if kind not in kinds:
+        raise EncoderNotFound(f"{what} kind {kind!r}: known are {', '.join(sorted(kinds))}")
+    module, class_name = kinds[kind]
+    family: type[Any] = getattr(import_module(module), class_name)
+    return family
 
 
 def _built(family: type[T], what: str, options: dict[str, Any]) -> T:

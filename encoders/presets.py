@@ -99,18 +99,27 @@ def apply_preset(checkpoint: Checkpoint, name: str) -> Checkpoint:
         ParameterError: no such preset, or one whose query weights the checkpoint lacks.
     """
     preset = find_preset(name)
-    documents = replace(checkpoint.documents, recipe=preset.documents)
-    queries = checkpoint.queries
-    if preset.queries.head == TABLE and queries.recipe.head != TABLE:
+    documents = _taken(checkpoint.documents, preset.documents)
+    queries, wanted = checkpoint.queries, preset.queries
+    if wanted.head == TABLE and queries.recipe.head != TABLE:
         raise ParameterError(
             f"preset: {name!r}; {checkpoint.folder} has no table of query weights, such as idf.json"
         )
-    if queries.recipe.has_model != preset.queries.has_model and preset.queries.head != TABLE:
-        queries = _of_documents(queries, documents)
-    queries = replace(queries, recipe=preset.queries)
+    if wanted.head != queries.recipe.head and not (wanted.has_model and queries.recipe.has_model):
+        queries = replace(documents, prompt=queries.prompt)
+    queries = _taken(queries, wanted)
     return replace(checkpoint, documents=documents, queries=queries, undecided=None)
 
 
-def _of_documents(queries: SideSpec, documents: SideSpec) -> SideSpec:
-    """The query side in the documents' folder."""
-    return replace(documents, prompt=queries.prompt)
+def _taken(side: SideSpec, recipe: Recipe) -> SideSpec:
+    """A side by another recipe, but for what its own files are.
+
+    A residual network is a part of the head that was trained, and which tokens of a table do not
+    count depends on the layout that the table came in.
+    """
+    if side.recipe.head == "residual" and recipe.head == "mlm":
+        recipe = replace(recipe, head="residual")
+    if recipe.head == TABLE:
+        recipe = replace(recipe, masked=side.recipe.masked)
+    table = side.table if recipe.head == TABLE or recipe.own_terms else None
+    return replace(side, recipe=recipe, table=table)

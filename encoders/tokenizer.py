@@ -39,6 +39,7 @@ class ModelTokenizer:
         max_length: int | None,
         special_tokens: bool = True,
         lowercase: bool = False,
+        length_name: str = "max_length",
     ) -> None:
         """Read the tokenizer in `folder`.
 
@@ -47,6 +48,7 @@ class ModelTokenizer:
             max_length: most tokens of a text, special ones included; None for no limit.
             special_tokens: whether texts get [CLS] and [SEP], or the model's own.
             lowercase: whether to lower-case texts whatever the file says.
+            length_name: what messages call `max_length`.
 
         Raises:
             CorruptFile: there is no tokenizer, or it cannot be read.
@@ -59,7 +61,7 @@ class ModelTokenizer:
         self._config = read_json(folder / CONFIG, missing={})
         self._file, self._tokenizer = self._read()
         self._normalize()
-        self._truncate()
+        self._truncate(length_name)
 
     def __len__(self) -> int:
         """Number of tokens in the vocabulary, added ones included."""
@@ -190,7 +192,7 @@ class ModelTokenizer:
             steps = [normalizers.Lowercase(), *([normalizer] if normalizer else [])]
             self._tokenizer.normalizer = normalizers.Sequence(steps)
 
-    def _truncate(self) -> None:
+    def _truncate(self, length_name: str) -> None:
         self._tokenizer.no_padding()
         if self.max_length is None:
             self._tokenizer.no_truncation()
@@ -198,8 +200,8 @@ class ModelTokenizer:
         added = self._n_added()
         if self.max_length <= added:
             raise ParameterError(
-                f"max_length: {self.max_length!r}; expected more than the {added} special tokens "
-                "that each text gets"
+                f"{length_name}: {self.max_length!r}; expected more than the {added} special "
+                f"tokens that each text gets from the tokenizer in {self.folder}"
             )
         side = self._config.get("truncation_side", "right")
         self._tokenizer.enable_truncation(self.max_length, direction=side)
@@ -207,7 +209,10 @@ class ModelTokenizer:
 
 def _bert_tokenizer(words: Path, config: dict[str, Any]) -> Tokenizer:
     """WordPiece over vocab.txt, as transformers' BertTokenizer builds it."""
-    tokens = words.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    try:
+        tokens = words.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorruptFile(f"{words}: not a WordPiece vocabulary: {error}") from None
     vocabulary = {token: number for number, token in enumerate(tokens)}
     special = {role: _special(config, role) for role in ("unk", "cls", "sep", "pad", "mask")}
     missing = [special[role] for role in ("unk", "cls", "sep") if special[role] not in vocabulary]

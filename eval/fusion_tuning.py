@@ -2,8 +2,9 @@
 
 Every judged query is searched once, with its candidates' scores in both legs; any weights are then
 tried on these scores alone. Weights are chosen on all folds of the queries but one, and what they
-reach is measured on that one (cross-validation), so that the figure is not flattered by the choice.
-The best of them is compared with the better leg alone: a weak leg drags the other down.
+reach is measured on that one (cross-validation), so that the figure is not flattered by the choice;
+of equal ones the one next to the method's default is taken. The best of them is compared with the
+better leg alone: a weak leg drags the other down.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ STEPS = 20
 
 SIGNIFICANT = 0.05
 
+_ROUNDING = 1e-12
+"""By how much means of the same values may differ."""
+
 Float64s = NDArray[np.float64]
 
 
@@ -57,7 +61,8 @@ class FusionReport:
         n_queries: judged queries.
         legs: each leg alone.
         cross_validated: by method, with weights that were chosen on other queries.
-        chosen: the method of the best cross-validated figure, with its best weight on all queries.
+        best: by method, with the weight that is best on all queries.
+        chosen: that of the method of the best cross-validated figure.
         gain: cross-validated figure of that method less the better leg's.
         p_value: of a two-sided paired t-test of that difference; 1 where there is none.
         tried: every method and weight.
@@ -67,6 +72,7 @@ class FusionReport:
     n_queries: int
     legs: Mapping[str, float]
     cross_validated: Mapping[FusionMethod, float]
+    best: Mapping[FusionMethod, Tried]
     chosen: Tried
     gain: float
     p_value: float
@@ -92,26 +98,34 @@ class FusionReport:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The candidates of a query: their ids, and what each leg scores them, NaN for nothing."""
+    """The candidates of a query.
 
+    Attributes:
+        query_id: the document of that id is left out of rankings, by BEIR's rule; but only once
+            they are made, as it is of a search's.
+        ids: of the candidates.
+        scores: by leg, what it scores them, NaN for nothing.
+    """
+
+    query_id: str
     ids: list[str]
     scores: Mapping[str, Float64s]
 
     def fused(self, params: FusionParams, lower: float | None) -> dict[str, float]:
         """Id -> fused score, best first."""
-        legs = [
-            Leg("sparse", self.scores["sparse"], 0.0),
-            Leg("dense", self.scores["dense"], lower),
-        ]
-        found = fuse(legs, params)
-        return {self.ids[place]: float(found.scores[place]) for place in found.order.tolist()}
+        found = fuse(_legs(self.scores["sparse"], self.scores["dense"], lower), params)
+        return self._ranking(found.order, found.scores)
 
     def alone(self, leg: str) -> dict[str, float]:
         """Id -> score of the candidates that a leg knows, best first."""
         scores = self.scores[leg]
         known = np.flatnonzero(~np.isnan(scores))
-        order = known[np.argsort(-scores[known], kind="stable")]
-        return {self.ids[place]: float(scores[place]) for place in order.tolist()}
+        return self._ranking(known[np.argsort(-scores[known], kind="stable")], scores)
+
+    def _ranking(self, places: NDArray[np.int64], scores: Float64s) -> dict[str, float]:
+        ranking = {self.ids[place]: float(scores[place]) for place in places.tolist()}
+        ranking.pop(self.query_id, None)
+        return ranking
 
 
 def tune_fusion(
@@ -150,7 +164,8 @@ def tune_fusion(
             run = {name: found.fused(params, lower) for name, found in candidates.items()}
             rows.append(values_of(judged.qrels, run, measure))
         values[method] = np.array(rows)
-    return _report(str(measure), legs, values, np.random.default_rng(seed))
+    defaults = {method: default_weight(method, lower) for method in methods}
+    return _report(str(measure), legs, values, defaults, np.random.default_rng(seed))
 
 
 def candidates_of(
@@ -178,6 +193,17 @@ def candidates_of(
     return found
 
 
+def default_weight(method: FusionMethod, lower: float | None) -> float:
+    """The dense leg's share of the weights that a search has unless told otherwise.
+
+    Args:
+        lower: the dense leg's least score, None where there is no such bound.
+    """
+    nothing = np.empty(0)
+    sparse, dense = fuse(_legs(nothing, nothing, lower), FusionParams(method)).weights.tolist()
+    return float(dense / (sparse + dense))
+
+
 def alone(candidates: Mapping[str, Candidates], leg: str) -> Run:
     """What one leg alone finds."""
     return {name: found.alone(leg) for name, found in candidates.items()}
@@ -200,58 +226,73 @@ def _report(
     measure: str,
     legs: Mapping[str, Float64s],
     values: Mapping[FusionMethod, Float64s],
+    defaults: Mapping[FusionMethod, float],
     random: np.random.Generator,
 ) -> FusionReport:
     n_queries = next(iter(legs.values())).size
     folds = random.permutation(n_queries) % FOLDS
-    held_out = {method: _cross_validated(rows, folds) for method, rows in values.items()}
-    best = max(held_out, key=lambda method: float(held_out[method].mean()))
-    step = int(values[best].mean(axis=1).argmax())
+    held_out = {
+        method: _cross_validated(rows, folds, defaults[method]) for method, rows in values.items()
+    }
+    tried = {
+        method: [Tried(method, step / STEPS, float(row.mean())) for step, row in enumerate(rows)]
+        for method, rows in values.items()
+    }
+    best = {m: tried[m][_best_step(rows, defaults[m])] for m, rows in values.items()}
+    chosen = max(held_out, key=lambda method: float(held_out[method].mean()))
     better = max(legs.values(), key=lambda one: float(one.mean()))
     return FusionReport(
         measure,
         n_queries,
         {leg: float(one.mean()) for leg, one in legs.items()},
         {method: float(one.mean()) for method, one in held_out.items()},
-        Tried(best, step / STEPS, float(values[best][step].mean())),
-        float(held_out[best].mean() - better.mean()),
-        paired_p_value(held_out[best], better),
-        [
-            Tried(method, number / STEPS, float(row.mean()))
-            for method, rows in values.items()
-            for number, row in enumerate(rows)
-        ],
+        best,
+        best[chosen],
+        float(held_out[chosen].mean() - better.mean()),
+        paired_p_value(held_out[chosen], better),
+        [one for some in tried.values() for one in some],
     )
 
 
-def _cross_validated(values: Float64s, folds: NDArray[np.int64]) -> Float64s:
+def _cross_validated(values: Float64s, folds: NDArray[np.int64], default: float) -> Float64s:
     """What each query gets from the weight that is best on the other folds, float64 (queries,).
 
     Args:
         values: float64 (weights, queries).
         folds: int (queries,).
+        default: the weight that is taken where others are no better.
     """
     found = np.empty(folds.size)
     for fold in range(FOLDS):
         inside = folds == fold
-        found[inside] = values[values[:, ~inside].mean(axis=1).argmax(), inside]
+        found[inside] = values[_best_step(values[:, ~inside], default), inside]
     return found
+
+
+def _best_step(values: Float64s, default: float) -> int:
+    """Which weight of float64 (weights, queries) has the best mean; of equal ones that next to the
+    default."""
+    means = values.mean(axis=1)
+    equal = np.flatnonzero(means >= means.max() - _ROUNDING)
+    return int(equal[np.abs(equal / STEPS - default).argmin()])
 
 
 def _weights(step: int) -> dict[str, float]:
     return {"dense": step / STEPS, "sparse": 1 - step / STEPS}
 
 
+def _legs(sparse: Float64s, dense: Float64s, lower: float | None) -> list[Leg]:
+    return [Leg("sparse", sparse, 0.0), Leg("dense", dense, lower)]
+
+
 def _candidates(collection: Collection, text: str, name: str, depth: int) -> Candidates:
     result: SearchResult = collection.search(
         text, 2 * depth, mode="hybrid", fusion=FusionParams(depth=depth), fields=()
     )
-    # By id, so that equal scores of one leg do not stand in the order of the fusion; without the
-    # document that is the query itself, by BEIR's rule.
-    found = sorted(result, key=lambda hit: hit.doc_id)
-    hits = [hit for hit in found if hit.doc_id != name]
+    # By id, so that equal scores of one leg do not stand in the order of the fusion.
+    hits = sorted(result, key=lambda hit: hit.doc_id)
     scores = {
         leg: np.array([hit.legs[leg].score if leg in hit.legs else np.nan for hit in hits])
         for leg in LEGS
     }
-    return Candidates([hit.doc_id for hit in hits], scores)
+    return Candidates(name, [hit.doc_id for hit in hits], scores)

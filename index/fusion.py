@@ -39,9 +39,12 @@ Float64s: TypeAlias = NDArray[np.float64]
 
 
 PUBLISHED_WEIGHTS = {"sparse": 0.2, "dense": 0.8}
-"""Of "convex" where no weights are given and all legs have a theoretical least score: what Bruch et
-al. found on MS MARCO and used on all other collections. Cosines lie so close together on [-1, 1]
-that equal weights would leave them little to say."""
+"""Of "convex" where no weights are given and the legs are inner products of sparse vectors and
+cosines, by their names and least scores, PUBLISHED_LOWERS: what Bruch et al. found on MS MARCO and
+used on all other collections. Cosines lie so close together on [-1, 1] that equal weights would
+leave them little to say."""
+
+PUBLISHED_LOWERS = {"sparse": 0.0, "dense": -1.0}
 
 DEPTH = 200
 SOUGHT = 64
@@ -58,8 +61,8 @@ class FusionParams:
     Attributes:
         method: one of METHODS; the table at the head of this module defines them.
         weights: by the leg's name, at least 0 and not all of them 0; 1 for a leg that is not among
-            them. Without any, 1 for all; but PUBLISHED_WEIGHTS for "convex" where every leg has a
-            theoretical least score.
+            them. Without any, 1 for all; but PUBLISHED_WEIGHTS for "convex" of exactly two legs,
+            "sparse" with the least score 0 and "dense" with -1.
         depth: how many documents of each leg are candidates, at least 1. Nothing else decides
             about it, so pages of different sizes show parts of one ranking.
         rrf_k: of "rrf": at least 0; larger makes the first ranks count less.
@@ -102,6 +105,8 @@ class FusionParams:
             raise ParameterError(f"depth: {self.depth!r}; expected an integer of at least 1")
         if not _is_weight(self.rrf_k):
             raise ParameterError(f"rrf_k: {self.rrf_k!r}; expected a number of at least 0")
+        if not isinstance(self.weights, Mapping):
+            raise ParameterError(f"weights: {self.weights!r}; expected a weight by leg, as a dict")
         for name, weight in self.weights.items():
             if not _is_weight(weight):
                 raise ParameterError(
@@ -188,7 +193,8 @@ def fuse(legs: Sequence[Leg], params: FusionParams | None = None) -> Fused:
 
 def _weights(legs: Sequence[Leg], params: FusionParams) -> Float64s:
     given = params.weights
-    if not given and params.method == "convex" and all(leg.lower is not None for leg in legs):
+    lowers = {leg.name: leg.lower for leg in legs}
+    if not given and params.method == "convex" and lowers == PUBLISHED_LOWERS:
         given = PUBLISHED_WEIGHTS
     weights = np.array([float(given.get(leg.name, 1.0)) for leg in legs])
     if not weights.any():

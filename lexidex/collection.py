@@ -30,6 +30,8 @@ from lexidex.dense_side import DenseSide
 from lexidex.documents import Document, SparseInput
 from lexidex.encoders import DEFAULT_ENCODER, Encoder, load_encoder
 from lexidex.encoders.dense import DenseEncoder
+from lexidex.encoders.loading import load_stored_encoder
+from lexidex.encoders.locating import check_trust
 from lexidex.errors import DocumentNotFound, ParameterError
 from lexidex.explaining import best_row, contributions
 from lexidex.export_file import VectorForm
@@ -47,7 +49,7 @@ from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.index.vectors import Float32s
-from lexidex.opening import Newest, create_empty
+from lexidex.opening import NO_TRUST, Newest, Trusted, create_empty
 from lexidex.passages import PassageParams, passages_for
 from lexidex.rerankers import Rerankers
 from lexidex.reranking import Reranking, RerankParams
@@ -75,11 +77,15 @@ class Collection:
     """Documents, their vectors and an index in one folder. Safe to use from many threads."""
 
     def __init__(
-        self, storage: Storage, memory: Memory = "map", merge: Merging = "background"
+        self,
+        storage: Storage,
+        memory: Memory = "map",
+        merge: Merging = "background",
+        trusted: Trusted = NO_TRUST,
     ) -> None:
         """Open the newest generation in `storage`; use `create` or `open` instead."""
         self._storage = storage
-        self._newest = Newest(storage, memory)
+        self._newest = Newest(storage, memory, trusted)
         self._writer = Writer(self._newest, merge)
         self._rerankers = Rerankers()
 
@@ -117,7 +123,8 @@ class Collection:
         chosen = _encoder(encoder)
         side = DenseSide.of(dense, chosen)
         create_empty(storage, chosen, passages_for(passages, chosen), side)
-        return cls(storage, merge=merge)
+        trusted = Trusted(chosen.trusts_remote_code, side is not None and side.trusts_remote_code)
+        return cls(storage, merge=merge, trusted=trusted)
 
     @classmethod
     def open(
@@ -125,6 +132,8 @@ class Collection:
         path: str | PathLike[str] | Storage,
         memory: Memory = "map",
         merge: Merging = "background",
+        *,
+        trust_remote_code: bool = False,
     ) -> Self:
         """Open a collection.
 
@@ -134,12 +143,15 @@ class Collection:
             merge: when this object's writes merge segments: in a thread of their own, at the end
                 of each write ("inline"), or never ("off"). A collection that is only read merges
                 nothing.
+            trust_remote_code: run code that the repositories of its models bring, which such a
+                model needs to encode anything. The collection does not keep it.
 
         Raises:
             CollectionNotFound: there is none.
             CorruptFile, UnsupportedVersion: it cannot be used.
         """
-        return cls(_storage(path), memory, merge)
+        trust = check_trust(trust_remote_code)
+        return cls(_storage(path), memory, merge, Trusted(sparse=trust, dense=trust))
 
     def __enter__(self) -> Self:
         return self
@@ -307,7 +319,9 @@ class Collection:
         """
         known = self.encoder
         fresh = (
-            _encoder(encoder) if encoder is not None else load_encoder(known.kind, **known.options)
+            _encoder(encoder)
+            if encoder is not None
+            else load_stored_encoder(known.kind, known.options, known.trusts_remote_code)
         )
         same = passages is None and fresh.fingerprint == known.fingerprint
         params = self.passages if same else passages_for(passages, fresh)

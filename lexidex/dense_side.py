@@ -12,7 +12,11 @@ import numpy as np
 
 from lexidex.encoders.base import Encoder
 from lexidex.encoders.dense import DenseEncoder
-from lexidex.encoders.loading import DENSE_OF_JOINT, load_dense_encoder
+from lexidex.encoders.loading import (
+    DENSE_OF_JOINT,
+    load_dense_encoder,
+    load_stored_dense_encoder,
+)
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
 from lexidex.index.dense import DenseParams, DenseRows
 from lexidex.index.dense.vectors import Metric, as_dense
@@ -44,6 +48,11 @@ class DenseSide:
     def kind(self) -> str:
         """Of the encoder; "vectors" without one."""
         return VECTORS if self.encoder is None else self.encoder.kind
+
+    @property
+    def trusts_remote_code(self) -> bool:
+        """Whether code that the model's repository brings may run."""
+        return self.encoder is not None and self.encoder.trusts_remote_code
 
     def describe(self) -> dict[str, Any]:
         """As a manifest keeps it."""
@@ -122,7 +131,12 @@ class DenseSide:
 
     @classmethod
     def from_manifest(
-        cls, described: Mapping[str, Any], known: DenseSide | None, where: str, sparse: Encoder
+        cls,
+        described: Mapping[str, Any],
+        known: DenseSide | None,
+        where: str,
+        sparse: Encoder,
+        trust_remote_code: bool = False,
     ) -> DenseSide | None:
         """What `describe` described; None for nothing.
 
@@ -130,6 +144,7 @@ class DenseSide:
             sparse: the encoder beside it.
             known: a side that is open already; kept if it is the one described.
             where: what to call the collection in messages.
+            trust_remote_code: whether code of the model's repository may run.
 
         Raises:
             EncoderMismatch: the model is not the one the collection was made with.
@@ -144,7 +159,8 @@ class DenseSide:
         if described["kind"] == JOINT:
             encoder: DenseEncoder = joint_side(sparse)
         else:
-            encoder = load_dense_encoder(described["kind"], **described["options"])
+            kind, options = described["kind"], described["options"]
+            encoder = load_stored_dense_encoder(kind, options, trust_remote_code)
         if encoder.fingerprint != described["fingerprint"]:
             raise EncoderMismatch(
                 f"{where}: made with a dense encoder of fingerprint {described['fingerprint']}, "

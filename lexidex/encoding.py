@@ -281,7 +281,10 @@ class _Run:
         n_threads = workforce.n_threads or max(1, (os.cpu_count() or 1) // n_processes)
         if n_processes == 1:
             return in_this_process(encoder, self._described, devices[0], n_threads, self._encoded)
-        return in_processes(self._described, devices, n_processes, n_threads, self._encoded)
+        trusted = encoder.trusts_remote_code
+        return in_processes(
+            self._described, devices, n_processes, n_threads, self._encoded, trusted
+        )
 
     def _encoded(self, part: Described, n_texts: int) -> None:
         self._add(part, n_encoded=n_texts, n_tokens=part.n_tokens)

@@ -19,7 +19,8 @@ from typing import Any, TypeAlias
 
 from .documents import Document
 from .drafting import Drafter
-from .encoders import Encoder, load_encoder
+from .encoders import Encoder
+from .encoders.loading import load_stored_encoder
 from .errors import LexidexError
 from .exchange import Described, as_table, write_rows
 from .index.storage.passages import Passages
@@ -117,7 +118,12 @@ def in_this_process(
 
 @contextmanager
 def in_processes(
-    described: Described, devices: Sequence[str], n_processes: int, n_threads: int, done: Done
+    described: Described,
+    devices: Sequence[str],
+    n_processes: int,
+    n_threads: int,
+    done: Done,
+    trust_remote_code: bool = False,
 ) -> Iterator[Pool]:
     """What encodes in processes of their own; complete when the block ends without an error.
 
@@ -125,6 +131,8 @@ def in_processes(
 
     Args:
         devices: where they compute, in turn.
+        trust_remote_code: whether code of the model's repository may run, which no description
+            of an encoder tells.
     """
     context = get_context("spawn")
     places = context.SimpleQueue()
@@ -136,7 +144,7 @@ def in_processes(
             n_processes,
             context,
             initializer=_begin,
-            initargs=(theirs, places, dict(described.encoder), described, n_threads),
+            initargs=(theirs, places, described, n_threads, trust_remote_code),
         )
         try:
             pool = Pool(executor, n_processes, done)
@@ -160,15 +168,16 @@ _part_encoder: PartEncoder
 def _begin(
     parent: Connection,
     places: Any,
-    encoder: dict[str, Any],
     described: Described,
     n_threads: int,
+    trust_remote_code: bool,
 ) -> None:
     """What a process does first."""
     global _part_encoder
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    loaded = load_encoder(encoder["kind"], **encoder["options"])
+    kind, options = described.encoder["kind"], described.encoder["options"]
+    loaded = load_stored_encoder(kind, options, trust_remote_code)
     _use(loaded, places.get(), n_threads)
     _part_encoder = PartEncoder(loaded, described)
 

@@ -19,7 +19,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lexidex.encoders import Encoder, load_encoder
+from lexidex.encoders import Encoder
+from lexidex.encoders.loading import load_stored_encoder
 from lexidex.errors import InputError, ParameterError, UnsupportedVersion
 from lexidex.index.storage.arrays import FORMAT_VERSION
 from lexidex.sources import json_lines, readable
@@ -90,7 +91,7 @@ class Header:
 
     def load_encoder(self) -> Encoder:
         """The collection's encoder, of a vocabulary that is empty where it grows."""
-        return load_encoder(self.encoder["kind"], **self.encoder["options"])
+        return load_stored_encoder(self.encoder["kind"], self.encoder["options"])
 
 
 def check_suffix(path: Path) -> None:

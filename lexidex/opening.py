@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from lexidex.dense_side import DenseSide
-from lexidex.encoders import Encoder, load_encoder
+from lexidex.encoders import Encoder
+from lexidex.encoders.loading import load_stored_encoder
 from lexidex.encoders.vocabulary import Vocabulary
 from lexidex.errors import CollectionExists, CorruptFile, EncoderMismatch
 from lexidex.index.storage import layout
@@ -54,6 +56,19 @@ def create_empty(
         write_manifest(storage, empty)
 
 
+class Trusted(NamedTuple):
+    """Whose repository may have its code run: the encoder's, the dense encoder's.
+
+    Known to whoever opens a collection, and never kept with it.
+    """
+
+    sparse: bool = False
+    dense: bool = False
+
+
+NO_TRUST = Trusted()
+
+
 class Newest:
     """The newest snapshot of a collection. Safe to use from many threads.
 
@@ -62,7 +77,7 @@ class Newest:
         lock: held while that happens, and by commits until what they wrote is durable.
     """
 
-    def __init__(self, storage: Storage, memory: Memory) -> None:
+    def __init__(self, storage: Storage, memory: Memory, trusted: Trusted = NO_TRUST) -> None:
         """Open it.
 
         Raises:
@@ -70,6 +85,7 @@ class Newest:
         """
         self.storage = storage
         self.memory = memory
+        self._trusted = trusted
         self.lock = threading.RLock()
         self.snapshot = self._open(None)
 
@@ -92,7 +108,9 @@ class Newest:
             )
         n_terms = 0 if encoder.vocabulary is None else manifest.n_terms
         side = former.dense_side if former else None
-        dense = DenseSide.from_manifest(manifest.dense, side, self.storage.location, encoder)
+        dense = DenseSide.from_manifest(
+            manifest.dense, side, self.storage.location, encoder, self._trusted.dense
+        )
         return Snapshot(manifest, segments, encoder, place, n_terms, former, dense)
 
     def _follow(self, known: Snapshot) -> Snapshot:
@@ -130,7 +148,8 @@ class Newest:
         if former is not None and former.manifest.encoder == manifest.encoder:
             encoder = former.encoder
         else:
-            encoder = load_encoder(manifest.encoder["kind"], **manifest.encoder["options"])
+            kind, options = manifest.encoder["kind"], manifest.encoder["options"]
+            encoder = load_stored_encoder(kind, options, self._trusted.sparse)
             if encoder.fingerprint != manifest.encoder["fingerprint"]:
                 raise EncoderMismatch(
                     f"{self.storage.location}: made with encoder {manifest.encoder['kind']} of "

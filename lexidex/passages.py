@@ -82,17 +82,24 @@ def passages_for(given: PassageParams | str | None, encoder: Encoder) -> Passage
     """What a collection with that encoder does, as asked for, or by default.
 
     By default nothing of a document is lost: what the encoder would cut off becomes further
-    passages. An encoder without a limit, such as bm25, reads documents whole.
+    passages. An encoder without a limit, such as bm25, reads documents whole, and so does one with
+    an expansion_delimiter: what a document ends in is no text, and belongs to all of it.
 
     Raises:
-        ParameterError: splitting needs a number of tokens, or the encoder reads fewer.
+        ParameterError: splitting needs a number of tokens, or the encoder reads fewer, or reads
+            documents whole.
     """
     limited = encoder.max_tokens is not None or encoder.kind == "vectors"
     if given is None:
-        return PassageParams("split" if limited else "truncate")
+        return PassageParams("split" if limited and not encoder.reads_whole else "truncate")
     params = PassageParams.parse(given) if isinstance(given, str) else given
     if not isinstance(params, PassageParams):
         raise ParameterError(f"passages: {given!r}; expected PassageParams, or a text as 'split'")
+    if encoder.reads_whole and (params.mode != "truncate" or params.tokens is not None):
+        raise ParameterError(
+            f"passages: '{params}'; with an expansion_delimiter, documents end in their expansion, "
+            "which a part of the text would lack; leave passages out, or say 'truncate'"
+        )
     if params.mode != "truncate" and params.tokens is None and not limited:
         raise ParameterError(
             f"passages: {params.mode!r}, but {encoder.kind} reads texts of any length; say how "

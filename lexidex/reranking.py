@@ -40,8 +40,9 @@ class RerankParams:
         depth: how many documents of the search it looks at, from 1 to 1,000,000.
         fusion: how its scores are fused with those of the search, legs "first" and "rerank", as
             FusionParams or a text such as "min-max,rerank=3". None takes the reranker's own way: a
-            cross-encoder's scores alone decide, and attention is fused. The depth in it is of no
-            use.
+            cross-encoder's scores alone decide, and attention is fused, by "min-max". FusionParams
+            given here are what they say, their method "convex" unless it is named. The depth in
+            them is of no use.
 
     Raises:
         ParameterError: a field is of another type, or out of its range.

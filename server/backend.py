@@ -59,9 +59,15 @@ class Backend:
         self.rerankers = rerankers or ServedRerankers()
 
     @classmethod
-    def open(cls, directory: str | PathLike[str], rerankers: Sequence[str] = ()) -> Self:
+    def open(
+        cls,
+        directory: str | PathLike[str],
+        rerankers: Sequence[str] = (),
+        trust_remote_code: bool = False,
+    ) -> Self:
         """Read what is in a folder; see `Catalog.open` and `ServedRerankers.load`."""
-        return cls(Catalog.open(directory), ServedRerankers.load(rerankers))
+        catalog = Catalog.open(directory, trust_remote_code)
+        return cls(catalog, ServedRerankers.load(rerankers))
 
     @property
     def names(self) -> list[str]:

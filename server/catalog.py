@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lexidex.collection import Collection, exists
-from lexidex.encoders import DEFAULT_ENCODER
+from lexidex.encoders import DEFAULT_ENCODER, Encoder
 from lexidex.errors import (
     CollectionExists,
     CollectionNotFound,
@@ -26,7 +26,7 @@ from lexidex.index.storage import layout
 from lexidex.index.storage.files import FileStorage, waiting
 
 from .damaged import Damaged
-from .named_encoders import load_served_dense_side, load_served_encoder
+from .named_encoders import load_named, named_dense_side
 from .stamps import Stamp, is_replaced, stamp_of
 
 _REMOVED = ".removed-"
@@ -50,12 +50,13 @@ class _Served:
 class Catalog:
     """Collections by name. Safe to use from many threads."""
 
-    def __init__(self, path: Path, folder: Path | None) -> None:
+    def __init__(self, path: Path, folder: Path | None, trust_remote_code: bool = False) -> None:
         """Use `open` instead.
 
         Args:
             path: the one collection, unless there is a folder of them.
         """
+        self._trusts = trust_remote_code
         self._path = path
         self._folder = folder
         self._served: dict[str, _Served] = {}
@@ -65,8 +66,12 @@ class Catalog:
         self._changed = threading.Condition()
 
     @classmethod
-    def open(cls, directory: str | PathLike[str]) -> Self:
+    def open(cls, directory: str | PathLike[str], trust_remote_code: bool = False) -> Self:
         """Serve a collection under its folder's name, or every collection in a folder.
+
+        Args:
+            trust_remote_code: run code that the models of these collections bring; clients may
+                then name no models.
 
         Raises:
             CollectionNotFound: `directory` neither is a collection, nor holds one, nor is empty.
@@ -74,7 +79,7 @@ class Catalog:
                 is told of in the log, and keeps no other from being served.
         """
         path = Path(directory).resolve()
-        catalog = cls(path, None if exists(path) else path)
+        catalog = cls(path, None if exists(path) else path, trust_remote_code)
         catalog.refresh_all()
         if not catalog.names and (not path.is_dir() or any(map(_is_shown, path.iterdir()))):
             raise CollectionNotFound(
@@ -141,8 +146,9 @@ class Catalog:
         path = self.own_folder() / name
         if not is_name(name):
             raise ParameterError(f"collection {name!r}: no name for a folder")
-        chosen = load_served_encoder(DEFAULT_ENCODER if encoder is None else encoder, options)
-        side = load_served_dense_side(dense, chosen)
+        chosen = self.load_encoder(DEFAULT_ENCODER if encoder is None else encoder, options)
+        asked = {"model": dense} if isinstance(dense, str) else dense or {}
+        side = named_dense_side(asked, chosen, trusting=self._trusts)
         with self._opening:
             if name in self._served:
                 raise CollectionExists(f"collection {name!r} exists; remove it first")
@@ -151,6 +157,10 @@ class Catalog:
             except CollectionExists:
                 raise CollectionExists(f"collection {name!r}: other files stand there") from None
             self._served[name] = _Served(collection, stamp_of(path))
+
+    def load_encoder(self, name: str, options: Mapping[str, Any]) -> Encoder:
+        """The encoder that a client names; ParameterError where it may not."""
+        return load_named(name, options, trusting=self._trusts)
 
     def remove(self, name: str) -> None:
         """Remove a collection and its files; writes to it that are under way end first.
@@ -269,7 +279,7 @@ class Catalog:
                 return  # another thread was faster
             if self._folder is None:
                 if stamp is not None:
-                    self._served[name] = _Served(Collection.open(path), stamp)
+                    self._served[name] = self._opened(path, stamp)
             elif stamp is None:
                 self._served.pop(name, None)
                 self._damaged.forget(name)
@@ -278,21 +288,24 @@ class Catalog:
 
     def _open(self, name: str, path: Path, stamp: Stamp) -> None:
         try:
-            collection = Collection.open(path)
+            served = self._opened(path, stamp)
             if name in self._damaged:
-                collection.warm_up()  # what was wrong may show only then
+                served.collection.warm_up()  # what was wrong may show only then
         except CollectionNotFound:
             raise  # it has been removed meanwhile
         except Exception as error:
             self._give_up(name, stamp, error)
         else:
-            self._served[name] = _Served(collection, stamp)
+            self._served[name] = served
             self._damaged.forget(name)
 
     def _give_up(self, name: str, stamp: Stamp | None, error: Exception) -> None:
         # First, so that at no time it is not there at all.
         self._damaged.note(name, stamp, error)
         self._served.pop(name, None)
+
+    def _opened(self, path: Path, stamp: Stamp) -> _Served:
+        return _Served(Collection.open(path, trust_remote_code=self._trusts), stamp)
 
     def _sweep(self) -> None:
         """Delete the files of what was removed."""

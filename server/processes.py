@@ -35,6 +35,7 @@ class Served:
         written: raised by the process that writes before it acknowledges anything.
         rerankers: folders or hub ids of those that clients may name.
         hosts: as clients may name the server; None for any.
+        trust_remote_code: whether code that models bring may run.
     """
 
     directory: str
@@ -45,6 +46,7 @@ class Served:
     access_log: bool
     rerankers: tuple[str, ...] = ()
     hosts: tuple[str, ...] | None = None
+    trust_remote_code: bool = False
 
 
 def work(served: Served, parent: Connection) -> None:
@@ -56,7 +58,7 @@ def work(served: Served, parent: Connection) -> None:
     from .http_server import HttpServer
 
     with _told():
-        backend = Backend.open(served.directory, served.rerankers)
+        backend = Backend.open(served.directory, served.rerankers, served.trust_remote_code)
         following = Following(backend.catalog, served.written)
         app = create_app(backend, HandedOver(served.address), following, served.hosts)
         server = HttpServer(app, lambda: parent.send(None), access_log=served.access_log)
@@ -76,7 +78,7 @@ def write(served: Served, parent: Connection) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with _told():
-        catalog = Catalog.open(served.directory)
+        catalog = Catalog.open(served.directory, served.trust_remote_code)
         on_write = _raising(served.written)
         writes = Writes(catalog, Tasks(on_end=on_write))
         on_write()  # one that died before may not have told of its last

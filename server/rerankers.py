@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Self
 
+from lexidex.encoders.attention import FUSION
 from lexidex.errors import ParameterError
 from lexidex.rerankers import ATTENTION, AttentionReranker, Reranker, load_reranker
 from lexidex.reranking import RerankParams
@@ -48,8 +49,10 @@ class ServedRerankers:
         """
         if asked is None:
             return None
-        fusion = asked.fusion.params() if asked.fusion else None
-        return RerankParams(self._chosen(asked), asked.depth, fusion)
+        reranker, fusion = self._chosen(asked), None
+        if asked.fusion is not None:
+            fusion = asked.fusion.params((reranker.fusion or FUSION).method)
+        return RerankParams(reranker, asked.depth, fusion)
 
     def _chosen(self, asked: Rerank) -> Reranker:
         if asked.model is None and asked.method == "attention":

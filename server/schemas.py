@@ -159,7 +159,10 @@ class Fusion(Body):
     method: Annotated[Method, Field(description="How scores are fused.")] = "convex"
     weights: Annotated[
         dict[Literal["sparse", "dense"], Weight],
-        Field(description="By leg; 1 where none is given, and not all of them 0."),
+        Field(
+            description="By leg, not all of them 0; 1 for one that is not named. Without any, 1 "
+            "for both, except for `convex` of cosines: dense 0.8, sparse 0.2."
+        ),
     ] = Field(default_factory=dict)
     depth: Annotated[
         int, Field(ge=1, le=K_LIMIT, description="Candidates of each leg, whatever `k` is.")
@@ -175,17 +178,20 @@ class Fusion(Body):
 class RerankFusion(Body):
     """How a reranker's scores are fused with those of the search before; see docs/FUSION.md."""
 
-    method: Annotated[Method, Field(description="How scores are fused.")] = "convex"
+    method: Annotated[
+        Method | None,
+        Field(description="How scores are fused; left out, as the reranker does it: `min-max`."),
+    ] = None
     weights: Annotated[
         dict[Literal["first", "rerank"], Weight],
-        Field(description="By leg; 1 where none is given, and not all of them 0."),
+        Field(description="By leg, not all of them 0; 1 for one that is not named."),
     ] = Field(default_factory=dict)
     rrf_k: Annotated[float, Field(ge=0, allow_inf_nan=False)] = RRF_K
 
-    def params(self) -> FusionParams:
-        """As the library takes it."""
+    def params(self, method: Method) -> FusionParams:
+        """As the library takes it; `method` is the reranker's own."""
         weights = {str(leg): weight for leg, weight in self.weights.items()}
-        return FusionParams(self.method, weights, rrf_k=self.rrf_k)
+        return FusionParams(self.method or method, weights, rrf_k=self.rrf_k)
 
 
 class Rerank(Body):

@@ -81,6 +81,7 @@ class Supervisor:
         rerankers: Sequence[str] = (),
         hosts: Sequence[str] | None = None,
         access_log: bool = False,
+        trust_remote_code: bool = False,
     ) -> None:
         """Serve `directory` through `listener`, by this many workers and one that writes.
 
@@ -93,6 +94,7 @@ class Supervisor:
         self._access_log = access_log
         self._rerankers = tuple(rerankers)
         self._hosts = None if hosts is None else tuple(hosts)
+        self._trusts = trust_remote_code
         self._context = get_context("spawn")
         self._children: list[_Child] = []
 
@@ -122,6 +124,7 @@ class Supervisor:
                 self._access_log,
                 self._rerankers,
                 self._hosts,
+                self._trusts,
             )
             try:
                 return self._run(stop, on_start)

@@ -17,7 +17,6 @@ from lexidex.index.storage.building import Building
 from lexidex.results import WriteResult
 
 from .catalog import Catalog
-from .named_encoders import load_served_encoder
 from .snapshots import Snapshots
 from .tasks import Running, Task, Tasks
 
@@ -107,7 +106,7 @@ class Writes:
     ) -> Task:
         """Start to encode every document anew by another encoder; see `Collection.reencode`."""
         self._catalog.get(name)
-        chosen = load_served_encoder(encoder, options)
+        chosen = self._catalog.load_encoder(encoder, options)
 
         def work(running: Running) -> dict[str, Any]:
             with self._collection(name) as collection:

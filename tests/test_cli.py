@@ -916,6 +916,29 @@ def test_tune_has_nothing_to_do_for_a_small_collection(run, animals):
     assert "nothing to tune" in done.out
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--queries", "none.txt"), ("-k", "10"), ("--accuracy", "7"), ("--threads", "1")],
+)
+@pytest.mark.parametrize("fusion", [("--fusion", "--data", "none"), ("--data", "none")])
+def test_tune_refuses_options_of_no_use_for_a_fusion(run, animals, option, value, fusion):
+    done = run("tune", animals, *fusion, option, value)
+    assert done.code == 2
+    assert f"{option}: of no use with --fusion, which takes its queries from --data" in done.err
+    assert done.err.count("\n") == 1
+    assert not done.out
+
+
+def test_tune_refuses_options_of_no_use_but_for_a_fusion(run, animals):
+    for option, value in (("--split", "dev"), ("--measure", "R@10")):
+        done = run("tune", animals, option, value)
+        assert done.code == 2
+        assert f"{option}: of no use without --fusion" in done.err
+    done = run("tune", animals, "--fusion", "--split", "test", "--measure", "R@10")
+    assert done.code == 2
+    assert "--fusion: needs judged queries; give their folder by --data" in done.err
+
+
 def test_tune_names_what_is_wrong_with_the_queries(run, tunable, tmp_path):
     (tmp_path / "empty.txt").write_text("\n\n")
     (tmp_path / "bad.jsonl").write_text('{"text": "w1"}\n{"text": 3}\n')

@@ -100,6 +100,15 @@ def test_every_route_is_in_the_readme_and_every_problem_in_the_description():
         assert re.search(rf"^\| {status} \|.*`{code}`", text, re.M), code
 
 
+def test_what_searches_may_ask_for_is_in_the_readme():
+    from lexidex.server.schemas import BatchRequest, SearchRequest
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path, body in (("search", SearchRequest), ("search:batch", BatchRequest)):
+        (row,) = re.findall(rf"^\| `POST /v1/collections/{{c}}/{path}` \| (.*) \|$", text, re.M)
+        assert set(re.findall(r"`(\w+)`", row)) == set(body.model_fields)
+
+
 def test_limits_of_requests_are_described():
     from lexidex.server import importing, limits
 
@@ -113,7 +122,8 @@ def test_limits_of_requests_are_described():
 
 
 def test_every_recipe_and_every_setting_is_described():
-    from lexidex.encoders.training.recipe import recipe_names, settings
+    from lexidex.encoders.training.recipe import settings
+    from lexidex.encoders.training.recipe_files import recipe_names
 
     text = (ROOT / "docs" / "TRAINING.md").read_text(encoding="utf-8")
     for name in (*recipe_names(), *settings()):

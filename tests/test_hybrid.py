@@ -150,17 +150,42 @@ def test_it_is_the_same_after_opening_again_and_after_a_restart_from_the_log(tmp
     check(Collection.open(tmp_path / "c"), documents, sparse, dense, k=40)
 
 
-def test_pages_of_any_size_are_parts_of_one_ranking():
-    random = np.random.default_rng(2)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(0, 40),
+    method=st.sampled_from(METHODS),
+    depth=st.integers(2, 10),
+    pages=st.lists(st.integers(1, 7), min_size=1, max_size=25),
+    exact=st.booleans(),
+)
+def test_pages_of_any_size_are_parts_of_one_ranking(seed, size, method, depth, pages, exact):
+    """Deeper than any leg is searched; with equal scores, and documents that one leg knows."""
+    random = np.random.default_rng(seed)
     collection = made()
-    collection.upsert([document(random, f"d{n}") for n in range(60)])
-    query = {"sparse": {"t1": 1.0, "t2": 1.0}, "dense": random.standard_normal(D)}
-    rankings = [
-        [hit.doc_id for hit in collection.search(None, k, mode="hybrid", **query)]
-        for k in (3, 10, 25)
-    ]
-    assert rankings[2][:10] == rankings[1]
-    assert rankings[1][:3] == rankings[0]
+    for first in range(0, size, 16):
+        batch = [
+            document(random, f"d{n}", n_dense=int(random.integers(0, 3)))
+            for n in range(first, min(first + 16, size))
+        ]
+        for one in batch:
+            if "dense" in one:
+                one["dense"] = (np.sign(one["dense"]) * [1, 1, 1, 0, 0, 0]).tolist()
+        collection.upsert(batch)
+        collection.flush()
+    collection.delete([f"d{n}" for n in range(0, size, 9)])
+    asked = {
+        "query": None, "mode": "hybrid", "sparse": {"t1": 1.0, "t2": 2.0}, "dense": [1.0] * D,
+        "fusion": FusionParams(method, {"dense": float(random.integers(1, 4))}, depth),
+        "exact": exact,
+    }  # fmt: skip
+    whole = collection.search(k=100, **asked).hits
+    assert len(whole) <= 2 * depth
+    first = 0
+    for k in pages:
+        assert collection.search(k=k, offset=first, **asked).hits == whole[first : first + k]
+        assert collection.search(k=first + k, **asked).hits == whole[: first + k]
+        first += k
 
 
 @pytest.mark.parametrize("mode", ["sparse", "dense", "hybrid"])
@@ -486,6 +511,34 @@ def test_the_command_line_says_how_dense_vectors_are_made_and_compared(tmp_path)
 def test_what_cannot_be_said_of_a_dense_side_is_refused(given_, changes, message):
     with pytest.raises(ParameterError, match=message):
         DenseSide.named(given_, **changes)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_command_line_explains_how_each_leg_adds_to_a_score(tmp_path, method):
+    random = np.random.default_rng(7)
+    documents = [document(random, f"d{n}", n_dense=n % 2) for n in range(9)]
+    with Collection.create(tmp_path / "c", "vectors", dense="vectors") as collection:
+        collection.upsert(documents)
+    dense = [1.0] * D
+    asked = ["search", str(tmp_path / "c"), "--sparse", '{"t1": 1.0, "t2": 2.0}', "--dense",
+             json.dumps(dense), "--mode", "hybrid", "--fusion", method]  # fmt: skip
+    plain, told = (
+        " ".join(CliRunner().invoke(app, [*asked, *more]).output.split())
+        for more in ((), ("--explain",))
+    )
+    found = Collection.open(tmp_path / "c").search(
+        None, 10, mode="hybrid", sparse={"t1": 1.0, "t2": 2.0}, dense=dense,
+        fusion=FusionParams(method),
+    )  # fmt: skip
+    assert {len(hit.legs) for hit in found} == {1, 2}
+    for hit in found:
+        for name, leg in hit.legs.items():
+            where = f"(rank {leg.rank}, score {leg.score:.3f})"
+            assert f"{name} {leg.contribution:.3f} {where}" in plain
+            made = "=" if leg.contribution == leg.weight * leg.normalised else "gives"
+            assert made == "=" or (method == "max" and leg.contribution == 0)
+            sum_ = f"{leg.weight:.3g} x {leg.normalised:.3f} {made} {leg.contribution:.3f}"
+            assert f"{name} {sum_} {where}" in told
 
 
 def test_a_dense_model_encodes_documents_and_queries(tmp_path):

@@ -21,6 +21,7 @@ from lexidex.index.vectors import build_vectors
 from lexidex.passages import passages_for, row_maxima
 
 from .encoders.checkpoints import write_plain
+from .encoders.published import write_scalar
 from .index.collections import batches
 
 SENTENCES = [
@@ -238,6 +239,27 @@ def test_more_tokens_than_the_encoder_reads_are_refused(limited):
 
 
 # Passages that documents bring
+
+
+@pytest.mark.parametrize("terms", ["tokens", "words"])
+def test_documents_that_end_in_an_expansion_are_read_whole(tmp_path, terms):
+    layers = {"tok_proj": 1} if terms == "tokens" else {"impact_score_encoder.0": 1}
+    write_scalar(tmp_path, layers, prefix="" if terms == "tokens" else "bert.")
+    encoder = load_encoder(tmp_path, expansion_delimiter="|")
+    text = "the weather in new york is rainy today. | " + "sparse vectors and indexes " * 20
+    assert len(encoder.token_spans(text)) > encoder.max_tokens
+
+    collection = made(encoder=encoder)
+    collection.upsert([{"id": "a", "text": text}])
+    assert (collection.passages.mode, collection.n_passages) == ("truncate", 1)
+    stored, expected = collection._snapshot.passage_vectors(0, 0), encoder.encode_documents([text])
+    np.testing.assert_array_equal(stored.indices, expected.indices)
+    np.testing.assert_allclose(stored.data, expected.data, rtol=1e-5)
+
+    for mode in ("split", "max", "split,tokens=20", "truncate,tokens=20"):
+        with pytest.raises(ParameterError, match=f"^passages: '{mode}.*with an expansion_delim"):
+            made(mode, encoder)
+    assert passages_for(None, load_encoder(tmp_path)) == PassageParams("split")
 
 
 def test_documents_may_bring_passages():

@@ -7,11 +7,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +40,7 @@ def export(
     *,
     int8: bool = True,
     tolerance: float | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> list[Exported]:
     """Write a checkpoint with its models exported; `load_encoder` then picks what is faster.
 
@@ -50,6 +51,8 @@ def export(
         texts: to compare vectors and speed on, at least one that is not empty.
         int8: whether maps multiply integers; fp32 otherwise.
         tolerance: how far below 1 the cosine of a text's two vectors may be; None for `TOLERANCE`.
+        options: of `load_encoder`, for `source`: what its files do not tell. A whole checkpoint
+            that is written tells it.
 
     Returns:
         What was exported: one model, or two where queries have their own.
@@ -60,7 +63,7 @@ def export(
         MissingDependency: onnx or onnxruntime is not installed.
     """
     _check_dependencies()
-    encoder = with_models(source)
+    encoder = with_models(source, options)
     target = Path(to)
     in_place = target.exists() and target.resolve() == encoder.checkpoint.folder.resolve()
     if target.exists() and not in_place and any(target.iterdir()):
@@ -69,7 +72,8 @@ def export(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         if not in_place:
             encoder.save(Path(scratch) / "checkpoint")
-            encoder = with_models(Path(scratch) / "checkpoint")
+            trusted = {"trust_remote_code": encoder.trusts_remote_code}
+            encoder = with_models(Path(scratch) / "checkpoint", trusted)
         whole = encoder.checkpoint.folder
         found = []
         for number, side in enumerate(model_sides(encoder)):
@@ -83,11 +87,23 @@ def export(
     return found
 
 
-def with_models(source: str | PathLike[str]) -> LearnedEncoder:
-    """A checkpoint, run by torch; ParameterError if no model of it can be exported."""
-    from ..learned import LearnedEncoder
+def with_models(
+    source: str | PathLike[str], options: Mapping[str, Any] | None = None
+) -> LearnedEncoder:
+    """A checkpoint, run by torch, with these options of `load_encoder`.
 
-    encoder = LearnedEncoder(source, backend="torch")
+    Raises:
+        ParameterError: no model of it can be exported; no such option.
+    """
+    from ..learned import LearnedEncoder
+    from ..loading import KINDS, load_encoder
+
+    if fspath(source) in KINDS:
+        raise ParameterError(
+            f"{source}: no model; expected a folder with one, or organisation/model on the hub"
+        )
+    encoder = load_encoder(source, **{**(options or {}), "backend": "torch"})
+    assert isinstance(encoder, LearnedEncoder)  # no other has a backend
     if not model_sides(encoder):
         raise ParameterError(
             f"{encoder.checkpoint.folder}: no model there with a head for masked language modelling"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,11 @@ _RIDGE = 1e-2
 
 
 def prune(
-    source: str | PathLike[str], to: str | PathLike[str], texts: Sequence[str], sparsity: float
+    source: str | PathLike[str],
+    to: str | PathLike[str],
+    texts: Sequence[str],
+    sparsity: float,
+    options: Mapping[str, Any] | None = None,
 ) -> int:
     """Write a checkpoint whose models have block-sparse feed-forward maps.
 
@@ -44,6 +48,7 @@ def prune(
         to: a folder that is not there yet.
         texts: see `prune_model`; cut off after `LENGTH` tokens.
         sparsity: see `prune_model`.
+        options: of `load_encoder`, for `source`: what its files do not tell; those written do.
 
     Returns:
         How many maps were pruned.
@@ -56,7 +61,7 @@ def prune(
     target = Path(to)
     if target.exists():
         raise ParameterError(f"{target}: exists already; expected a new folder")
-    encoder = with_models(source)
+    encoder = with_models(source, options)
     n_maps = 0
     for side in model_sides(encoder):
         ids = [text[:LENGTH] for text in side.tokenizer.encode(texts)]

@@ -22,6 +22,7 @@ from .settings import (
     TRANSFORMER,
     read_lengths,
     read_licence,
+    read_prompts,
 )
 
 Strategy: TypeAlias = Literal["cls", "mean", "max", "mean_sqrt_len", "lasttoken"]
@@ -106,8 +107,8 @@ def _spec(
     normalize: bool,
 ) -> DenseSpec:
     settings = read_json(root / SENTENCE_TRANSFORMERS, missing={})
-    prompts = settings.get("prompts") or {}
-    default = prompts.get(settings.get("default_prompt_name")) or ""
+    prompts = read_prompts(root)
+    default = prompts.get(str(settings.get("default_prompt_name")), "")
     named = next((prompts[n] for n in ("document", "passage", "corpus") if n in prompts), default)
     similarity = settings.get("similarity_fn_name") or "cosine"
     if similarity not in _METRICS:
@@ -123,7 +124,7 @@ def _spec(
         _METRICS[similarity],
         max_length=read_lengths(folder, "document")[0],
         query_max_length=read_lengths(folder, "query")[0],
-        prompt=named or "",
+        prompt=named,
         query_prompt=prompts.get("query") or default,
         lowercase=bool(read_json(folder / TRANSFORMER, missing={}).get("do_lower_case")),
         licence=read_licence(root),

@@ -24,11 +24,16 @@ from .settings import (
     ROUTER,
     SENTENCE_TRANSFORMERS,
     inside,
+    is_count,
     model_side,
+    read_prompts,
     tokenizer_says,
 )
 
 _MODELS = ("Transformer", "MLMTransformer")
+_ROUTERS = ("Router", "Asym")
+"""The present name and the former one."""
+
 _TABLES = ("SparseStaticEmbedding", "IDF")
 
 Module = tuple[str, Path]
@@ -45,16 +50,13 @@ def read_sides(folder: Path) -> tuple[SideSpec, SideSpec]:
     file = folder / MODULES
     modules = read_modules(folder)
     routes = {"document": modules, "query": modules}
-    if len(modules) == 1 and modules[0][0] == "Router":
+    if len(modules) == 1 and modules[0][0] in _ROUTERS:
         routes = _routes(modules[0][1])
-    settings = read_json(folder / SENTENCE_TRANSFORMERS, missing={})
-    most = settings.get("max_active_dims")
-    pruning = NO_PRUNING if most is None else Pruning(top_k=most)
-    prompts = settings.get("prompts") or {}
+    pruning, prompts = _pruning(folder / SENTENCE_TRANSFORMERS), read_prompts(folder)
     documents, queries = (
         replace(
             _side(routes[task], file, task).with_recipe(pruning=pruning),
-            prompt=prompts.get(task) or "",
+            prompt=prompts.get(task, ""),
         )
         for task in ("document", "query")
     )
@@ -78,6 +80,8 @@ def read_modules(folder: Path) -> list[Module]:
 def _routes(folder: Path) -> dict[str, list[Module]]:
     """The modules of the routes "document" and "query"."""
     file = folder / ROUTER
+    if not file.is_file() and "structure" in read_json(folder / CONFIG, missing={}):
+        file = folder / CONFIG  # as it was called when the class was called Asym
     settings = read_json(file)
     try:
         types, structure = settings["types"], settings["structure"]
@@ -123,6 +127,15 @@ def _pooling(folder: Path) -> Recipe:
         pooling=check_pooling(strategy, f"{file}: pooling_strategy"),
         activation=check_activation(activation, f"{file}: activation_function"),
     )
+
+
+def _pruning(file: Path) -> Pruning:
+    most = read_json(file, missing={}).get("max_active_dims")
+    if most is None:
+        return NO_PRUNING
+    if not is_count(most):
+        raise CorruptFile(f"{file}: max_active_dims: {most!r}; expected a whole number above 0")
+    return Pruning(top_k=most)
 
 
 def _class_name(dotted: str) -> str:

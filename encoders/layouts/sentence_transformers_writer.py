@@ -22,10 +22,14 @@ Module = tuple[str, Path]
 """Class name and folder."""
 
 
-def can_express(recipe: Recipe) -> bool:
-    """Whether there are modules for a side's parts, perhaps but for pruning."""
+def can_express(side: SideSpec) -> bool:
+    """Whether there are modules for a side's parts, perhaps but for pruning.
+
+    A table's module has no setting that lower-cases texts, which a model's has.
+    """
+    recipe = side.recipe
     if recipe.head in (TABLE, BINARY):
-        return recipe.terms == "tokens"
+        return recipe.terms == "tokens" and not side.lowercase
     usual = recipe.pooling in ("max", "sum") and recipe.activation in ("relu", "log1p_relu")
     bare = not recipe.skipped and (recipe.own_terms or not recipe.masked)
     return recipe.head == "mlm" and usual and bare

@@ -62,13 +62,48 @@ def read_lengths(folder: Path, task: str) -> tuple[int, int | None]:
 
     Args:
         task: "document" or "query".
+
+    Raises:
+        CorruptFile: a file is missing or unreadable, or a length in it is none.
     """
     positions = _positions(read_json(folder / CONFIG))
     settings = read_json(folder / TRANSFORMER, missing={})
-    says = [settings.get(f"{task}_length"), settings.get("max_seq_length"), tokenizer_says(folder)]
-    said = [length for length in says if length is not None]
-    length = int(said[0]) if said else DEFAULT_LENGTH
+    says = [*(_length(folder, settings, f"{name}_length") for name in (task, "max_seq"))]
+    said = [length for length in (*says, tokenizer_says(folder)) if length is not None]
+    length = said[0] if said else DEFAULT_LENGTH
     return (min(length, positions) if positions else length), positions
+
+
+def _length(folder: Path, settings: dict[str, Any], name: str) -> int | None:
+    length = settings.get(name)
+    if length is None:
+        return None
+    if not is_count(length):
+        raise CorruptFile(
+            f"{folder / TRANSFORMER}: {name}: {length!r}; expected a whole number above 0"
+        )
+    return int(length)
+
+
+def is_count(given: object) -> bool:
+    """Whether it is a whole number above 0."""
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0
+
+
+def read_prompts(folder: Path) -> dict[str, str]:
+    """What texts are preceded by, by name, as sentence-transformers keeps it.
+
+    Raises:
+        CorruptFile: the file is unreadable, or holds something else.
+    """
+    file = folder / SENTENCE_TRANSFORMERS
+    prompts = read_json(file, missing={}).get("prompts") or {}
+    if not isinstance(prompts, dict):
+        raise CorruptFile(f"{file}: prompts: {prompts!r}; expected texts by name")
+    for name, prompt in prompts.items():
+        if not isinstance(prompt, str | None):
+            raise CorruptFile(f"{file}: prompts: {name}: {prompt!r}; expected a text")
+    return {name: prompt or "" for name, prompt in prompts.items()}
 
 
 def tokenizer_says(folder: Path) -> int | None:
@@ -101,5 +136,6 @@ def _positions(config: dict[str, Any]) -> int | None:
     if not isinstance(positions, int) or positions < 1:
         return None
     if config.get("model_type") in _SHIFTED_POSITIONS:
-        return positions - int(config.get("pad_token_id", 1)) - 1
+        padding = config.get("pad_token_id")
+        return positions - (padding if isinstance(padding, int) else 1) - 1
     return positions

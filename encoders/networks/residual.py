@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -52,7 +53,7 @@ class ResidualNetwork(MaskedLMNetwork):
             width, inner = tensors["0.weight"].shape[1], tensors["0.weight"].shape[0]
             residual = residual_network(width, inner)
             residual.load_state_dict(tensors)
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
+        except (OSError, KeyError, RuntimeError, ValueError, SafetensorError) as error:
             reason = str(error).partition("\n")[0]
             raise CorruptFile(f"{file}: no residual head in it: {reason}") from None
         return cls(load_masked_lm(source), residual)

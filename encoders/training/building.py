@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,17 @@ from lexidex.errors import ParameterError
 from lexidex.index.vectors import Int64s
 
 from ..learned import LearnedEncoder
+from ..presets import find_preset
+from ..recipe import BINARY
 from .candidates import Candidates
 from .columns import SampledColumns
+from .continued import begin_trained
 from .encoder_student import EncoderStudent
 from .frozen_states import Kept, cache_states
 from .gathering import n_processes
 from .guards import CollapseGuard
 from .held_out import HeldOut
+from .learning_rates import rates_of
 from .loss import Loss
 from .middle_training import MaskedModel, MaskedTrainer, MaskingCollator
 from .named_models import located
@@ -43,41 +48,38 @@ def student_of(
         ParameterError: the recipe names no backbone, or settings that it cannot have.
     """
     model = recipe.model
+    if not folder.is_dir():
+        _make(recipe, folder, pairs)
     torch.manual_seed(recipe.training.seed)
-    if not (folder / "config.json").is_file():
-        _begin(recipe, folder, pairs)
     encoder = LearnedEncoder(
         folder, max_length=model.max_length, query_max_length=model.query_max_length
     )
     if model.active is not None and model.start is None:
-        torch.manual_seed(recipe.training.seed)
         calibrate(encoder, pairs.documents, model.active, model.identity_layers)
     freeze(encoder, model.frozen_layers)
-    student = EncoderStudent(encoder, dropout=model.dropout and not model.cached_states)
+    student = EncoderStudent(encoder, dropout=model.drops_out)
     student.read_words(pairs.documents)
     if model.cached_states:
         cache_states(encoder, model.frozen_layers, kept, recipe.training.precision)
-    if model.frozen_table:
+    if model.frozen_table or find_preset(model.preset).queries.head == BINARY:
         student.freeze_table()
     return student
+
+
+def _make(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
+    """Write the student as it is before training, complete or not at all."""
+    unfinished = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    torch.manual_seed(recipe.training.seed)
+    _begin(recipe, unfinished, pairs)
+    os.replace(unfinished, folder)
 
 
 def _begin(recipe: TrainingRecipe, folder: Path, pairs: Pairs) -> None:
     """Write the student as it is before training: a fresh one, or one that goes on learning."""
     model = recipe.model
     if model.start is not None:
-        trained = LearnedEncoder(located(model.start), document_pruning={}, collection_idf=0.0)
-        joint = trained.checkpoint.joint
-        if joint is not None and model.frozen_layers < joint.shared_layers:
-            raise ParameterError(
-                f"model.frozen_layers: {model.frozen_layers}; the dense vectors of {model.start} "
-                f"come from the same {joint.shared_layers} layers, which have to stay as they are"
-            )
-        if joint is None and model.dense and model.backbone is None:
-            raise ParameterError(
-                f"model.dense: {model.start} has no dense side; give one by a backbone (--backbone)"
-            )
-        trained.save(folder)
+        begin_trained(model, model.start, folder)
         return
     if model.backbone is None:
         raise ParameterError("model.backbone: none given; name a folder (--backbone)")
@@ -104,7 +106,7 @@ def trainer_of(
     """The loop of a recipe; its checkpoints go into `folder`."""
     shared: dict[str, Any] = {
         "held_out": held_out,
-        "learning_rate_of": partial(learning_rate, recipe),
+        "learning_rate_of": rates_of(recipe.training, student),
         "guard": CollapseGuard(
             student.dim, recipe.training.patience, counts_terms=student.can_be_empty
         ),
@@ -159,6 +161,7 @@ def plan_of(
         n_documents,
         training.steps * training.batch * training.accumulate * n_processes(),
         negatives=training.negatives,
+        repeats=recipe.has_stored_scores,
         seed=training.seed,
         clusters=clusters,
         block=training.block,
@@ -208,20 +211,6 @@ def check_precision(precision: str) -> None:
         raise ParameterError(
             "training.precision: 'bf16'; this GPU has none: train in 'fp16' or 'fp32'"
         )
-
-
-def learning_rate(recipe: TrainingRecipe, name: str) -> float | None:
-    """The learning rate of a parameter of the student, by its name; None for the usual one."""
-    training = recipe.training
-    if "_queries.weight" in name:
-        return training.table_learning_rate
-    if name == "log_scale":
-        return training.head_learning_rate
-    if ".base_model." in name or ".encoder." in name or ".embeddings." in name:
-        return None
-    if name.endswith(("decoder.bias", "predictions.bias", "vocab_projector.bias")):
-        return training.bias_learning_rate or training.head_learning_rate
-    return training.head_learning_rate
 
 
 def sampled_columns(

@@ -37,6 +37,15 @@ class Candidates:
         """Number of lists."""
         return len(self.documents)
 
+    def with_negatives(self) -> Candidates:
+        """Those lists that are more than a positive."""
+        kept = [row for row, documents in enumerate(self.documents) if documents.size > 1]
+        return Candidates(
+            self.queries[kept],
+            [self.documents[row] for row in kept],
+            None if self.scores is None else [self.scores[row] for row in kept],
+        )
+
     def save(self, path: Path, pairs: Pairs) -> None:
         """Write the lists as Parquet, complete or not at all; the rows are those of `pairs`."""
         import pyarrow as pa

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from lexidex.eval.svg import GRID, document, line, text_at
 
@@ -19,38 +20,70 @@ PANELS: Sequence[tuple[str, Mapping[str, str]]] = (
 )
 """Title, and key of the log -> name."""
 
+Log: TypeAlias = Sequence[Mapping[str, float]]
+"""Lines with "step" and values by name, as the Trainer keeps them."""
+
 _N_TICKS = 4
 
 
 @dataclass(frozen=True)
 class _Series:
     name: str
-    points: list[tuple[float, float]]
+    rounds: list[list[tuple[float, float]]]
+
+    @property
+    def values(self) -> list[float]:
+        return [value for points in self.rounds for _, value in points]
 
 
-def draw_curve(log: Sequence[Mapping[str, float]], title: str) -> str:
+def draw_curve(rounds: Sequence[Log], title: str) -> str:
     """An SVG document: one panel each for effectiveness, loss and sparsity, over the steps.
 
+    Rounds stand one behind the other, with a line between: a student begins anew in each. Panels of
+    which the logs say nothing are left out.
+
     Args:
-        log: lines with "step" and values by name, as the Trainer keeps them.
+        rounds: their logs.
         title: of the drawing.
     """
-    last = max((entry["step"] for entry in log), default=1) or 1
+    lengths = [max((line["step"] for line in log), default=0) for log in rounds]
+    starts = [sum(lengths[:number]) for number in range(len(rounds))]
+    drawn = [(name, _series(keys, rounds, starts)) for name, keys in PANELS]
+    drawn = [(name, series) for name, series in drawn if any(each.values for each in series)]
     parts = [text_at(LEFT, 24, title, size=15, weight="600")]
-    for place, (name, keys) in enumerate(PANELS):
-        series = [
-            _Series(shown, [(entry["step"], entry[key]) for entry in log if key in entry])
-            for key, shown in keys.items()
-        ]
-        parts += _panel(TOP + place * (PANEL + GAP), name, series, last)
-    height = TOP + len(PANELS) * (PANEL + GAP)
+    for place, (name, series) in enumerate(drawn):
+        top = TOP + place * (PANEL + GAP)
+        parts += _panel(top, name, series, starts[1:], sum(lengths) or 1)
+    height = TOP + len(drawn) * (PANEL + GAP)
     parts.append(text_at((LEFT + WIDTH - RIGHT) / 2, height - 14, "steps", anchor="middle"))
     return document(WIDTH, height, title, parts)
 
 
-def _panel(top: float, title: str, series: Sequence[_Series], last: float) -> list[str]:
-    values = [value for each in series for _, value in each.points if math.isfinite(value)]
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+def _series(
+    keys: Mapping[str, str], rounds: Sequence[Log], starts: Sequence[float]
+) -> list[_Series]:
+    """What a panel shows, without what is no number."""
+    return [
+        _Series(
+            shown,
+            [
+                [
+                    (start + line["step"], line[key])
+                    for line in log
+                    if math.isfinite(line.get(key, math.nan))
+                ]
+                for start, log in zip(starts, rounds, strict=True)
+            ],
+        )
+        for key, shown in keys.items()
+    ]
+
+
+def _panel(
+    top: float, title: str, series: Sequence[_Series], bounds: Sequence[float], last: float
+) -> list[str]:
+    values = [value for each in series for value in each.values]
+    low, high = min(values), max(values)
     ticks = _ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
     right, foot = WIDTH - RIGHT, top + PANEL
@@ -70,18 +103,22 @@ def _panel(top: float, title: str, series: Sequence[_Series], last: float) -> li
         for step in _ticks(0, last)
         if step <= last
     ]
+    parts += [line(x(step), top, x(step), foot, GRID) for step in bounds]
     for number, each in enumerate(series):
-        finite = [(step, value) for step, value in each.points if math.isfinite(value)]
-        if not finite:
+        if not each.values:
             continue
         colour = COLOURS[number % len(COLOURS)]
-        path = " ".join(f"{x(step):.1f},{y(value):.1f}" for step, value in finite)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [
-            f'<circle cx="{x(step):.1f}" cy="{y(value):.1f}" r="2.2" fill="{colour}"/>'
-            for step, value in finite
-        ]
-        shown = f"{each.name} {finite[-1][1]:.4g}"
+        for points in each.rounds:
+            placed = [(f"{x(step):.1f}", f"{y(value):.1f}") for step, value in points]
+            path = " ".join(",".join(place) for place in placed)
+            parts.append(
+                f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+            )
+            parts += [
+                f'<circle cx="{across}" cy="{down}" r="2.2" fill="{colour}"/>'
+                for across, down in placed
+            ]
+        shown = f"{each.name} {each.values[-1]:.4g}"
         parts.append(
             line(right + 14, top + 8 + 20 * number, right + 34, top + 8 + 20 * number, colour, 2)
         )

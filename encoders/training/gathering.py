@@ -6,6 +6,7 @@ that after the average that data parallelism takes it is that of the mean of all
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -21,6 +22,11 @@ def n_processes() -> int:
 def rank() -> int:
     """The number of this process."""
     return torch.distributed.get_rank() if n_processes() > 1 else 0
+
+
+def is_main() -> bool:
+    """Whether this process tells and writes for all; known before they have met, too."""
+    return (rank() or int(os.environ.get("RANK", "0"))) == 0
 
 
 def gathered(tensor: Tensor) -> Tensor:

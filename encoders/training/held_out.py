@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,11 @@ from .pairs import Pairs
 from .student import Student
 
 MEASURE = "nDCG@10"
+PREFIX = "eval_"
+"""What the names of measures begin with in a log; transformers' Trainer has it so."""
+
 _DEPTH = 10
+_LOGGED = tuple(PREFIX + name for name in (MEASURE, "nnz_queries", "nnz_documents", "flops"))
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,33 @@ class HeldOut:
             for name, rows in zip(self.pairs.query_ids, self.pairs.positives, strict=True)
         }
         return evaluate(qrels, run, parse_measures(MEASURE)).means[MEASURE]
+
+
+def with_ends(
+    log: Sequence[Mapping[str, float]],
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    steps: int,
+) -> list[Mapping[str, float]]:
+    """A round's log with what was measured before its first step and after its last one."""
+    end = [] if measured_at(log, steps) else [logged(after, steps)]
+    return [logged(before, 0), *log, *end]
+
+
+def measured_at(log: Sequence[Mapping[str, float]], step: int) -> dict[str, float]:
+    """What was measured at a step, as `HeldOut.measure` gave it; empty if nothing was."""
+    return {
+        name.removeprefix(PREFIX): value
+        for line in log
+        if line["step"] == step
+        for name, value in line.items()
+        if name in _LOGGED
+    }
+
+
+def logged(measured: Mapping[str, float], step: int) -> dict[str, float]:
+    """Measures as a line of a training's log."""
+    return {PREFIX + name: value for name, value in measured.items()} | {"step": step}
 
 
 def expected_products(queries: Vectors, documents: Vectors) -> float:

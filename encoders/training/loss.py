@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,6 +12,7 @@ from pydantic import ConfigDict
 from lexidex.errors import ParameterError
 
 from . import objectives, regularisers
+from .loss_settings import check_known, check_range, check_used
 from .student import SIDES, Vectors
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Objective:
         name: one of OBJECTIVES.
         weight: what it is multiplied by, at least 0.
         over: "lists", each query with its own candidates; or "batch", with all documents of the
-            batch. InfoNCE is always over the batch.
-        temperature: of InfoNCE and KL, above 0.
+            batch. None is "batch" for InfoNCE, which has no other, and "lists" for the rest.
+        temperature: of InfoNCE and KL, of "kl-margin-mse" as well, above 0.
         kl_weight, margin_weight: of the parts of "kl-margin-mse".
         skip_false_negatives: InfoNCE leaves out documents that the teacher scores above the
             positive.
@@ -42,18 +43,23 @@ class Objective:
 
     name: str
     weight: float = 1.0
-    over: str = "lists"
+    over: str | None = None
     temperature: float = 1.0
     kl_weight: float = 1.0
     margin_weight: float = 0.05
     skip_false_negatives: bool = False
 
     def __post_init__(self) -> None:
-        _check("objective", self.name, OBJECTIVES)
-        _check("over", self.over, OVER)
+        check_known("objective", self.name, OBJECTIVES)
+        if self.over is None:
+            object.__setattr__(self, "over", "batch" if self.name == "info-nce" else "lists")
+        check_known("over", self.over, OVER)
+        if self.name == "info-nce" and self.over != "batch":
+            raise ParameterError(f"over: {self.over!r}; info-nce is always over the batch")
         for name in ("weight", "kl_weight", "margin_weight"):
-            _check_range(name, getattr(self, name), 0)
-        _check_range("temperature", self.temperature, 0, open_below=True)
+            check_range(name, getattr(self, name), 0)
+        check_range("temperature", self.temperature, 0, open_below=True)
+        check_used(self)
 
     @property
     def needs_teacher(self) -> bool:
@@ -63,7 +69,7 @@ class Objective:
     @property
     def of_batch(self) -> bool:
         """Whether every document of the batch is a candidate of every query."""
-        return self.name == "info-nce" or self.over == "batch"
+        return self.over == "batch"
 
     def value(self, scores: Scores) -> Tensor:
         """The unweighted value of one batch."""
@@ -77,7 +83,11 @@ class Objective:
         if self.name == "kl":
             return objectives.kl_divergence(student, teacher, temperature=self.temperature)
         return objectives.kl_and_margin_mse(
-            student, teacher, kl_weight=self.kl_weight, margin_weight=self.margin_weight
+            student,
+            teacher,
+            kl_weight=self.kl_weight,
+            margin_weight=self.margin_weight,
+            temperature=self.temperature,
         )
 
     def _info_nce(self, scores: Scores) -> Tensor:
@@ -135,6 +145,8 @@ class Regulariser:
         form: "code" or "paper", of "idf-flops".
         threshold: of "masked-flops", terms of a text below which it is let be.
         alpha, beta: of "df-flops".
+        per_position: of "flops", "idf-flops" and "masked-flops" of documents: whether each place in
+            the lists of candidates has a mean of its own, and these penalties are added.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -147,15 +159,19 @@ class Regulariser:
     threshold: int = 200
     alpha: float = 0.1
     beta: float = 10.0
+    per_position: bool = False
 
     def __post_init__(self) -> None:
-        _check("regulariser", self.name, REGULARISERS)
-        _check("side", self.side, SIDES)
-        _check("form", self.form, FORMS)
+        check_known("regulariser", self.name, REGULARISERS)
+        check_known("side", self.side, SIDES)
+        check_known("form", self.form, FORMS)
         for name in ("weight", "ramp", "threshold"):
-            _check_range(name, getattr(self, name), 0)
-        _check_range("alpha", self.alpha, 0, 1, open_below=True)
-        _check_range("beta", self.beta, 0, open_below=True)
+            check_range(name, getattr(self, name), 0)
+        check_range("alpha", self.alpha, 0, 1, open_below=True)
+        check_range("beta", self.beta, 0, open_below=True)
+        check_used(self)
+        if self.per_position and self.side != "documents":
+            raise ParameterError("per_position: queries have no positions, documents have")
 
     def weight_at(self, step: int) -> float:
         """The weight at a step, from 0."""
@@ -164,16 +180,17 @@ class Regulariser:
     def value(self, texts: Texts) -> Tensor:
         """The unweighted value of one batch."""
         vectors, columns = texts.vectors, texts.stands_for
+        positions = texts.positions if self.per_position else 1
         if self.name == "flops":
-            return regularisers.flops(vectors, columns)
+            return regularisers.flops(vectors, columns, positions)
         if self.name == "l1":
             return regularisers.l1(vectors, columns)
         if self.name == "anti-zero":
             return regularisers.anti_zero(vectors, columns)
         if self.name == "masked-flops":
-            return regularisers.masked_flops(vectors, texts.nnz, self.threshold, columns)
+            return regularisers.masked_flops(vectors, texts.nnz, self.threshold, columns, positions)
         if self.name == "idf-flops":
-            return regularisers.idf_aware_flops(vectors, texts.idf, self.form, columns)
+            return regularisers.idf_aware_flops(vectors, texts.idf, self.form, columns, positions)
         return regularisers.df_flops(
             vectors,
             texts.document_frequency,
@@ -192,12 +209,14 @@ class Texts:
         stands_for: float32 (columns,), how many terms each column stands for; None for one.
         idf: float32 (columns,), of "idf-flops".
         document_frequency: float32 (columns,), the share of documents, of "df-flops".
+        positions: texts that stand next to each other as candidates of one query.
     """
 
     vectors: Tensor
     stands_for: Tensor | None = None
     idf: Any = None
     document_frequency: Any = None
+    positions: int = 1
 
     @property
     def nnz(self) -> Tensor:
@@ -242,6 +261,12 @@ class Loss:
         """Whether a penalty depends on how many documents have a term."""
         return any(each.name == "df-flops" for each in self.regularisers)
 
+    @property
+    def _names(self) -> list[str]:
+        """The keys of the values in the log."""
+        penalties = [f"{each.name}_{each.side}" for each in self.regularisers]
+        return numbered([*(each.name for each in self.objectives), *penalties])
+
     def total(
         self,
         vectors: Vectors,
@@ -265,19 +290,20 @@ class Loss:
             "documents": Texts(
                 vectors.documents,
                 vectors.stands_for,
-                *(_of(values, vectors.columns) for values in (idf, document_frequency)),
+                _of(idf, vectors.columns),
+                _of(document_frequency, vectors.columns),
+                positions=scores.candidates.shape[1],
             ),
         }
         total = scores.student.new_zeros(())
-        parts: dict[str, Tensor] = {}
+        values: list[Tensor] = []
         for objective in self.objectives:
-            value = objective.value(scores)
-            parts[objective.name] = value
-            total = total + objective.weight * value
+            values.append(objective.value(scores))
+            total = total + objective.weight * values[-1]
         for regulariser in self.regularisers:
-            value = regulariser.value(sides[regulariser.side])
-            parts[f"{regulariser.name}_{regulariser.side}"] = value
-            total = total + regulariser.weight_at(step) * value
+            values.append(regulariser.value(sides[regulariser.side]))
+            total = total + regulariser.weight_at(step) * values[-1]
+        parts = dict(zip(self._names, values, strict=True))
         with torch.no_grad():
             self.parts = {name: float(value) for name, value in parts.items()}
             self.parts |= {f"nnz_{side}": float(each.nnz.mean()) for side, each in sides.items()}
@@ -289,16 +315,11 @@ def _of(values: Any, columns: Tensor | None) -> Any:
     return values if values is None or columns is None else values[columns]
 
 
-def _check(what: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        raise ParameterError(f"{what}: {name!r}; known are {', '.join(known)}")
-
-
-def _check_range(
-    what: str, value: float, low: float, below: float = math.inf, *, open_below: bool = False
-) -> None:
-    """The value is at least `low`, above it if that end is open, and below the other end."""
-    if not low <= value < below or (open_below and value == low):
-        wanted = f"above {low:g}" if open_below else f"at least {low:g}"
-        upper = "" if math.isinf(below) else f" and below {below:g}"
-        raise ParameterError(f"{what}: {value:g}; expected {wanted}{upper}")
+def numbered(names: Iterable[str]) -> list[str]:
+    """The names as keys of a log: the second of one name ends in -2, the third in -3."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for name in names:
+        seen[name] += 1
+        keys.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return keys

@@ -18,7 +18,7 @@ from lexidex.index.vectors import Int64s
 from ..recipe import SPECIAL
 from ..screened import whole_of
 from .encoder_student import EncoderStudent
-from .loss import Regulariser, Texts
+from .loss import Regulariser, Texts, numbered
 from .objectives import masked_language_model
 from .pairs import Pairs
 from .plan import Example
@@ -121,9 +121,10 @@ class MaskedTrainer(PlannedTrainer):
             "nnz_documents": float(texts.nnz.mean()),
         }
         loss = value
-        for regulariser in self._regularisers:
+        keys = numbered(f"{each.name}_documents" for each in self._regularisers)
+        for key, regulariser in zip(keys, self._regularisers, strict=True):
             penalty = regulariser.value(texts)
-            parts[f"{regulariser.name}_documents"] = float(penalty.detach())
+            parts[key] = float(penalty.detach())
             loss = loss + regulariser.weight_at(step) * penalty
         loss = loss * share
         self.accelerator.backward(loss)

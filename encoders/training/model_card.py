@@ -64,7 +64,7 @@ def model_card(recipe: TrainingRecipe, results: Results, licence: str = LICENCE)
         "## Training",
         "",
         f"- recipe: {recipe.name}{f' ({recipe.source})' if recipe.source else ''}",
-        f"- started from: {recipe.model.backbone or 'not stated'}",
+        f"- started from: {recipe.model.start or recipe.model.backbone or 'not stated'}",
         f"- data: {results.n_pairs:,} pairs of {', '.join(recipe.data.pairs) or 'not stated'}",
         f"- {training.steps:,} steps of {training.batch} queries, "
         f"{training.negatives} mined negatives each; seed {training.seed}",

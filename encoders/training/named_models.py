@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
@@ -10,13 +11,15 @@ import numpy as np
 from lexidex.errors import EncoderNotFound, ParameterError
 from lexidex.index.vectors import Int64s
 
+from ..base import Encoder
 from ..dense import DenseEncoder
 from ..locating import locate
 from .candidates import Candidates
 from .negatives import DenseRetriever, Retriever, SparseRetriever
 from .pairs import Pairs
 from .plan import Plan
-from .recipe import TeacherSection, TrainingRecipe
+from .recipe import TrainingRecipe
+from .sections import TeacherSection
 from .teachers import (
     CrossEncoderTeacher,
     DenseTeacher,
@@ -56,12 +59,25 @@ def ensemble(
     combined = Ensemble(teachers, weights, settings.normalisation, settings.scale)
     if settings.rescaled_to is None or candidates is None:
         return combined
-    if settings.rescaled_to >= len(teachers):
-        raise ParameterError(
-            f"ensemble.rescaled_to: {settings.rescaled_to}; there are {len(teachers)} teachers"
-        )
     queries, lists = _as_trained(recipe, pairs, candidates)
     return combined.rescaled(teachers[settings.rescaled_to], queries, lists)
+
+
+def judge(
+    recipe: TrainingRecipe, pairs: Pairs, known: MutableMapping[TeacherSection, Teacher]
+) -> Ensemble:
+    """Who decides by margins which candidates are negatives, in the unit that training scores in.
+
+    The teacher that an ensemble is rescaled to, alone: levelled scores know no such unit before
+    there are lists to take it from. Otherwise the ensemble.
+    """
+    reference = recipe.ensemble.rescaled_to
+    if reference is None:
+        return ensemble(recipe, pairs, known=known)
+    section = recipe.teachers[reference]
+    if section not in known:
+        known[section] = teacher_of(section, pairs, precision=recipe.training.precision)
+    return Ensemble([known[section]], [1.0])
 
 
 def _as_trained(
@@ -75,7 +91,12 @@ def _as_trained(
     training = recipe.training
     negatives = max(training.negatives, 1)
     plan = Plan(
-        candidates, len(pairs.documents), _RESCALED_ON, negatives=negatives, seed=training.seed
+        candidates,
+        len(pairs.documents),
+        _RESCALED_ON,
+        negatives=negatives,
+        repeats=recipe.has_stored_scores,
+        seed=training.seed,
     )
     examples = [plan[place] for place in range(len(plan))]
     queries = np.array([example.query for example in examples], dtype=np.int64)
@@ -107,10 +128,11 @@ def teacher_of(
         return SparseTeacher(load_encoder("bm25"), pairs)
     assert section.path is not None
     if section.kind == "encoder":
-        return SparseTeacher(load_encoder(section.path), pairs)
+        return SparseTeacher(_placed(load_encoder(section.path)), pairs)
     if section.kind == "cross-encoder":
         length = section.max_length or CROSS_ENCODER_LENGTH
-        return CrossEncoderTeacher(located(section.path), pairs, max_length=length)
+        folder = located(section.path)
+        return CrossEncoderTeacher(folder, pairs, max_length=length, device=device())
     model = dense(section.path, section.max_length)
     return DenseTeacher(model, pairs, "bf16" if precision == "bf16" else "fp32")
 
@@ -122,7 +144,21 @@ def retriever(name: str) -> Retriever:
     kind, _, path = name.partition(":")
     if kind == "dense" and path:
         return DenseRetriever(dense(path))
-    return SparseRetriever(load_encoder(name))
+    return SparseRetriever(_placed(load_encoder(name)))
+
+
+def device() -> str:
+    """Where models compute: on this process's GPU, as what is trained, or on the processor."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def _placed(encoder: Encoder) -> Encoder:
+    """The encoder, on a GPU if it takes one."""
+    if encoder.devices() != ["cpu"]:
+        encoder.use_device(device())
+    return encoder
 
 
 def dense(path: str, max_length: int | None = None) -> DenseEncoder:
@@ -132,7 +168,9 @@ def dense(path: str, max_length: int | None = None) -> DenseEncoder:
 
     folder = located(path)
     pooling = None if (folder / MODULES).is_file() else "mean"
-    return DenseModelEncoder(folder, pooling=pooling, max_length=max_length)
+    encoder = DenseModelEncoder(folder, pooling=pooling, max_length=max_length)
+    encoder.use_device(device())
+    return encoder
 
 
 def located(name: str) -> Path:

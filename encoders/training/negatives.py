@@ -8,6 +8,7 @@ what a teacher holds for as good as the positive, up to a margin, is left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -115,6 +116,12 @@ class Mining:
     absolute_margin: float | None = None
     relative_margin: float | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("absolute_margin", "relative_margin"):
+            margin = getattr(self, name)
+            if margin is not None and not math.isfinite(margin):
+                raise ParameterError(f"{name}: {margin}; expected a finite number")
 
     @property
     def depth(self) -> int:

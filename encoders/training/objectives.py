@@ -82,7 +82,12 @@ def kl_divergence(scores: Tensor, teacher: Tensor, *, temperature: float = 1.0) 
 
 
 def kl_and_margin_mse(
-    scores: Tensor, teacher: Tensor, *, kl_weight: float = 1.0, margin_weight: float = 0.05
+    scores: Tensor,
+    teacher: Tensor,
+    *,
+    kl_weight: float = 1.0,
+    margin_weight: float = 0.05,
+    temperature: float = 1.0,
 ) -> Tensor:
     """`kl_divergence` and `margin_mse` together, as SPLADE-v3 is distilled (arXiv 2403.06789).
 
@@ -92,8 +97,9 @@ def kl_and_margin_mse(
         kl_weight: of the divergence.
         margin_weight: of the margins; the paper tells of no value, 0.05 is the order of magnitude
             at which both parts matter.
+        temperature: of the divergence.
     """
-    divergence = kl_divergence(scores, teacher)
+    divergence = kl_divergence(scores, teacher, temperature=temperature)
     return kl_weight * divergence + margin_weight * margin_mse(scores, teacher)
 
 
@@ -118,6 +124,8 @@ def masked_language_model(
     the MLM+FLOPS initialisation of Efficient SPLADE (arXiv 2207.03834), where the second part makes
     the sparse scores, too, say which token is hidden.
 
+    Where nothing is hidden it is 0: a short text may have no word that was drawn.
+
     Args:
         logits: float (hidden positions, vocabulary).
         labels: int64 (hidden positions,), the tokens that stood there.
@@ -125,7 +133,8 @@ def masked_language_model(
     """
     from torch.nn.functional import cross_entropy
 
-    loss = cross_entropy(logits, labels)
+    loss = cross_entropy(logits, labels, reduction="sum")
     if activated_weight:
-        loss = loss + activated_weight * cross_entropy(logits.relu().log1p(), labels)
-    return loss
+        activated = cross_entropy(logits.relu().log1p(), labels, reduction="sum")
+        loss = loss + activated_weight * activated
+    return loss / max(labels.numel(), 1)

@@ -43,6 +43,7 @@ class Plan:
         length: int,
         *,
         negatives: int = 0,
+        repeats: bool = False,
         seed: int = 0,
         clusters: Int64s | None = None,
         block: int = 1,
@@ -54,13 +55,16 @@ class Plan:
             n_documents: number of documents, of which random ones fill up lists that are too short.
             length: examples in all.
             negatives: of each example, drawn from its list anew in every epoch.
+            repeats: fill up lists that are too short with their own negatives instead, for a
+                teacher that knows no other documents.
             seed: of order and draws.
             clusters: int64 (lists,), lists of like queries; their documents make hard negatives of
                 each other when they stand in one batch.
             block: how many neighbouring examples come from one cluster.
 
         Raises:
-            ParameterError: nothing to train on, or a block without clusters.
+            ParameterError: nothing to train on, a list with nothing to repeat, or a block without
+                clusters.
         """
         if not len(candidates):
             raise ParameterError("nothing to train on: there are no candidate lists")
@@ -68,12 +72,15 @@ class Plan:
             raise ParameterError(
                 f"negatives: {negatives}; there are only {n_documents} documents to take them from"
             )
+        if repeats and negatives and min(map(len, candidates.documents)) == 1:
+            raise ParameterError("repeats: there are lists without negatives; leave these out")
         if block > 1 and clusters is None:
             raise ParameterError(f"block: {block}; blocks of like queries need clusters")
         self._candidates = candidates
         self._n_documents = n_documents
         self._length = length
         self._negatives = negatives
+        self._repeats = repeats
         self._seed = seed
         self._clusters = clusters
         self._block = block
@@ -100,7 +107,9 @@ class Plan:
         return Example(query, np.concatenate([documents[:1], negatives]), place)
 
     def _filled(self, documents: Int64s, rng: np.random.Generator) -> Int64s:
-        """All negatives of a list, and random documents up to the number wanted."""
+        """All negatives of a list, and up to the number wanted random documents, or them again."""
+        if self._repeats:
+            return np.resize(rng.permutation(documents[1:]), self._negatives)
         chosen = dict.fromkeys(map(int, documents))
         while len(chosen) < self._negatives + 1:
             chosen.setdefault(int(rng.integers(self._n_documents)))

@@ -1,234 +1,35 @@
-"""Recipes: a whole training in one TOML file, checked before anything is loaded.
+"""A recipe: a whole training in tables of settings, checked before anything is loaded.
 
-The package brings one for each published recipe (`recipe_names`), with the published numbers and
-their source beside them. Keys that do not exist are errors that name the nearest one that does.
+Keys that do not exist are errors that name the nearest one that does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from importlib.resources import files
-from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from lexidex.errors import InputError, NotFound, ParameterError
+from lexidex.errors import ParameterError
 
 from .loss import Objective, Regulariser
 from .negatives import Band
-
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Count: TypeAlias = Annotated[int, Field(gt=0)]
-NotNegative: TypeAlias = Annotated[int, Field(ge=0)]
-
-BACKBONE = "backbone"
-"""As a teacher's path: the model that the student starts from."""
-
-STUDENT = "student"
-"""As a retriever: the encoder that the round before has trained."""
-
-_SUFFIX = ".toml"
-
-
-class Section(BaseModel):
-    """A table of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ModelSection(Section):
-    """What is trained, and from what it starts."""
-
-    preset: str = Field(description="a method, see `lexidex.encoders.presets`")
-    backbone: str | None = Field(
-        default=None, description="folder or hub id that weights come from"
-    )
-    start: str | None = Field(
-        default=None,
-        description="trained encoder that goes on learning, in place of a fresh one: what shapes "
-        "a fresh one (layers, identity_layers, active, residual) is not looked at",
-    )
-    layers: Count | None = Field(default=None, description="keep only the lowest layers")
-    frozen_layers: NotNegative = Field(
-        default=0, description="lowest layers that are not trained, and the embeddings with them"
-    )
-    cached_states: bool = Field(default=False, description="run frozen layers once a text")
-    identity_layers: NotNegative = Field(
-        default=0, description="highest layers kept that begin by handing states through"
-    )
-    active: Share | None = Field(
-        default=None,
-        description="calibrate a fresh head such that texts start with this share of all terms",
-    )
-    residual: NotNegative = Field(
-        default=0, description="width of a residual network in the head; 0: none"
-    )
-    dropout: bool = Field(default=True, description="drop out as the backbone's settings say")
-    max_length: Count = Field(default=256, description="most tokens of a document")
-    encoding_length: Count | None = Field(
-        default=None, description="most tokens of a document once trained; None: `max_length`"
-    )
-    document_pruning: str | None = Field(
-        default=None, description="what is kept of documents once trained, such as top_k=250"
-    )
-    query_max_length: Count = Field(default=64, description="most tokens of a query")
-    collection_idf: Share = Field(
-        default=0.0, description="how far query weights are drawn towards the collection searched"
-    )
-    dense: bool = Field(
-        default=False,
-        description="put the backbone's other layers beside, for dense vectors in the same pass",
-    )
-    frozen_table: bool = Field(default=False, description="query weights from a table stay at IDF")
-
-    @model_validator(mode="after")
-    def _frozen(self) -> ModelSection:
-        if self.cached_states and self.frozen_layers == 0:
-            raise ValueError("cached_states: layers that are trained cannot be cached")
-        if self.dense and self.frozen_layers == 0:
-            raise ValueError("dense: needs frozen_layers, which both vectors share")
-        return self
-
-
-class DataSection(Section):
-    """Pairs, texts without queries, and candidate lists that were mined before."""
-
-    pairs: tuple[str, ...] = Field(
-        default=(), description="files or folders, see `pairs.read_pairs`"
-    )
-    split: str = Field(default="train", description="which qrels of a BEIR folder")
-    texts: tuple[str, ...] = Field(
-        default=(), description="documents without queries, as `lexidex index` reads them"
-    )
-    made_of_texts: NotNegative = Field(
-        default=1, description="queries made of each document of `texts`, see `made_queries`"
-    )
-    made_of_pairs: NotNegative = Field(
-        default=0, description="queries made of each document of `pairs`, beside its own"
-    )
-    limit: Count | None = Field(
-        default=None, description="documents drawn of each of `pairs` and `texts`"
-    )
-    limits: dict[str, Count] = Field(
-        default={}, description="the same for single ones, by the last part of their paths"
-    )
-    candidates: str | None = Field(
-        default=None, description="Parquet file that `lexidex mine` wrote"
-    )
-
-
-class HeldOutSection(Section):
-    """What the student is measured on."""
-
-    queries: Count = 200
-    documents: Count = 2000
-    every: Count | None = Field(
-        default=None, description="steps between measures; None: at the end"
-    )
-
-
-class TeacherSection(Section):
-    """One teacher."""
-
-    kind: Literal["bm25", "dense", "encoder", "cross-encoder", "stored"]
-    path: str | None = None
-    weight: float = 1.0
-    max_length: Count | None = Field(default=None, description="None: what the model says")
-
-    @model_validator(mode="after")
-    def _has_path(self) -> TeacherSection:
-        if (self.path is None) != (self.kind in ("bm25", "stored")):
-            needs = "takes no" if self.path else "needs a"
-            raise ValueError(f"path: a teacher of kind {self.kind!r} {needs} path")
-        return self
-
-
-class EnsembleSection(Section):
-    """How teachers become one."""
-
-    normalisation: Literal["none", "min-max"] = "none"
-    scale: float = 1.0
-    rescaled_to: NotNegative | None = Field(
-        default=None, description="the teacher, from 0, whose mean and deviation the scores get"
-    )
-
-
-class ColumnsSection(Section):
-    """Which terms of documents a step computes."""
-
-    frequent: NotNegative = 400
-    drawn: Count = 768
-
-
-class TrainingSection(Section):
-    """The loop."""
-
-    steps: Count
-    batch: Count = Field(description="queries a step and process")
-    accumulate: Count = 1
-    negatives: NotNegative = 0
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
-    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    bias_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    table_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    warmup: NotNegative = 0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    chunk: Count | None = Field(default=None, description="queries a pass, by gradient caching")
-    block: Count = Field(default=1, description="neighbouring queries of one cluster in a batch")
-    clusters: Count = Field(
-        default=256, description="clusters of queries that blocks are drawn from"
-    )
-    score_scale: Annotated[float, Field(gt=0)] = 1.0
-    learned_scale: bool = False
-    log_every: Count = 10
-    save_every: Count = 500
-    seed: NotNegative = 0
-    patience: Count = Field(
-        default=20, description="collapsed steps in a row that end the training"
-    )
-
-
-class MiningSection(Section):
-    """Hard negatives that are mined before training, and between its rounds."""
-
-    rounds: Count = Field(default=1, description="mine and train so often; the student mines, too")
-    retrievers: Annotated[tuple[str, ...], Field(min_length=1)] = ("bm25",)
-    bands: Annotated[tuple[Band, ...], Field(min_length=1)] = (Band(1, 100, 8),)
-    draw: bool = True
-    absolute_margin: float | None = None
-    relative_margin: float | None = None
-
-    @property
-    def filters(self) -> bool:
-        """Whether a teacher decides which candidates stay."""
-        return self.absolute_margin is not None or self.relative_margin is not None
-
-    @model_validator(mode="after")
-    def _student_follows(self) -> MiningSection:
-        if STUDENT not in self.retrievers:
-            return self
-        if self.rounds == 1:
-            raise ValueError(f"retrievers: {STUDENT!r} mines between rounds, of which there is 1")
-        if set(self.retrievers) == {STUDENT}:
-            raise ValueError(
-                f"retrievers: {STUDENT!r} alone; name another for the first round, as bm25"
-            )
-        return self
-
-
-class MaskedSection(Section):
-    """Middle training on hidden words, of documents alone."""
-
-    rate: Share = 0.15
-    activated_weight: Annotated[float, Field(ge=0)] = 1.0
+from .sections import (
+    BACKBONE,
+    ColumnsSection,
+    DataSection,
+    EnsembleSection,
+    HeldOutSection,
+    MaskedSection,
+    MiningSection,
+    ModelSection,
+    Section,
+    TeacherSection,
+    TrainingSection,
+)
 
 
 class TrainingRecipe(Section):
@@ -263,9 +64,64 @@ class TrainingRecipe(Section):
                 f"training.negatives: 0; {alone[0]} over lists of one document teaches nothing: "
                 'take negatives, or over = "batch"'
             )
+        if self.objective and self.training.batch * (1 + self.training.negatives) == 1:
+            raise ValueError(
+                "training.batch: 1; a query beside its own document alone teaches nothing: take "
+                "more queries, or training.negatives"
+            )
         if self.training.chunk is not None and self.columns is not None:
             raise ValueError(
                 "training.chunk: gradient caching needs all columns; leave out [columns] or chunk"
+            )
+        if self.columns is not None and any(each.name == "df-flops" for each in self.regulariser):
+            raise ValueError("regulariser: df-flops counts all terms; leave out [columns]")
+        return self
+
+    @model_validator(mode="after")
+    def _negatives_taken(self) -> TrainingRecipe:
+        given = self.data.candidates is not None or self.mining is not None
+        if given and not self.training.negatives:
+            what = "[mining]" if self.data.candidates is None else "data.candidates"
+            raise ValueError(
+                f"training.negatives: 0; what {what} gives would not be looked at: take negatives "
+                "(training.negatives=1), or leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_fit(self) -> TrainingRecipe:
+        reference = self.ensemble.rescaled_to
+        if reference is not None and reference >= len(self.teacher):
+            raise ValueError(
+                f"ensemble.rescaled_to: {reference}; there are {len(self.teacher)} teachers, from 0"
+            )
+        if self.training.block > 1 and all(each.kind != "dense" for each in self.teacher):
+            raise ValueError(
+                f"training.block: {self.training.block}; blocks of like queries need a teacher of "
+                "kind dense"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stored_scores(self) -> TrainingRecipe:
+        if not self.has_stored_scores:
+            return self
+        of_batch = [each.name for each in self.objective if each.needs_teacher and each.of_batch]
+        if of_batch:
+            raise ValueError(
+                "teacher: 'stored' scores are those of candidate lists, and "
+                f"{of_batch[0]} compares all of a batch; distil over lists (kl, margin-mse), or "
+                "name another teacher"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mined_before(self) -> TrainingRecipe:
+        mining = self.mining
+        if self.data.candidates and mining is not None and mining.filters and mining.rounds == 1:
+            raise ValueError(
+                "mining: its margins apply to what is mined here, and data.candidates were mined "
+                "before: leave out the margins, or the candidates"
             )
         return self
 
@@ -286,6 +142,11 @@ class TrainingRecipe(Section):
                     "alone, and knows neither IDF nor document frequencies"
                 )
         return self
+
+    @property
+    def has_stored_scores(self) -> bool:
+        """Whether a teacher knows the candidate lists alone."""
+        return any(each.kind == "stored" for each in self.teacher)
 
     @property
     def teachers(self) -> tuple[TeacherSection, ...]:
@@ -316,57 +177,6 @@ class TrainingRecipe(Section):
         return parse_recipe(described, "recipe")
 
 
-def settings() -> list[str]:
-    """The dotted names of all settings."""
-
-    def below(kind: Any, prefix: str) -> Iterable[str]:
-        for name, annotation in _annotations(kind).items():
-            table = _table_in(annotation)
-            if table is None or table is Band:
-                yield prefix + name
-            else:
-                yield from below(table, f"{prefix}{name}.")
-
-    return list(below(TrainingRecipe, ""))
-
-
-def recipe_names() -> list[str]:
-    """The recipes that the package brings."""
-    return sorted(
-        file.name.removesuffix(_SUFFIX)
-        for file in (files(__package__) / "recipes").iterdir()
-        if file.name.endswith(_SUFFIX)
-    )
-
-
-def read_recipe(name: str | Path) -> TrainingRecipe:
-    """The recipe in a file, or the shipped one of that name.
-
-    Raises:
-        NotFound: neither.
-        InputError: the file is no TOML.
-        ParameterError: an unknown key, or a value out of its range; every one is named.
-    """
-    path = Path(name)
-    if path.suffix == _SUFFIX and path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read: {error}") from None
-        return parse_recipe(_toml(text, path), str(path))
-    names = recipe_names()
-    if str(name) not in names:
-        near = get_close_matches(str(name), names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise NotFound(
-            f"recipe {str(name)!r}: no such .toml file, and no recipe of that name; {hint}"
-        )
-    shipped = files(__package__) / "recipes" / f"{name}{_SUFFIX}"
-    return parse_recipe(
-        _toml(shipped.read_text(encoding="utf-8"), Path(f"{name}{_SUFFIX}")), str(name)
-    )
-
-
 def parse_recipe(described: Mapping[str, Any], where: str) -> TrainingRecipe:
     """A recipe from the tables of a file.
 
@@ -380,11 +190,18 @@ def parse_recipe(described: Mapping[str, Any], where: str) -> TrainingRecipe:
         raise ParameterError(f"{where}: {problems}") from None
 
 
-def _toml(text: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not TOML: {error}") from None
+def settings() -> list[str]:
+    """The dotted names of all settings."""
+
+    def below(kind: Any, prefix: str) -> Iterable[str]:
+        for name, annotation in _annotations(kind).items():
+            table = _table_in(annotation)
+            if table is None or table is Band:
+                yield prefix + name
+            else:
+                yield from below(table, f"{prefix}{name}.")
+
+    return list(below(TrainingRecipe, ""))
 
 
 def _told(problem: Any) -> str:

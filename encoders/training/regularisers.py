@@ -19,18 +19,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def flops(vectors: Tensor, columns: Tensor | None = None) -> Tensor:
+def flops(vectors: Tensor, columns: Tensor | None = None, positions: int = 1) -> Tensor:
     """Sum over terms of  ( mean over texts of w )^2,  arXiv 2004.05665 and 2107.05720.
 
     Args:
         vectors: float (texts, terms).
         columns: float (terms,), how many terms each column stands for; None for one.
+        positions: candidates of each query, whose documents stand next to each other; there is a
+            mean for the first ones, for the second ones and so on, and their FLOPS are added. So
+            does the code of arXiv 2411.04403 and 2504.14839 (`flops_value` in scripts/train of
+            zhichao-aws/opensearch-sparse-model-tuning-sample). 1 takes one mean over all, which of
+            candidates with about the same terms is a penalty `positions` times as small. SPLADE's
+            code (naver/splade, splade/tasks/transformer_trainer.py) halves the sum of positives and
+            negatives, which is about that of one mean, and no less.
     """
-    return _weighed(vectors.mean(0).square(), columns)
+    means = vectors.reshape(-1, positions, vectors.shape[1]).mean(0)
+    return _weighed(means.square().sum(0), columns)
 
 
 def idf_aware_flops(
-    vectors: Tensor, idf: Tensor, form: str = "code", columns: Tensor | None = None
+    vectors: Tensor,
+    idf: Tensor,
+    form: str = "code",
+    columns: Tensor | None = None,
+    positions: int = 1,
 ) -> Tensor:
     """FLOPS for documents that meet IDF-weighted queries, arXiv 2411.04403, in its two readings.
 
@@ -43,15 +55,15 @@ def idf_aware_flops(
         form: "code", as released: queries carry the IDF, `vectors` are d, and FLOPS is plain.
             "paper", as in its first version: queries are binary, `vectors` are u, and FLOPS is
             that of u / idf.
-        columns: see `flops`.
+        columns, positions: see `flops`.
 
     Raises:
         ParameterError: another form.
     """
     if form == "code":
-        return flops(vectors, columns)
+        return flops(vectors, columns, positions)
     if form == "paper":
-        return flops(vectors / idf, columns)
+        return flops(vectors / idf, columns, positions)
     raise ParameterError(f"form: {form!r}; expected 'code' or 'paper'")
 
 
@@ -61,7 +73,11 @@ def l1(vectors: Tensor, columns: Tensor | None = None) -> Tensor:
 
 
 def masked_flops(
-    vectors: Tensor, nnz: Tensor, threshold: int, columns: Tensor | None = None
+    vectors: Tensor,
+    nnz: Tensor,
+    threshold: int,
+    columns: Tensor | None = None,
+    positions: int = 1,
 ) -> Tensor:
     """FLOPS that lets texts with few terms be: the L0 mask of arXiv 2504.14839.
 
@@ -69,10 +85,10 @@ def masked_flops(
         vectors: float (texts, terms).
         nnz: (texts,), how many terms of the whole vocabulary each text has.
         threshold: texts with at most so many add nothing, though the mean counts them.
-        columns: see `flops`.
+        columns, positions: see `flops`.
     """
     kept = (nnz > threshold).to(vectors.dtype)
-    return flops(vectors * kept[:, None], columns)
+    return flops(vectors * kept[:, None], columns, positions)
 
 
 def df_flops(
@@ -88,6 +104,10 @@ def df_flops(
     Sum over terms of  ( f(x) * mean over texts of w )^2,
     f(x) = 1 / (1 + (x^(log_alpha 2) - 1)^beta):  0 where no document has the term, 1/2 where a
     share alpha has it, 1 where all do.
+
+    Here f stands inside the square. Sources differ: some have it so, others f(x) times the square
+    of the mean, where a term at alpha costs 1/2 of its FLOPS instead of 1/4. Both agree where f is
+    0 or 1, which a large beta leaves little between.
 
     Args:
         vectors: float (texts, terms).
@@ -114,7 +134,8 @@ def df_weight(document_frequency: Tensor, alpha: float, beta: float) -> Tensor:
 def anti_zero(vectors: Tensor, columns: Tensor | None = None) -> Tensor:
     """1 / (sum of all weights)^2: a wall before vectors without any term.
 
-    As in the code that Efficient SPLADE was trained with; the sum is that of the whole batch.
+    As in SPLADE's code on transformers' Trainer (naver/splade, splade/hf/trainers.py), which adds
+    it for both sides with the weight 1. The sum is that of the whole batch.
     """
     import torch
 

@@ -184,13 +184,22 @@ def _begin_as_identity(network: VocabularyNetwork) -> None:
 def _hand_through(
     network: Any, n_layers: int, encoder: LearnedEncoder, texts: Sequence[str]
 ) -> None:
-    """Let the highest layers of BERT's kind begin near the identity.
+    """Let the highest layers begin near the identity.
 
     What attention and the feed-forward part add begins as 0. The two norms would still change
     states, which the norm below has left with nearly the same mean and deviation at every position:
     these become their shift and scale.
+
+    Raises:
+        ParameterError: layers that are not of BERT's kind.
     """
     layers: Any = layers_of(network.model.base_model)[-n_layers:]
+    if not all(_is_like_bert(layer) for layer in layers):
+        kind = type(network.model).__name__
+        raise ParameterError(
+            f"model.identity_layers: {n_layers}; {kind} has no layers that can begin as the "
+            "identity, those of BERT and RoBERTa can"
+        )
     caught: list[torch.Tensor] = []
     hook = layers[0].register_forward_pre_hook(lambda layer, given: caught.append(given[0]))
     ids, mask = _padded_texts(encoder, texts)
@@ -203,6 +212,12 @@ def _hand_through(
                 nn.init.zeros_(part.dense.bias)
                 part.LayerNorm.weight.fill_(float(states.std(1, unbiased=False).mean()))
                 part.LayerNorm.bias.fill_(float(states.mean()))
+
+
+def _is_like_bert(layer: Any) -> bool:
+    """Whether a layer ends its two parts as BERT's do."""
+    attention = getattr(layer, "attention", None)
+    return all(hasattr(getattr(part, "output", None), "LayerNorm") for part in (attention, layer))
 
 
 def _padded_texts(

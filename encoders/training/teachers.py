@@ -91,14 +91,21 @@ class CrossEncoderTeacher:
     """A transformer that reads query and document together; see `CrossEncoder`."""
 
     def __init__(
-        self, folder: Path, pairs: Pairs, *, max_length: int = 256, batch: int = 32
+        self,
+        folder: Path,
+        pairs: Pairs,
+        *,
+        max_length: int = 256,
+        batch: int = 32,
+        device: str = "cpu",
     ) -> None:
-        """Load a model for sequence classification.
+        """Load a model for sequence classification, onto a device of torch's.
 
         Raises:
             EncoderNotFound, CorruptFile: see `CrossEncoder`.
         """
         self._model = CrossEncoder(folder, max_length=max_length, batch=batch)
+        self._model.use_device(device)
         self._pairs = pairs
 
     def scores(self, queries: Int64s, documents: Int64s) -> Float32s:
@@ -141,8 +148,8 @@ class StoredTeacher:
             query, document = queries[missing[0]], documents[missing[0]]
             raise InputError(
                 f"no stored score of query {self._pairs.query_ids[query]!r} and document "
-                f"{self._pairs.document_ids[document]!r}; score its candidates too, or distil "
-                "over candidate lists instead of the batch"
+                f"{self._pairs.document_ids[document]!r}; lists that `lexidex mine --teacher` "
+                "wrote have those of their own documents, so distil over lists, not over the batch"
             )
         return self._scores[places]
 
@@ -227,7 +234,7 @@ def _in_bfloat16(encode: Callable[[Texts], Float32s], texts: Texts) -> Float32s:
     """What `encode` gives, with the products of its model in bfloat16."""
     import torch
 
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cuda" if torch.cuda.is_available() else "cpu", torch.bfloat16):
         return encode(texts)
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from .batches import Collator
+from .checkpoints import CheckpointedTrainer
 from .gathering import gathered, n_processes, rank
 from .gradient_cache import cached_step
 from .guards import CollapseGuard
@@ -32,10 +31,8 @@ from .student import Student, Vectors
 from .teachers import Ensemble
 from .trained import Trained
 
-WEIGHTS = "model.safetensors"
 
-
-class PlannedTrainer(Trainer):
+class PlannedTrainer(CheckpointedTrainer):
     """A Trainer of a student by a plan; subclasses say what a step is."""
 
     def __init__(
@@ -47,7 +44,7 @@ class PlannedTrainer(Trainer):
         collator: Callable[[Any], dict[str, Any]],
         *,
         held_out: HeldOut | None = None,
-        learning_rate_of: Callable[[str], float | None] = lambda name: None,
+        learning_rate_of: Callable[[nn.Parameter], float | None] = lambda parameter: None,
         guard: CollapseGuard | None = None,
     ) -> None:
         """Put a training together; `train()` runs it.
@@ -59,8 +56,7 @@ class PlannedTrainer(Trainer):
             plan: examples, as many as steps, batch and processes take.
             collator: makes batches of them.
             held_out: what `evaluate` measures on.
-            learning_rate_of: another learning rate for a parameter, by its name; None for the
-                usual one.
+            learning_rate_of: another learning rate for a parameter; None for the usual one.
             guard: what stops a training that has collapsed.
         """
         self._student = student
@@ -143,9 +139,9 @@ class PlannedTrainer(Trainer):
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters by learning rate and decay; vectors and scalars do not decay."""
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for name, parameter in self._whole.named_parameters():
+        for parameter in self._whole.parameters():
             if parameter.requires_grad:
-                rate = self._learning_rate_of(name) or self.args.learning_rate
+                rate = self._learning_rate_of(parameter) or self.args.learning_rate
                 decay = self.args.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
         return [
@@ -155,20 +151,6 @@ class PlannedTrainer(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return SequentialSampler(self._plan)  # it has the order
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        """Write the weights of a checkpoint; unlike the Trainer's own, tied ones once."""
-        folder = Path(output_dir or self.args.output_dir or "")
-        folder.mkdir(parents=True, exist_ok=True)
-        save_model(self._whole, str(folder / WEIGHTS))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        """Tied weights are in a checkpoint once, and so seem to be missing."""
-
-    @property
-    def _whole(self) -> nn.Module:
-        assert isinstance(self.model, nn.Module)
-        return self.model
 
 
 class SparseTrainer(PlannedTrainer):

@@ -16,11 +16,11 @@ from lexidex.hybrid import LEGS
 from lexidex.index.fusion import METHODS, FusionParams
 
 from ..fusion_tuning import (
-    STEPS,
     Candidates,
     FusionReport,
     alone,
     candidates_of,
+    default_weight,
     paired_p_value,
     tune_fusion,
     values_of,
@@ -35,11 +35,12 @@ from .tables import Table, number
 
 KIND = "fusion"
 NDCG, RECALL = parse_measures("nDCG@10 R@100")
-ABOUT = """Each leg alone, and both fused by every method: with weights of 1, and, where a
+ABOUT = """Each leg alone, and both fused by every method: with its default weights, and, where a
 collection has a split for it, with the weight of the dense leg that was best for nDCG@10 there,
-among 0, .05, ..., 1. All methods share 200 candidates of each leg, scored exactly in both. p is
-that of a two-sided paired t-test of nDCG@10 against the better leg's on the same queries, with
-nothing done about there being many tests."""
+among 0, .05, ..., 1; of equal ones the one next to the default. The sparse leg has the rest of 1.
+Rankings are those of searches, less the document whose id is the query's own. All methods share 200
+candidates of each leg, scored exactly in both. p is that of a two-sided paired t-test of nDCG@10
+against the better leg's on the same queries, with nothing done about there being many tests."""
 
 Float64s = NDArray[np.float64]
 
@@ -51,8 +52,8 @@ class FusionFigures:
     Attributes:
         collection: its name, and the split's where that is not "test".
         method: "sparse", "dense", or one of fusion.METHODS.
-        tuned: on which split the weight was chosen; None where weights are 1.
-        dense_weight: of the dense leg, the sparse one having the rest; None where weights are 1.
+        tuned: on which split the weight was chosen; None for the method's default.
+        dense_weight: of the dense leg, the sparse one having the rest of 1; None for a leg alone.
         ndcg, recall: nDCG@10 and R@100, means over the queries.
         gain: of nDCG@10 over the better leg's.
         p_value: of that difference; 1 for the better leg itself.
@@ -138,12 +139,14 @@ def _figures(
     legs = {leg: values_of(judged.qrels, alone(candidates, leg), NDCG) for leg in LEGS}
     better = max(legs.values(), key=lambda values: float(values.mean()))
 
-    def figures(run: Run, method: str, weight: float | None = None) -> FusionFigures:
+    def figures(
+        run: Run, method: str, weight: float | None = None, tuned: str | None = None
+    ) -> FusionFigures:
         values = values_of(judged.qrels, run, NDCG)
         return FusionFigures(
             collection=name,
             method=method,
-            tuned=None if weight is None else tuning,
+            tuned=tuned,
             dense_weight=weight,
             ndcg=float(values.mean()),
             recall=float(values_of(judged.qrels, run, RECALL).mean()),
@@ -154,13 +157,14 @@ def _figures(
 
     found = [figures(alone(candidates, leg), leg) for leg in LEGS]
     lower = collection.dense_lower_bound
-    weights = {} if report is None else _best_weights(report)
     for method in METHODS:
-        found.append(figures(_fused(candidates, FusionParams(method), lower), method))
-        if method in weights:
-            weight = weights[method]
+        run = _fused(candidates, FusionParams(method), lower)
+        found.append(figures(run, method, default_weight(method, lower)))
+        if report is not None:
+            weight = report.best[method].dense
             params = FusionParams(method, {"dense": weight, "sparse": 1 - weight})
-            found.append(figures(_fused(candidates, params, lower), method, weight))
+            run = _fused(candidates, params, lower)
+            found.append(figures(run, method, weight, tuning))
     return found
 
 
@@ -168,16 +172,8 @@ def _fused(candidates: Mapping[str, Candidates], params: FusionParams, lower: fl
     return {name: found.fused(params, lower) for name, found in candidates.items()}
 
 
-def _best_weights(report: FusionReport) -> dict[str, float]:
-    """Each method's weight of the dense leg that was best; of equal ones that next to a half."""
-    best: dict[str, tuple[float, float, float]] = {}
-    for one in report.tried:
-        key = (one.mean, -abs(one.dense - 0.5), one.dense)
-        best[one.method] = max(best.get(one.method, key), key)
-    return {method: round(weight * STEPS) / STEPS for method, (_, _, weight) in best.items()}
-
-
 def _weight(line: Line) -> str:
     if line["dense_weight"] is None:
-        return "" if line["method"] in LEGS else "equal"
-    return f"{line['dense_weight']:g}, by {line['tuned']}"
+        return ""
+    chosen = "default" if line["tuned"] is None else f"by {line['tuned']}"
+    return f"{line['dense_weight']:g}, {chosen}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from lexidex.encoders.presets import find_preset
 from lexidex.encoders.recipe import VOCABULARY_HEADS
 from lexidex.encoders.training.recipe import TrainingRecipe
+from lexidex.errors import ParameterError
 
 from .record import Line, Record
 from .tables import Table, number
@@ -57,17 +58,20 @@ def run_train_matrix(
     Args:
         base: the recipe they share; its own preset is one of them only if it is named.
         presets: which methods.
-        work: folder for the trainings, each in a folder of its own.
+        work: folder for the trainings, each in a folder of its own. Only a folder that was not
+            there before is deleted; an older training goes on, and stays.
         record: what lines are written to.
         say: told what is being done.
         keep: leave the trained encoders in `work`.
 
     Raises:
-        ParameterError: an unknown method, or a recipe that names no data or no backbone.
+        ParameterError: an unknown method, a recipe that names no data or no backbone, or a folder
+            in `work` that holds something other than a training.
     """
     from lexidex.encoders.training.run import Memory, Run
 
     recipes = {preset: recipe_of(base, preset) for preset in presets}
+    older = {preset for preset in recipes if _is_there(work / preset)}
     memory = Memory()
     for preset, recipe in recipes.items():
         say(f"training {preset}")
@@ -88,8 +92,19 @@ def run_train_matrix(
             flops=round(results.after["flops"], 3),
             cpu_minutes=round((time.process_time() - started) / 60, 2),
         )
-        if not keep:
+        if not keep and preset not in older:
             shutil.rmtree(work / preset)
+
+
+def _is_there(folder: Path) -> bool:
+    """Whether there is such a folder; if anything is in it, it has to be a training."""
+    if not folder.exists():
+        return False
+    if folder.is_dir() and (not any(folder.iterdir()) or (folder / "recipe.json").is_file()):
+        return True
+    raise ParameterError(
+        f"{folder}: holds something other than a training; give another folder (--work)"
+    )
 
 
 def training_table(lines: Iterable[Line]) -> Table:

@@ -337,16 +337,21 @@ def train_matrix(
     to: Annotated[
         Path | None, typer.Option("--out", help="Append all figures to this file, as JSON lines.")
     ] = None,
-    work: Annotated[Path | None, typer.Option(help="Folder for the trainings.")] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the trainings; what was in it before stays."),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the trained encoders there.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train methods on the same pairs with the same budget: effectiveness, sparsity, FLOPS."""
-    from lexidex.encoders.training.recipe import read_recipe
+    from lexidex.encoders.training.recipe_files import read_recipe
     from lexidex.eval.benchmarks.record import Record, machine
     from lexidex.eval.benchmarks.train_matrix import run_train_matrix, training_table
 
+    if keep and work is None:
+        raise ParameterError("--keep: needs a folder that stays (--work)")
     need_accelerate()
     given = {"data.pairs": [str(path) for path in data], "model.backbone": backbone}
     base = read_recipe(recipe).changed(given | parse_settings(settings or []))

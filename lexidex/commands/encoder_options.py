@@ -56,6 +56,16 @@ Passages = Annotated[
 ]
 
 
+TrustRemoteCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-remote-code",
+        help="Run code that the repository of the collection's model brings; read it first. "
+        "Collections do not keep this.",
+    ),
+]
+
+
 def chosen_encoder(
     name: str | None,
     options: list[str] | None = None,
@@ -63,21 +73,28 @@ def chosen_encoder(
     prune_queries: str | None = None,
     *,
     quiet: bool = False,
+    trusts: bool = False,
 ) -> Encoder | None:
     """The encoder that a command line asks for; its licence is told on stderr where it has one.
+
+    Args:
+        trusts: whether --trust-remote-code was given, which a model then takes for its option.
 
     Raises:
         ParameterError: options for no encoder, or one that the encoder does not have.
     """
     from lexidex.encoders import load_encoder
+    from lexidex.encoders.loading import KINDS
 
     rules = {"document_pruning": prune, "query_pruning": prune_queries}
-    given = read_options("--encoder-option", options)
+    given = given_options(options)
     given |= {option: rule for option, rule in rules.items() if rule is not None}
     if name is None:
         if given:
             raise ParameterError(f"{', '.join(given)}: give the encoder as well, by --encoder")
         return None
+    if trusts and name not in KINDS:
+        given.setdefault("trust_remote_code", True)
     encoder = load_encoder(name, **given)
     if encoder.has_licence and not quiet:
         err.print(
@@ -86,15 +103,27 @@ def chosen_encoder(
     return encoder
 
 
-def read_options(option: str, given: list[str] | None) -> dict[str, Any]:
-    """Each NAME=VALUE that an option was given, the value as JSON where it is that."""
-    values: dict[str, Any] = {}
-    for one in given or []:
-        name, equals, value = one.partition("=")
-        if not equals or not name:
-            raise ParameterError(f"{option}: {one!r}; expected NAME=VALUE")
-        try:
-            values[name] = json.loads(value)
-        except ValueError:
-            values[name] = value
-    return values
+def given_options(options: list[str] | None, flag: str = "--encoder-option") -> dict[str, Any]:
+    """What a flag gives, by name: JSON where a value is that, and else text.
+
+    Raises:
+        ParameterError: one is not of the form NAME=VALUE.
+    """
+    if not options:
+        return {}
+    from lexidex.encoders.loading import text_options
+
+    texts = text_options()
+    return dict(_option(flag, given, texts) for given in options)
+
+
+def _option(flag: str, given: str, texts: set[str]) -> tuple[str, Any]:
+    """NAME=VALUE; for an option that is text, a number is one, too, such as a commit's."""
+    name, equals, text = given.partition("=")
+    if not equals or not name:
+        raise ParameterError(f"{flag}: {given!r}; expected NAME=VALUE")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return name, text
+    return name, value if name not in texts or isinstance(value, str | None) else text

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from .encoder_options import TrustRemoteCode
 from .output import AsJson, Quiet, out, print_json, progress, write_file
 from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_reranking
 from .search import FusionOption, ModeOption, SearchMode, chosen_fusion
@@ -48,6 +49,7 @@ def evaluate(
         Path | None, typer.Option(help="Write each query's values to this TSV file.")
     ] = None,
     n_threads: Annotated[int, typer.Option("--threads", min=1, help="Threads over queries.")] = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -70,6 +72,7 @@ def evaluate(
         if from_run
         else _search(
             directory,
+            trust_remote_code,
             judged,
             depth or depth_of(chosen),
             {
@@ -105,6 +108,7 @@ def evaluate(
 
 def _search(
     directory: Path | None,
+    trust_remote_code: bool,
     judged: JudgedQueries,
     depth: int,
     options: dict[str, Any],
@@ -115,7 +119,7 @@ def _search(
     from lexidex.collection import Collection
     from lexidex.eval.runs import search_all
 
-    collection = Collection.open(directory or Path())
+    collection = Collection.open(directory or Path(), trust_remote_code=trust_remote_code)
     with progress("Searching", total=len(judged.queries), quiet=quiet) as count:
         return search_all(
             collection,

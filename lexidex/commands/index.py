@@ -16,8 +16,9 @@ from .encoder_options import (
     Passages,
     Prune,
     PruneQueries,
+    TrustRemoteCode,
     chosen_encoder,
-    read_options,
+    given_options,
 )
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
@@ -93,6 +94,7 @@ def index(
             "segments are smaller and temporary files stand in DIR."
         ),
     ] = None,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -105,6 +107,7 @@ def index(
     from lexidex.collection import Collection, exists
     from lexidex.dense_side import DenseSide
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
+    from lexidex.encoders.loading import load_stored_encoder
     from lexidex.errors import ParameterError
     from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
@@ -114,10 +117,14 @@ def index(
     made_by = encoder_of(path for path, _ in find_files(sources))
     if errors:
         write_file(errors, "")
-    chosen = chosen_encoder(encoder, encoder_options, prune, prune_queries, quiet=quiet)
-    existing = Collection.open(to, merge="inline") if exists(to) else None
+    chosen = chosen_encoder(
+        encoder, encoder_options, prune, prune_queries, quiet=quiet, trusts=trust_remote_code
+    )
+    existing = None
+    if exists(to):
+        existing = Collection.open(to, merge="inline", trust_remote_code=trust_remote_code)
     if made_by and chosen is None and (replace or existing is None):
-        chosen = load_encoder(made_by[0]["kind"], **made_by[0]["options"])
+        chosen = load_stored_encoder(made_by[0]["kind"], made_by[0]["options"], trust_remote_code)
     used = existing.encoder if chosen is None and existing is not None else chosen
     if made_by and used is not None:
         _check_made_by(*made_by, used)
@@ -128,7 +135,7 @@ def index(
             chosen,
             factory=dense_index,
             metric=dense_metric,
-            options=read_options("--dense-option", dense_options),
+            options=given_options(dense_options, "--dense-option"),
         )
         collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
     elif dense or dense_index or dense_metric or dense_options:

@@ -13,7 +13,7 @@ from .output import AsJson, Quiet, out, print_json, progress
 
 if TYPE_CHECKING:
     from lexidex.encoders.training.negatives import Band
-    from lexidex.encoders.training.recipe import TeacherSection
+    from lexidex.encoders.training.sections import TeacherSection
 
 
 def mine(
@@ -46,7 +46,10 @@ def mine(
     ] = None,
     absolute_margin: Annotated[
         float | None,
-        typer.Option(help="Leave out what the teacher scores above the positive less this."),
+        typer.Option(
+            help="Leave out what the teacher scores above the positive less this; levelled scores "
+            "of several teachers lie between 0 and 1."
+        ),
     ] = None,
     relative_margin: Annotated[
         float | None, typer.Option(help="The same, as a share of the positive's score.")
@@ -113,7 +116,7 @@ def parse_bands(text: str) -> list[Band]:
 def _section(given: str) -> TeacherSection:
     from pydantic import ValidationError
 
-    from lexidex.encoders.training.recipe import TeacherSection
+    from lexidex.encoders.training.sections import TeacherSection
 
     kind, _, path = given.partition(":")
     try:

@@ -11,6 +11,7 @@ import typer
 
 from lexidex.errors import ParameterError
 
+from .encoder_options import EncoderOptions, given_options
 from .output import AsJson, Quiet, out, print_json, progress
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ Model = Annotated[str, typer.Argument(help="A model's folder, or organisation/mo
 
 
 @models.command()
-def show(model: Model, as_json: AsJson = False) -> None:
+def show(model: Model, encoder_options: EncoderOptions = None, as_json: AsJson = False) -> None:
     """Show a model's kind, licence, dimensions, fingerprint, and whether it has an export."""
     from lexidex.encoders import load_encoder
     from lexidex.encoders.engines.export import exports_of
 
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, **given_options(encoder_options))
     described: dict[str, Any] = {
         "model": model,
         "kind": encoder.kind,
@@ -61,6 +62,7 @@ def export(
         Path,
         typer.Option(help="New folder for model and export; the model's own gets the export only."),
     ],
+    encoder_options: EncoderOptions = None,
     int8: Annotated[
         bool, typer.Option("--int8/--fp32", help="Multiply integers of a byte, or floats.")
     ] = True,
@@ -91,9 +93,9 @@ def export(
     """
     from lexidex.encoders.engines.export import export as write
 
-    chosen = _texts(texts, sample)
+    options, chosen = given_options(encoder_options), _texts(texts, sample)
     with progress("Exporting", quiet=quiet):
-        made = write(model, to, chosen, int8=int8, tolerance=tolerance)
+        made = write(model, to, chosen, int8=int8, tolerance=tolerance, options=options)
     for exported in made:
         if as_json:
             print_json(_described(exported))
@@ -105,6 +107,7 @@ def export(
 def prune(
     model: Model,
     to: Annotated[Path, typer.Option(help="New folder for the pruned model.")],
+    encoder_options: EncoderOptions = None,
     sparsity: Annotated[
         float, typer.Option(help="Share of the feed-forward maps' 4x1 blocks that become 0.")
     ] = 0.8,
@@ -126,9 +129,9 @@ def prune(
     """
     from lexidex.encoders.engines.pruning import prune as write
 
-    chosen = _texts(texts, sample)
+    options, chosen = given_options(encoder_options), _texts(texts, sample)
     with progress("Pruning", quiet=quiet):
-        maps = write(model, to, chosen, sparsity)
+        maps = write(model, to, chosen, sparsity, options)
     described = {"model": str(to), "sparsity": sparsity, "maps": maps}
     if as_json:
         print_json(described)

@@ -13,13 +13,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from .encoder_options import TrustRemoteCode
 from .output import AsJson, out, print_json
 from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_reranking
 
 if TYPE_CHECKING:
     from lexidex.documents import SparseInput
     from lexidex.index.fusion import FusionParams
-    from lexidex.results import Explanation, Hit, SearchResult
+    from lexidex.results import Explanation, Hit, LegScore, SearchResult
 
 _SNIPPET = 160
 _SHOWN_TERMS = 6
@@ -78,8 +79,12 @@ def search(
     rerank_depth: RerankDepth = None,
     rerank_fusion: RerankFusion = None,
     with_terms: Annotated[
-        bool, typer.Option("--explain", help="Show what each word adds to each score.")
+        bool,
+        typer.Option(
+            "--explain", help="Show what each word, and each side of a hybrid search, adds."
+        ),
     ] = False,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Search a collection, best documents first."""
@@ -90,7 +95,7 @@ def search(
     _check_query(query, vector, row, mode)
     condition = None if only is None else parse_json("--filter", only)
     reranking = chosen_reranking(rerank, rerank_depth, rerank_fusion)
-    collection = Collection.open(directory)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
     collection.warm_up()
     result = collection.search(
         query,
@@ -113,19 +118,21 @@ def search(
     if as_json:
         print_json(_as_json(result, explained))
     else:
-        show_hits(result, explained)
+        show_hits(result, explained, with_legs=with_terms)
 
 
 def explain(
     directory: Directory,
     query: Annotated[str, typer.Argument(help="The query.")],
     doc_id: Annotated[str, typer.Argument(metavar="ID", help="The document.")],
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which words give a document its score for a query."""
     from lexidex.collection import Collection
 
-    explanation = Collection.open(directory).explain(query, doc_id)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
+    explanation = collection.explain(query, doc_id)
     if as_json:
         print_json(_explanation_as_json(explanation))
         return
@@ -149,8 +156,15 @@ def parse_json(option: str, text: str) -> Any:
         raise ParameterError(f"{option}: not JSON: {error}") from None
 
 
-def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
-    """Print hits for people: rank, score, id, title, the beginning of the passage, and terms."""
+def show_hits(
+    result: SearchResult, explained: list[Explanation], *, with_legs: bool = False
+) -> None:
+    """Print hits for people: rank, score, id, title, the beginning of the passage, and terms.
+
+    Args:
+        with_legs: tell how each leg's part of the score comes about, and not only how much it is.
+    """
+    told = _leg_explained if with_legs else _leg
     for rank, hit in enumerate(result, start=1):
         score = Text(f"{hit.score:8.4f}", "green")
         out.print(Text(f"{rank:>2}", "bold"), score, _text(hit.doc_id, "bold"), _text(_title(hit)))
@@ -159,10 +173,7 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
             cut = "... " if hit.passage.start else ""
             out.print(_text(f"            {cut}{snippet}", "dim"))
         if hit.legs:
-            shown = "  ".join(
-                f"{name} {leg.contribution:.3f} (rank {leg.rank}, score {leg.score:.3f})"
-                for name, leg in hit.legs.items()
-            )
+            shown = "  ".join(told(name, leg) for name, leg in hit.legs.items())
             out.print(_text(f"            {shown}", "magenta"))
         if explained:
             terms = explained[rank - 1].terms[:_SHOWN_TERMS]
@@ -179,6 +190,20 @@ def show_hits(result: SearchResult, explained: list[Explanation]) -> None:
         f"({', '.join(dict.fromkeys(result.plan))})",
         style="dim",
         highlight=False,
+    )
+
+
+def _leg(name: str, leg: LegScore) -> str:
+    return f"{name} {leg.contribution:.3f} (rank {leg.rank}, score {leg.score:.3f})"
+
+
+def _leg_explained(name: str, leg: LegScore) -> str:
+    """Weight, normalised score and what they make; less where only the largest leg counts."""
+    product = leg.weight * leg.normalised
+    made = "=" if abs(product - leg.contribution) < 1e-6 else "gives"
+    return (
+        f"{name} {leg.weight:.3g} x {leg.normalised:.3f} {made} {leg.contribution:.3f} "
+        f"(rank {leg.rank}, score {leg.score:.3f})"
     )
 
 

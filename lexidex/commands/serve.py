@@ -47,6 +47,14 @@ def serve(
         ),
     ] = None,
     access_log: Annotated[bool, typer.Option("--access-log", help="Log every request.")] = False,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option(
+            "--trust-remote-code",
+            help="Run code that the repositories of the collections' models bring; read it first. "
+            "Clients may then name no models.",
+        ),
+    ] = False,
 ) -> None:
     """Serve collections over HTTP until interrupted: the API at /v1, a page at /ui.
 
@@ -81,11 +89,12 @@ def serve(
                 hosts,
                 open_page=open_page,
                 access_log=access_log,
+                trust_remote_code=trust_remote_code,
             )
         else:
             from lexidex.server.backend import Backend
 
-            backend = Backend.open(directory, rerankers or [])
+            backend = Backend.open(directory, rerankers or [], trust_remote_code)
             run(backend, listener, hosts, open_page=open_page, access_log=access_log)
 
 
@@ -125,6 +134,7 @@ def _run_many(
     *,
     open_page: bool,
     access_log: bool,
+    trust_remote_code: bool,
 ) -> None:
     from lexidex.server.supervisor import Supervisor
 
@@ -135,6 +145,7 @@ def _run_many(
         rerankers=rerankers,
         hosts=hosts,
         access_log=access_log,
+        trust_remote_code=trust_remote_code,
     )
     status = supervisor.run(lambda names: _announce(names, listener, open_page))
     if status:

@@ -43,7 +43,7 @@ def train(
     What was killed goes on from its last checkpoint when the command is given again. On several
     GPUs: `torchrun --nproc-per-node N -m lexidex train ...`.
     """
-    from lexidex.encoders.training.recipe import read_recipe
+    from lexidex.encoders.training.recipe_files import read_recipe
     from lexidex.errors import ParameterError
 
     if listed:
@@ -60,7 +60,10 @@ def train(
         given["data.candidates"] = str(candidates)
     recipe = read_recipe(config).changed(given | parse_settings(settings or []))
     need_accelerate()
+    from lexidex.encoders.training.gathering import is_main
     from lexidex.encoders.training.run import Run
+
+    quiet = quiet or not is_main()  # of several processes one tells
 
     def say(line: str) -> None:
         if not quiet:
@@ -68,6 +71,8 @@ def train(
 
     with progress("Training", total=recipe.training.steps, quiet=quiet) as count:
         results = Run(recipe, to, say, lambda step, _: count(step)).train()
+    if not is_main():
+        return
     if as_json:
         print_json(
             {
@@ -87,7 +92,7 @@ def train(
 
 
 def _list(as_json: bool) -> None:
-    from lexidex.encoders.training.recipe import read_recipe, recipe_names
+    from lexidex.encoders.training.recipe_files import read_recipe, recipe_names
 
     recipes = [read_recipe(name) for name in recipe_names()]
     if as_json:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from .encoder_options import TrustRemoteCode
 from .output import AsJson, Quiet, out, print_json, progress
 from .search import Directory, ModeOption, SearchMode
 
@@ -38,6 +39,7 @@ def train_attention(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")] = 300,
     learning_rate: Annotated[float, typer.Option(help="Of the optimiser.")] = 1e-4,
     seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -53,7 +55,7 @@ def train_attention(
 
     training = AttentionTraining(width, steps, learning_rate=learning_rate, seed=seed)
     judged = read_judged(data, split)
-    collection = Collection.open(directory)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
     with progress("Searching", total=len(judged.queries), quiet=quiet) as count:
         lists = attention_lists(
             collection,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from .encoder_options import TrustRemoteCode
 from .output import AsJson, out, print_json, progress
 from .search import Directory
 
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
     from lexidex.tuning import Tuned, TuningReport
 
 
+OF_SEARCHES = ("queries", "k", "accuracy", "n_threads")
+OF_FUSION = ("split", "measure")
+"""Options of `tune` that are of use in one of its two ways alone."""
+
+
 def tune(
+    context: typer.Context,
     directory: Directory,
     queries: Annotated[
         Path | None,
@@ -40,6 +48,7 @@ def tune(
     split: Annotated[str, typer.Option(help="Which of that folder's qrels.")] = "dev",
     measure: Annotated[str, typer.Option(help="What --fusion is measured by.")] = "nDCG@10",
     n_threads: Annotated[int, typer.Option("--threads", min=1, help="Threads over queries.")] = 1,
+    trust_remote_code: TrustRemoteCode = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure search parameters and keep what was found, for `search --accuracy`.
@@ -49,10 +58,13 @@ def tune(
     from lexidex.collection import Collection
 
     if fusion or data is not None:
-        tune_weights(directory, data, split, measure, as_json)
+        _refuse(context, OF_SEARCHES, "with --fusion, which takes its queries from --data")
+        tune_weights(directory, data, split, measure, as_json, trust_remote_code)
         return
+    _refuse(context, OF_FUSION, "without --fusion")
     sample = None if queries is None else read_sample(queries)
-    report = Collection.open(directory).tune(sample, k, accuracy, n_threads=n_threads)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
+    report = collection.tune(sample, k, accuracy, n_threads=n_threads)
     if as_json:
         print_json(_as_json(report))
     elif not report.segments:
@@ -64,8 +76,23 @@ def tune(
             _show(tuned, report)
 
 
+def _refuse(context: typer.Context, names: Sequence[str], when: str) -> None:
+    """Raise ParameterError if one of these options is given, be it with its default value."""
+    from lexidex.errors import ParameterError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source and source.name == "COMMANDLINE":
+            raise ParameterError(f"{parameter.opts[0]}: of no use {when}")
+
+
 def tune_weights(
-    directory: Path, data: Path | None, split: str, measure: str, as_json: bool
+    directory: Path,
+    data: Path | None,
+    split: str,
+    measure: str,
+    as_json: bool,
+    trust_remote_code: bool = False,
 ) -> None:
     """Find weights of a hybrid search on judged queries."""
     from lexidex.collection import Collection
@@ -80,8 +107,9 @@ def tune_weights(
     if more:
         raise ParameterError(f"--measure: {measure!r}; expected one")
     judged = read_judged(data, split)
+    collection = Collection.open(directory, trust_remote_code=trust_remote_code)
     with progress("Searching", total=len(judged.queries), quiet=as_json) as count:
-        report = tune_fusion(Collection.open(directory), judged, chosen, progress=count)
+        report = tune_fusion(collection, judged, chosen, progress=count)
     if as_json:
         print_json({**asdict(report), "helps": report.helps, "verdict": report.verdict})
         return

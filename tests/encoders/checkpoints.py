@@ -72,6 +72,21 @@ def write_word_weigher(folder: Path, preset: str, backbone: Path) -> Path:
     return folder
 
 
+def write_remote(folder: Path, sprung: Path) -> Path:
+    """A model whose code lies beside it, and leaves a file when it runs."""
+    write_plain(folder)
+    config = json.loads((folder / "config.json").read_text())
+    names = {"AutoConfig": "renamed.Config", "AutoModelForMaskedLM": "renamed.Model"}
+    write_json(folder / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
+    (folder / "renamed.py").write_text(
+        f"open({str(sprung)!r}, 'w').close()\n"
+        "from transformers import BertConfig, BertForMaskedLM\n"
+        "class Config(BertConfig):\n    model_type = 'unheard-of'\n"
+        "class Model(BertForMaskedLM):\n    config_class = Config\n"
+    )
+    return folder
+
+
 def write_cross_encoder(folder: Path, *, n_labels: int = 1, seed: int = 0) -> Path:
     """A model that scores pairs of texts, in transformers' layout; as large as `write_plain`'s."""
     import torch
@@ -122,7 +137,12 @@ def write_sentence_transformers(
 
 
 def write_router(
-    folder: Path, *, table: str = "tensor", names: str = "new", activation: str = "log1p_relu"
+    folder: Path,
+    *,
+    table: str = "tensor",
+    names: str = "new",
+    activation: str = "log1p_relu",
+    router: str = "Router",
 ) -> Path:
     """A checkpoint with inference-free queries: the document model at the root, a Router above.
 
@@ -131,9 +151,11 @@ def write_router(
         table: "tensor" or "bin" for a tensor of weights, "json" for idf.json.
         names: "new" or "old" module names; "idf" for the oldest one of the table.
         activation: of the documents.
+        router: the router's name, "Asym" for the former one.
     """
     write_plain(folder, "distilbert")
     types = _types("old" if names == "idf" else names)
+    types["Router"] = types["Router"].replace("Router", router)
     kind = "IDF" if names == "idf" else "SparseStaticEmbedding"
     queries = f"query_0_{kind}"
     write_modules(folder, [("0", "", types["Router"])])
@@ -157,6 +179,22 @@ def write_router(
     write_pooling(folder / "document_1_SpladePooling", "max", activation)
     write_table(folder / queries, table)
     write_model_config(folder)
+    return folder
+
+
+def write_asym(folder: Path) -> Path:
+    """`write_router`'s checkpoint under the former name and file; each module in a folder below."""
+    write_router(folder, names="old", activation="relu", router="Asym")
+    described = json.loads((folder / "router_config.json").read_text(encoding="utf-8"))
+    (folder / "router_config.json").unlink()
+    place = "document_0_Transformer"
+    (folder / place).mkdir()
+    own = ("modules.json", "config_sentence_transformers.json")
+    for file in [file for file in folder.iterdir() if file.is_file() and file.name not in own]:
+        file.rename(folder / place / file.name)
+    described["types"][place] = described["types"].pop("")
+    described["structure"]["document"][0] = place
+    write_json(folder / "config.json", described)
     return folder
 
 

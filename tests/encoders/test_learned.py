@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lexidex.encoders.hub as hub
 from lexidex.encoders import load_encoder
 from lexidex.encoders.networks.masked_lm import MaskedLMNetwork
-from lexidex.encoders.saved import write_description
 from lexidex.errors import CorruptFile, EncoderNotFound, ParameterError
 
 from .checkpoints import (
@@ -24,6 +22,7 @@ from .checkpoints import (
     copy_of,
     only_word_list,
     random_model,
+    write_asym,
     write_json,
     write_model_config,
     write_modules,
@@ -63,6 +62,8 @@ LAYOUTS = {
     ),
     "router": write_router,
     "router, old names": lambda to: write_router(to, names="old", activation="relu"),
+    "router, former name": lambda to: write_router(to, router="Asym"),
+    "router, former name and file": write_asym,
 }
 
 
@@ -481,107 +482,7 @@ def test_settings_of_another_kind_are_refused(bert):
         load_encoder(bert)
 
 
-def test_code_from_a_repository_is_not_run_unasked(bert, tmp_path):
-    config = json.loads((bert / "config.json").read_text())
-    names = {"AutoConfig": "trap.Config", "AutoModelForMaskedLM": "trap.Model"}
-    write_json(bert / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
-    (bert / "trap.py").write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')\n")
-
-    with pytest.raises(ParameterError, match="load it with trust_remote_code=True"):
-        load_encoder(bert).encode_documents(["a"])
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_a_stored_encoder_cannot_ask_for_code_to_be_run(bert, tmp_path):
-    assert "trust_remote_code" not in load_encoder(bert, trust_remote_code=True).options
-    stored = {"path": str(bert), "trust_remote_code": True}
-    with pytest.raises(ParameterError, match="a stored encoder cannot ask for it"):
-        load_encoder("learned", **stored)
-    write_description(tmp_path / "stored", "learned", stored, {})
-    with pytest.raises(ParameterError, match="a stored encoder cannot ask for it"):
-        load_encoder(tmp_path / "stored")
-
-
-def test_code_from_a_repository_runs_when_it_is_trusted(bert):
-    config = json.loads((bert / "config.json").read_text())
-    names = {"AutoConfig": "renamed.Config", "AutoModelForMaskedLM": "renamed.Model"}
-    (bert / "renamed.py").write_text(
-        "from transformers import BertConfig, BertForMaskedLM\n"
-        "class Config(BertConfig):\n    model_type = 'unheard-of'\n"
-        "class Model(BertForMaskedLM):\n    config_class = Config\n"
-    )
-    expected = load_encoder(bert).encode_documents(TEXTS).toarray()
-    write_json(bert / "config.json", config | {"model_type": "unheard-of", "auto_map": names})
-
-    found = load_encoder(bert, trust_remote_code=True).encode_documents(TEXTS).toarray()
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-# Models on a hub.
-
-
-def test_a_model_on_the_hub_is_fetched_and_pinned_to_its_commit(folders, tmp_path, monkeypatch):
-    asked = []
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    snapshot = copy_of(folders("plain bert"), tmp_path / commit)
-
-    def snapshot_download(name, **options):
-        asked.append((name, options["revision"], options["local_files_only"]))
-        return str(snapshot)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    encoder = load_encoder("org/model")
-    again = load_encoder(encoder.kind, **encoder.options)
-
-    assert encoder.options["path"] == "org/model"
-    assert encoder.options["revision"] == commit
-    assert again.fingerprint == encoder.fingerprint == load_encoder(snapshot).fingerprint
-    assert asked == [("org/model", None, False), ("org/model", commit, True)]
-
-
-def test_bin_files_are_fetched_where_there_are_no_safetensors(folders, tmp_path, monkeypatch):
-    patterns = []
-    snapshot = tmp_path / "commit"
-    snapshot.mkdir()
-
-    def snapshot_download(name, **options):
-        patterns.append(options["allow_patterns"])
-        return str(snapshot)
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    hub.fetch("org/model")
-
-    assert hub.SAFETENSORS in patterns[0]
-    assert patterns[1:] == [list(hub.BIN)]
-
-
-def test_a_hub_that_cannot_be_reached_gives_one_clear_line(monkeypatch):
-    def snapshot_download(name, **options):
-        raise ConnectionError("no route\nand more lines")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
-    with pytest.raises(EncoderNotFound) as raised:
-        load_encoder("org/model")
-    assert str(raised.value) == (
-        "encoder 'org/model': no such folder, and the model hub has no such model or cannot be "
-        "reached (ConnectionError: no route)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "is_id"),
-    [
-        ("naver/splade-v3", True),
-        ("org/model.v2_x", True),
-        ("./folder", False),
-        ("/abs/folder", False),
-        ("a/b/c", False),
-        ("bm25", False),
-        ("../up", False),
-    ],
-)
-def test_what_looks_like_an_id_of_the_hub(name, is_id):
-    assert hub.looks_like_hub_id(name) == is_id
+# Devices and tokens.
 
 
 def test_it_computes_where_it_can(folders, bert, monkeypatch):

@@ -10,7 +10,7 @@ from lexidex.cli import app
 from lexidex.collection import Collection
 from lexidex.encoders import load_encoder
 from lexidex.errors import ParameterError
-from lexidex.eval.benchmarks import dense, dsr, fusion, hybrid
+from lexidex.eval.benchmarks import dense, dsr, hybrid
 from lexidex.eval.benchmarks.judged_collection import splits
 from lexidex.eval.benchmarks.record import Record
 from lexidex.eval.benchmarks.report import page, tables_of
@@ -128,6 +128,14 @@ def test_every_method_is_measured_on_the_test_split_and_tuned_on_another(folder,
     assert {line["tuned"] for line in tuned.values()} == {"dev"}
     assert all(0 <= line["dense_weight"] <= 1 for line in tuned.values())
     assert {line["n_queries"] for line in found} == {12}
+    defaults = {line["method"]: line["dense_weight"] for line in found if line["tuned"] is None}
+    assert defaults["sparse"] is defaults["dense"] is None
+    weights = {method: 0.8 if method == "convex" else 0.5 for method in METHODS}
+    assert {method: defaults[method] for method in METHODS} == pytest.approx(weights)
+    (table,) = tables_of(found)
+    shown = {(row[1], row[2]) for row in table.rows}
+    assert {("sparse", ""), ("convex", "0.8, default"), ("rrf", "0.5, default")} <= shown
+    assert f"{tuned['max']['dense_weight']:g}, by dev" in {row[2] for row in table.rows}
     (kept,) = (tmp_path / "kept").iterdir()
     judged, measures = read_judged(folder), parse_measures("nDCG@10 R@100")
     with Collection.open(kept) as collection:
@@ -238,11 +246,3 @@ def test_densified_vectors_need_a_dense_model(folder):
     result = CliRunner().invoke(app, ["bench", "dsr", "--data", str(folder)])
     assert isinstance(result.exception, ParameterError)
     assert "--data: needs dense vectors" in str(result.exception)
-
-
-def test_methods_that_are_as_good_take_the_weight_next_to_a_half():
-    from lexidex.eval.fusion_tuning import FusionReport, Tried
-
-    tried = [Tried("convex", 0.2, 0.5), Tried("convex", 0.45, 0.5), Tried("rrf", 1.0, 0.1)]
-    report = FusionReport("nDCG@10", 5, {}, {}, tried[0], 0.0, 1.0, tried)
-    assert fusion._best_weights(report) == {"convex": 0.45, "rrf": 1.0}

@@ -1,6 +1,7 @@
 """Fusion against its formulas written out, and the properties that fusions should have."""
 
 import math
+import re
 import statistics
 
 import numpy as np
@@ -130,6 +131,29 @@ def test_the_unit_of_a_leg_is_of_no_account(case, factor):
     np.testing.assert_allclose(fuse(scaled, params).scores, fuse(legs, params).scores, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("legs", "method", "weights"),
+    [
+        ({"sparse": 0.0, "dense": -1.0}, "convex", [0.2, 0.8]),
+        ({"dense": -1.0, "sparse": 0.0}, "convex", [0.8, 0.2]),
+        ({"sparse": 0.0, "dense": -1.0}, "min-max", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": -1.0}, "rrf", [1, 1]),
+        ({"sparse": 0.0, "bm25": 0.0}, "convex", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": 0.0}, "convex", [0.5, 0.5]),
+        ({"sparse": -1.0, "dense": -1.0}, "convex", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": None}, "convex", [0.5, 0.5]),
+        ({"sparse": 0.0, "dense": -1.0, "bm25": 0.0}, "convex", [1 / 3] * 3),
+        ({"dense": -1.0}, "convex", [1]),
+        ({"first": 0.0, "rerank": -1.0}, "convex", [0.5, 0.5]),
+    ],
+)
+def test_only_sparse_vectors_and_cosines_have_the_published_weights(legs, method, weights):
+    given_ = [Leg(name, np.array([0.5, 1.0]), lower) for name, lower in legs.items()]
+    assert fuse(given_, FusionParams(method)).weights.tolist() == pytest.approx(weights)
+    weighed = FusionParams(method, {next(iter(legs)): 1})
+    assert len(set(fuse(given_, weighed).weights.tolist())) == 1  # 1 for those not named
+
+
 def test_ranks_count_from_one_and_equal_scores_share_the_best():
     leg = Leg("a", np.array([1.0, 3.0, NAN, 3.0, 2.0]))
     fused = fuse([leg], FusionParams("rrf"))
@@ -182,10 +206,11 @@ def test_parameters_are_read_from_one_word_and_settings():
         ({"rrf_k": -1}, "rrf_k: -1; expected a number of at least 0"),
         ({"weights": {"dense": -0.5}}, "weights: -0.5 for 'dense'; expected a finite number"),
         ({"weights": {"dense": NAN}}, "weights: nan for 'dense'"),
+        ({"weights": [1, 2]}, "weights: [1, 2]; expected a weight by leg, as a dict"),
     ],
 )
 def test_parameters_out_of_their_range_are_refused(arguments, message):
-    with pytest.raises(ParameterError, match=message.replace("(", r"\(")):
+    with pytest.raises(ParameterError, match=re.escape(message)):
         FusionParams(**arguments)
 
 

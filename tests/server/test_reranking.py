@@ -106,6 +106,43 @@ def test_fusion_and_batches(client, folder, models):
     assert answer["timings"]["rerank_us"] > 0
 
 
+@pytest.mark.parametrize("method", ["attention", "cross-encoder"])
+def test_weights_alone_leave_the_method_as_it_is(client, folder, models, method):
+    """By `convex`, which knows the least score of either, the order would be another."""
+    name = "attention" if method == "attention" else str(models / "cross")
+    given = {"dense": DENSE} if method == "attention" else {}
+
+    def scores(fusion):
+        asked = {"method": method} if fusion is None else {"method": method, "fusion": fusion}
+        body = {"query": "sparse query", "k": 15, "rerank": asked} | given
+        return [(hit["id"], hit["score"]) for hit in post(client, body).json()["hits"]]
+
+    def expected(fusion):
+        params = RerankParams(name, fusion=fusion)
+        found = Collection.open(folder).search("sparse query", 15, rerank=params, **given)
+        return [(hit.doc_id, pytest.approx(hit.score, abs=1e-5)) for hit in found]
+
+    weights = {"first": 1.0, "rerank": 3.0}
+    assert scores({"weights": weights}) == expected(FusionParams("min-max", weights))
+    assert scores({"weights": weights}) != expected(FusionParams("convex", weights))
+    assert scores({}) == expected(FusionParams("min-max"))
+    assert scores({"method": "convex"}) == expected(FusionParams("convex"))
+    if method == "attention":
+        assert scores(None) == scores({}) == expected(None)
+
+
+def test_a_method_that_attention_was_saved_with_stays_with_other_weights(tmp_path, folder):
+    own = FusionParams("rrf", {"first": 0.25, "rerank": 0.75})
+    Attention(0.2, fusion=own).save(tmp_path / "ranks")
+    asked = {"method": "attention", "model": "ranks", "fusion": {"weights": {"rerank": 5}}}
+    with TestClient(create_app(Backend.open(folder, [str(tmp_path / "ranks")]))) as made:
+        body = {"query": "sparse query", "dense": DENSE, "rerank": asked}
+        hits = post(made, body).json()["hits"]
+    params = RerankParams(str(tmp_path / "ranks"), fusion=FusionParams("rrf", {"rerank": 5.0}))
+    expected = Collection.open(folder).search("sparse query", dense=DENSE, rerank=params)
+    assert [(hit.doc_id, hit.score) for hit in expected] == as_pairs(hits)
+
+
 def test_a_sparse_and_a_dense_vector_go_together_for_attention(client):
     body = {"sparse": {"weather": 1.0}, "dense": DENSE}
     assert post(client, body).status_code == 422

@@ -9,7 +9,7 @@ from lexidex.cli import main
 from lexidex.encoders import load_encoder
 from lexidex.encoders.training.candidates import read_candidates
 from lexidex.encoders.training.pairs import read_pairs
-from lexidex.encoders.training.recipe import recipe_names
+from lexidex.encoders.training.recipe_files import recipe_names
 
 from .tiny import tiny_pairs, write_backbone, write_pairs
 
@@ -67,13 +67,32 @@ def test_train_matrix(run, world, tmp_path):
     backbone, pairs = world
     options = ["--data", pairs, "--backbone", backbone, "--presets", "unicoil,inference-free-v2"]
     lines = tmp_path / "lines.jsonl"
-    code, out, err = run("bench", "train-matrix", *options, *SET, "--out", lines)
+    options += [*SET, "--out", lines, "--work", tmp_path / "work"]
+    code, out, err = run("bench", "train-matrix", *options)
     assert code == 0, err
     assert out.index("unicoil") < out.index("inference-free-v2")
     recorded = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [line["preset"] for line in recorded] == ["unicoil", "inference-free-v2"]
     assert all(line["queries_seen"] == 8 for line in recorded)
     assert "bench train-matrix --data" in recorded[0]["facts"]["command"]
+    assert not list((tmp_path / "work").iterdir())
+
+
+def test_train_matrix_deletes_nothing_that_it_has_not_made(run, world, tmp_path):
+    backbone, pairs = world
+    (tmp_path / "unicoil").mkdir()
+    (tmp_path / "unicoil" / "precious.txt").write_text("years of work")
+    options = ["bench", "train-matrix", "--data", pairs, "--backbone", backbone, *SET]
+    options += ["--work", tmp_path, "--presets"]
+    code, _, err = run(*options, "deep-impact,unicoil")
+    assert code == 2
+    assert "unicoil: holds something other than a training" in err
+    assert [place.name for place in tmp_path.iterdir()] == ["unicoil"]
+    (tmp_path / "unicoil" / "precious.txt").rename(tmp_path / "precious.txt")
+    code, _, err = run(*options, "unicoil")
+    assert code == 0, err
+    assert (tmp_path / "precious.txt").read_text() == "years of work"
+    assert load_encoder(tmp_path / "unicoil" / "model").dim
 
 
 def test_recipes_are_listed(run):
@@ -92,6 +111,11 @@ def test_recipes_are_listed(run):
         (["mine", "x", "--to", "y", "--bands", "9-1:2"], 2, "--bands '9-1:2'"),
         (["mine", "nowhere.jsonl", "--to", "y"], 4, "nowhere.jsonl"),
         (["bench", "train-matrix"], 2, "Missing option"),
+        (
+            ["bench", "train-matrix", "--data", "x", "--backbone", "y", "--keep"],
+            2,
+            "--keep: needs a folder that stays",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(run, tmp_path, monkeypatch, arguments, status, message):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import multiprocessing
 
-from lexidex.encoders.training.gathering import gathered, n_processes, rank
+from lexidex.encoders.training.gathering import gathered, is_main, n_processes, rank
 
 WEIGHT = torch.tensor([[0.5, -0.2], [0.1, 0.9], [0.3, 0.3]])
 TEXTS = torch.tensor([[1.0, 0, 2], [0, 1, 1], [2, 1, 0], [1, 1, 1]])
@@ -34,6 +34,14 @@ def process(number, port, folder):
 def test_one_process_gathers_nothing():
     assert (n_processes(), rank()) == (1, 0)
     assert gathered(TEXTS) is TEXTS
+
+
+def test_one_process_tells_and_writes_also_before_they_have_met(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    assert is_main()
+    for number in (0, 1):
+        monkeypatch.setenv("RANK", str(number))
+        assert is_main() == (number == 0)
 
 
 @pytest.mark.slow

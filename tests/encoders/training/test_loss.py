@@ -133,6 +133,9 @@ def test_each_penalty_gets_what_it_needs(vectors, scores):
             documents, df, alpha=0.2, beta=4
         ),
         Regulariser("anti-zero", "documents", 1): regularisers.anti_zero(documents),
+        Regulariser("flops", "documents", 1, per_position=True): regularisers.flops(
+            documents, None, CANDIDATES
+        ),
     }
     loss = Loss([Objective("info-nce")], list(wanted), idf=idf)
     loss.total(vectors, scores, 0, document_frequency=df)
@@ -160,6 +163,37 @@ def test_a_sample_of_columns_keeps_scores_and_on_average_penalties(vectors):
     assert again.tolist() == columns.tolist()
 
 
+def test_a_temperature_is_passed_on_to_both_together(vectors, scores):
+    for over, order in (("batch", None), ("lists", scores.candidates)):
+        student, teacher = scores.student, scores.teacher
+        if order is None:
+            student, teacher = scores.in_batch(student), scores.in_batch(teacher)
+        else:
+            student, teacher = student.gather(1, order), teacher.gather(1, order)
+        wanted = objectives.kl_divergence(student, teacher, temperature=3.0)
+        wanted = wanted + 0.05 * objectives.margin_mse(student, teacher)
+        found = Objective("kl-margin-mse", over=over, temperature=3.0).value(scores)
+        assert float(found) == pytest.approx(float(wanted))
+
+
+def test_parts_of_one_name_have_keys_of_their_own(vectors, scores):
+    loss = Loss(
+        [Objective("info-nce"), Objective("info-nce", temperature=5.0)],
+        [Regulariser("flops", "documents", 1, per_position=own) for own in (False, True)],
+    )
+    loss.total(vectors, scores, 0)
+    positives = scores.candidates[:, 0]
+    wanted = {
+        "info-nce": objectives.info_nce(scores.student, positives),
+        "info-nce-2": objectives.info_nce(scores.student, positives, temperature=5.0),
+        "flops_documents": regularisers.flops(vectors.documents),
+        "flops_documents-2": regularisers.flops(vectors.documents, None, CANDIDATES),
+    }
+    assert {key: loss.parts[key] for key in wanted} == pytest.approx(
+        {key: float(value) for key, value in wanted.items()}
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -167,6 +201,12 @@ def test_a_sample_of_columns_keeps_scores_and_on_average_penalties(vectors):
         (lambda: Loss([Objective("kl", over="all")]), "over: 'all'"),
         (lambda: Loss([Objective("kl")], [Regulariser("l2", "queries", 1)]), "regulariser: 'l2'"),
         (lambda: Loss([]), "training needs one"),
+        (lambda: Objective("info-nce", over="lists"), "over: 'lists'; info-nce is always over"),
+        (lambda: Objective("margin-mse", temperature=2.0), r"temperature: 2\.0; margin-mse does"),
+        (lambda: Objective("kl", margin_weight=2.0), r"2\.0; kl does .* only kl-margin-mse"),
+        (lambda: Objective("kl", skip_false_negatives=True), "kl does not look at it, only info"),
+        (lambda: Regulariser("flops", "documents", 1, threshold=9), "only masked-flops"),
+        (lambda: Regulariser("l1", "documents", 1, per_position=True), "l1 does not look at it"),
         (lambda: SampledColumns(10, np.arange(4), 7), "7 drawn beside 4"),
     ],
 )

@@ -10,7 +10,7 @@ from lexidex.encoders.analysis import words
 from lexidex.encoders.training.data import read_data, read_texts
 from lexidex.encoders.training.made_queries import make_queries
 from lexidex.encoders.training.pairs import Pairs, text_id
-from lexidex.encoders.training.recipe import read_recipe
+from lexidex.encoders.training.recipe_files import read_recipe
 from lexidex.errors import InputError
 
 from .tiny import tiny_pairs, write_pairs

@@ -1,14 +1,18 @@
 """Hidden words: which are hidden, and that a training of them learns."""
 
+import json
+
 import numpy as np
 import torch
 
 from lexidex.encoders.training.encoder_student import EncoderStudent
 from lexidex.encoders.training.middle_training import NOT_HIDDEN, MaskedModel, MaskingCollator
 from lexidex.encoders.training.plan import Example
+from lexidex.encoders.training.run import Run
 from lexidex.encoders.training.start import make_start
 
 from .tiny import tiny_pairs, write_backbone
+from .tiny_recipes import make_world, tiny_recipe
 
 PAIRS = tiny_pairs(20)
 
@@ -52,3 +56,15 @@ def test_scores_are_those_of_the_hidden_positions_and_vectors_those_of_the_encod
     torch.testing.assert_close(scores, torch.stack([wanted[0, 2], wanted[3, 1]]))
     encoded = student.encode("documents", PAIRS.documents).toarray()
     np.testing.assert_allclose(vectors.numpy(), encoded, atol=1e-4)
+
+
+def test_texts_of_which_nothing_is_hidden_train_all_the_same(tmp_path):
+    world = make_world(tmp_path)
+    # One text a step and a rate at which most have no hidden word.
+    changes = {"masked.rate": 0.01, "training.batch": 1, "training.steps": 4}
+    recipe = tiny_recipe("efficient-splade-middle", world).changed(changes)
+    Run(recipe, tmp_path / "run").train()
+    log = json.loads((tmp_path / "run" / "round-1" / "log.json").read_text())
+    told = [line["masked-language-model"] for line in log if "masked-language-model" in line]
+    assert 0 in told
+    assert np.isfinite(told).all()

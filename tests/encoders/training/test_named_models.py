@@ -1,12 +1,18 @@
 """The models that a recipe names: teachers of every kind, and how an ensemble is rescaled."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from transformers import masking_utils
 
+from lexidex.encoders.learned import LearnedEncoder
+from lexidex.encoders.training import named_models
 from lexidex.encoders.training.candidates import Candidates
-from lexidex.encoders.training.named_models import ensemble, teacher_of
-from lexidex.encoders.training.recipe import TeacherSection, parse_recipe
+from lexidex.encoders.training.named_models import ensemble, retriever, teacher_of
+from lexidex.encoders.training.recipe import parse_recipe
+from lexidex.encoders.training.sections import TeacherSection
 from lexidex.encoders.training.start import make_start
 from lexidex.errors import ParameterError
 
@@ -56,6 +62,48 @@ def test_rescaling_looks_at_examples_as_steps_put_them_together(backbone, longes
 
 def test_a_reference_that_is_not_there_is_named(backbone):
     recipe = parse_recipe(RECIPE, "recipe").changed({"model.backbone": str(backbone)})
-    recipe = recipe.changed({"ensemble.rescaled_to": 2})
     with pytest.raises(ParameterError, match=r"rescaled_to: 2; there are 2 teachers"):
-        ensemble(recipe, PAIRS, Candidates(ROWS, [ROWS[row : row + 1] for row in ROWS]))
+        recipe.changed({"ensemble.rescaled_to": 2})
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A machine with another device: torch's without memory, from which nothing comes back."""
+    monkeypatch.setattr(named_models, "device", lambda: "meta")
+    # It asks for the values of a mask, of which there are none.
+    monkeypatch.setattr(masking_utils, "_ignore_bidirectional_mask_sdpa", lambda *_: False)
+    return pytest.raises(NotImplementedError, match="copy out of meta tensor")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_dense_models_compute_where_there_is_a_gpu(precision, backbone, elsewhere):
+    section = TeacherSection(kind="dense", path=str(backbone))
+    teacher = teacher_of(section, PAIRS, precision=precision)
+    with elsewhere:
+        teacher.scores(ROWS, ROWS)
+    with elsewhere:
+        retriever(f"dense:{backbone}").ranking(PAIRS, 3)
+
+
+def test_cross_encoders_compute_where_there_is_a_gpu(tmp_path, elsewhere):
+    folder = write_backbone(tmp_path, "BertForSequenceClassification")
+    teacher, places = teacher_of(TeacherSection(kind="cross-encoder", path=str(folder)), PAIRS), []
+
+    def note(model, arguments, named):
+        places.extend(tensor.device.type for tensor in named.values())
+
+    teacher._model._model.register_forward_pre_hook(note, with_kwargs=True)
+    with elsewhere:
+        teacher.scores(ROWS, ROWS)
+    assert places == ["meta"] * 3
+
+
+def test_encoders_of_ours_compute_where_there_is_a_gpu(backbone, tmp_path, elsewhere, monkeypatch):
+    path, used = str(tmp_path / "encoder"), []
+    make_start("splade-max", backbone, Path(path), [])
+    monkeypatch.setattr(LearnedEncoder, "devices", lambda self: ["meta"])
+    monkeypatch.setattr(LearnedEncoder, "use_device", lambda self, device: used.append(device))
+    for name in (path, "bm25"):  # which has no model, and stays where it is
+        retriever(name)
+    teacher_of(TeacherSection(kind="encoder", path=path), PAIRS)
+    assert used == ["meta", "meta"]

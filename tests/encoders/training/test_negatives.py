@@ -167,6 +167,13 @@ def test_margins_need_a_teacher(pairs):
         mine(pairs, [Fixed(range(N))], Mining(absolute_margin=0.0))
 
 
+@pytest.mark.parametrize("name", ["absolute_margin", "relative_margin"])
+@pytest.mark.parametrize("margin", [float("nan"), float("inf")])
+def test_margins_are_numbers(name, margin):
+    with pytest.raises(ParameterError, match=f"{name}: {margin}; expected a finite number"):
+        Mining(**{name: margin})
+
+
 @pytest.mark.parametrize("band", [(0, 5, 1), (6, 5, 1), (1, 5, 0)])
 def test_bands_that_hold_nothing_are_refused(band):
     with pytest.raises(ParameterError, match="band"):

@@ -94,6 +94,15 @@ def test_hidden_tokens_cost_what_the_scores_and_the_activated_scores_say():
     assert float(both) == pytest.approx(plain + 0.3 * activated)
 
 
+def test_where_nothing_is_hidden_nothing_is_lost():
+    logits = torch.zeros(0, 11, requires_grad=True)
+    none = torch.zeros(0, dtype=torch.int64)
+    loss = masked_language_model(logits, none, activated_weight=0.3)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+
+
 def test_term_recall_is_the_mean_of_squared_errors(scores):
     weights, recalls = (side.ravel() for side in scores)
     wanted = np.square(weights - recalls).sum() / weights.size

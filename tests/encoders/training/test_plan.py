@@ -44,6 +44,21 @@ def test_negatives_are_drawn_from_the_list_and_filled_up_at_random(candidates):
     assert len(drawn[0]) > 3
 
 
+def test_short_lists_are_filled_up_with_their_own_negatives(candidates):
+    plan = Plan(candidates, N, 4 * N, negatives=3, repeats=True)
+    for place in range(len(plan)):
+        positive, *negatives = plan[place].documents.tolist()
+        listed = candidates.documents[positive].tolist()
+        assert len(negatives) == 3
+        assert set(negatives) <= set(listed[1:])
+        assert len(set(negatives)) == min(3, len(listed) - 1)
+    alone = Candidates(np.arange(2), [np.array([0, 1]), np.array([1])])
+    with pytest.raises(ParameterError, match="lists without negatives"):
+        Plan(alone, N, 4, negatives=1, repeats=True)
+    whole = alone.with_negatives()
+    assert (whole.queries.tolist(), [each.tolist() for each in whole.documents]) == ([0], [[0, 1]])
+
+
 def test_an_example_depends_on_seed_and_place_alone(candidates):
     one, other = (Plan(candidates, N, 100, negatives=2, seed=5) for _ in range(2))
     for place in (70, 3, 99, 41):

@@ -1,21 +1,30 @@
 """Recipes: each that is shipped runs, at a tiny scale; what is wrong in one is named."""
 
 import copy
-import xml.dom.minidom
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from lexidex.encoders import load_encoder
 from lexidex.encoders.dense_model import DenseModelEncoder
 from lexidex.encoders.presets import PRESETS
+from lexidex.encoders.training.candidates import Candidates, read_candidates
 from lexidex.encoders.training.data import read_data
+from lexidex.encoders.training.encoder_student import EncoderStudent
+from lexidex.encoders.training.negatives import Mining, SparseRetriever, mine
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
-from lexidex.encoders.training.recipe import parse_recipe, read_recipe, recipe_names
+from lexidex.encoders.training.recipe import parse_recipe
+from lexidex.encoders.training.recipe_files import read_recipe, recipe_names
 from lexidex.encoders.training.run import Run
+from lexidex.encoders.training.teachers import CrossEncoderTeacher
+from lexidex.encoders.training.trained import Trained
 from lexidex.errors import InputError, NotFound, ParameterError
 
+from .test_curve import points_of
 from .tiny import tiny_pairs, write_pairs
 from .tiny_recipes import make_world, tiny_recipe
 
@@ -48,7 +57,8 @@ def test_a_shipped_recipe_runs(name, world, tmp_path):
     assert found.shape[1] == loaded.dim
     assert found.shape != started.shape or not np.array_equal(found, started)
     drawing = (tmp_path / "model" / "curve.svg").read_text()
-    assert xml.dom.minidom.parseString(drawing).documentElement.tagName == "svg"
+    assert len(points_of(drawing, 0)) == 2 * (recipe.mining.rounds if recipe.mining else 1)
+    assert read_recipe(name).held_out.every or name == "matrix"
     card = (tmp_path / "model" / "README.md").read_text()
     assert f"| nDCG@10 | {results.before['nDCG@10']:.4f} | {results.after['nDCG@10']:.4f} |" in card
     assert (tmp_path / f"round-{recipe.mining.rounds if recipe.mining else 1}").is_dir()
@@ -87,7 +97,8 @@ def test_the_mini_recipe_leaves_an_encoder_with_a_dense_side(world, tmp_path, mo
     wanted = DenseModelEncoder(world["backbone"], pooling="mean").encode_documents(texts)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     np.testing.assert_allclose(encoder.encode_joint(texts)[1], wanted, atol=1e-4)
-    too_many = recipe.changed({"model.layers": 2, "model.frozen_layers": 2})
+    shape = {"model.layers": 2, "model.frozen_layers": 2, "model.identity_layers": 0}
+    too_many = recipe.changed(shape)
     with pytest.raises(ParameterError, match=r"shared_layers: 2; .* has 2 layers"):
         Run(too_many, Path("other")).train()
     with pytest.raises(ParameterError, match="dense: needs frozen_layers"):
@@ -107,10 +118,25 @@ def test_sources_have_limits_of_their_own(world, tmp_path):
         read_data(recipe.changed({"data.limits": {"none": 3}}))
 
 
-def test_a_folder_in_which_nothing_was_made_takes_a_mended_recipe(world, tmp_path):
-    recipe = tiny_recipe("matrix", world)
-    with pytest.raises(NotFound):
-        Run(recipe.changed({"model.backbone": str(tmp_path / "none")}), tmp_path / "run").train()
+def test_what_cannot_be_trained_is_told_before_anything_is_mined(world, tmp_path):
+    """And the folder then takes the recipe that is mended."""
+    recipe, none = tiny_recipe("inference-free-v2", world), str(tmp_path / "none")
+    refused = {
+        r"model\.encoding_length: 99; .*backbone takes 32": {"model.encoding_length": 99},
+        r"max_length: 99; the model": {"model.max_length": 99},
+        r"model\.backbone: model '.*none': no such folder": {"model.backbone": none},
+        r"layers: 9; ": {"model.layers": 9},
+        r"model\.start: model '.*none'": {"model.start": none},
+        r"teacher: .*none": {"teacher": [{"kind": "encoder", "path": none}]},
+        r"teacher: model '.*none'": {"teacher": [{"kind": "cross-encoder", "path": none}]},
+        r"mining\.retrievers: model '.*none'": {"mining.retrievers": [f"dense:{none}"]},
+        r"training\.negatives: 99; there are only": {"training.negatives": 99},
+        r"columns: 999 drawn": {"columns.drawn": 999},
+    }
+    for message, changes in refused.items():
+        with pytest.raises((ParameterError, NotFound), match=message):
+            Run(recipe.changed(changes), tmp_path / "run").train()
+        assert not (tmp_path / "run" / "round-1").exists()
     Run(recipe, tmp_path / "run").train()
     assert load_encoder(tmp_path / "run" / "model").dim
     with pytest.raises(ParameterError, match="holds a training by another recipe"):
@@ -134,6 +160,20 @@ def test_methods_have_published_recipes_that_tell_their_source():
     assert {recipe.model.preset for recipe in published} == set(PRESETS)
 
 
+def test_recipes_say_what_their_authors_code_does():
+    recipes = {name: read_recipe(name) for name in recipe_names()}
+    unlimited = {name for name, recipe in recipes.items() if recipe.training.max_grad_norm == 0}
+    naver = {"splade", "splade-max", "splade-doc", "splade-pp-ensemble-distil", "splade-top-k"}
+    naver |= {"splade-pp-self-distil", "efficient-splade"}
+    assert unlimited >= naver | {"inference-free-v2", "inference-free-v3"}
+    by_position = {
+        name for name, recipe in recipes.items() if any(r.per_position for r in recipe.regulariser)
+    }
+    assert by_position == {"inference-free-v2", "inference-free-v3"}
+    efficient = [(each.name, each.side) for each in recipes["efficient-splade"].regulariser]
+    assert efficient == [("l1", "queries"), ("flops", "documents")]
+
+
 def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
     recipe = tiny_recipe("matrix", world)
     first = Run(recipe, tmp_path).train()
@@ -148,26 +188,97 @@ def test_a_run_in_the_same_folder_goes_on_or_is_refused(world, tmp_path):
 def test_the_second_round_mines_with_the_student_of_the_first(world, tmp_path):
     recipe = tiny_recipe("splade-pp-self-distil", world)
     lines = []
-    Run(recipe, tmp_path, say=lines.append).train()
-    assert "mining negatives by bm25" in lines
-    assert "mining negatives by bm25, student" in lines
-    assert (tmp_path / "round-2" / "candidates.parquet").is_file()
+    results = Run(recipe, tmp_path, say=lines.append).train()
+    assert [line for line in lines if line.startswith("mining")] == [
+        "mining negatives by bm25",
+        "mining negatives by student",
+    ]
+    pairs, _ = read_data(recipe)
+    found, rules = load_encoder(tmp_path / "start"), Mining(recipe.mining.bands)
+    weights = [tmp_path / "round-1" / "checkpoints" / "checkpoint-2" / "model.safetensors"]
+    Trained(EncoderStudent(found)).load_state_dict(load_file(weights[0]), strict=False)
+    wanted = mine(pairs, [SparseRetriever(found)], rules)
+    mined = read_candidates(tmp_path / "round-2" / "candidates.parquet", pairs)
+    for one, other in zip(mined.documents, wanted.documents, strict=True):
+        assert one.tolist() == other.tolist()
+    for number in (1, 2):
+        log = json.loads((tmp_path / f"round-{number}" / "log.json").read_text())
+        ends = [line for line in log if "eval_nDCG@10" in line]
+        assert [line["step"] for line in ends] == [0, 2]
+        assert ends[0]["eval_nDCG@10"] == results.before["nDCG@10"]
+    assert ends[1]["eval_nnz_documents"] == results.after["nnz_documents"]
+    drawing = (tmp_path / "model" / "curve.svg").read_text()
+    assert [len(points_of(drawing, panel)) for panel in (0, 1)] == [4, 4]
+
+
+def test_who_mines_for_which_round():
+    mining = {"rounds": 3, "retrievers": ["bm25", "student"]}
+    recipe = parse_recipe(SMALLEST, "recipe").changed({"training.negatives": 1, "mining": mining})
+    assert [recipe.mining.of_round(number) for number in (1, 2, 3)] == [
+        ("bm25",),
+        ("bm25", "student"),
+        ("bm25", "student"),
+    ]
+    recipe = recipe.changed({"mining.later_retrievers": ["student"]})
+    assert [recipe.mining.of_round(number) for number in (1, 2)] == [("bm25",), ("student",)]
+
+
+def test_the_student_alone_mines_after_a_first_round_of_given_lists(world, tmp_path):
+    recipe = tiny_recipe("splade-pp-self-distil", world)
+    changes = {"mining.retrievers": ["student"], "mining.later_retrievers": None}
+    with pytest.raises(ParameterError, match=r"mining\.retrievers: 'student' alone; the first"):
+        Run(recipe.changed(changes), tmp_path / "run").train()
+    lists = stored_lists(world, tmp_path / "lists.parquet")
+    with pytest.raises(ParameterError, match=r"'stored' .* later rounds mine others"):
+        Run(recipe.changed(changes | lists), tmp_path / "run").train()
+    del lists["teacher"]
+    Run(recipe.changed(changes | lists), tmp_path / "run").train()
+    assert not (tmp_path / "run" / "round-1" / "candidates.parquet").exists()
+    assert (tmp_path / "run" / "round-2" / "candidates.parquet").is_file()
+
+
+def test_margins_are_those_of_the_teacher_that_scores_are_rescaled_to(world, tmp_path):
+    bands = [{"first": 1, "last": 6, "count": 6}]
+    recipe, lines = tiny_recipe("splade-v3", world).changed({"mining.bands": bands}), []
+    with pytest.raises(ParameterError, match=r"mining: (\d+) of \1 lists .* lower the margins"):
+        Run(recipe.changed({"mining.absolute_margin": 1e6}), tmp_path / "run").train()
+    file = tmp_path / "run" / "round-1" / "candidates.parquet"
+    assert not file.exists()
+    pairs, _ = read_data(recipe)
+    teacher = CrossEncoderTeacher(world["cross-encoder"], pairs, max_length=16)
+    ranking = SparseRetriever(load_encoder("bm25")).ranking(pairs, 6)
+    rows = [np.array([row, *(set(ranking[row].tolist()) - {row, -1})]) for row in range(len(pairs))]
+    scores = [teacher.scores(np.repeat(row, each.size), each) for row, each in enumerate(rows)]
+    margin = float(np.concatenate(scores).std()) / 4
+    Run(recipe.changed({"mining.absolute_margin": margin}), tmp_path / "run", lines.append).train()
+    mined = read_candidates(file, pairs)
+    for query, documents, stored in zip(mined.queries, mined.documents, mined.scores, strict=True):
+        known = dict(zip(rows[query].tolist(), scores[query].tolist(), strict=True))
+        assert set(documents[1:]) == {row for row in known if known[row] < known[query] - margin}
+        np.testing.assert_allclose(stored, [known[row] for row in documents], atol=1e-5)
+    without = sum(documents.size == 1 for documents in mined.documents)
+    assert 0 < without < len(mined) / 2
+    assert f"{without} of {len(mined)} lists are without negatives" in lines
+
+
+def stored_lists(world, file, negatives=(3,)):
+    """Candidate lists with scores in a file, with so many negatives in turn."""
+    pairs = read_pairs(world["pairs"])
+    n, counts = len(pairs.documents), [negatives[row % len(negatives)] for row in range(len(pairs))]
+    lists = Candidates(
+        np.arange(len(pairs)),
+        [
+            (row[0] + np.arange(1 + count)) % n
+            for row, count in zip(pairs.positives, counts, strict=True)
+        ],
+        [np.array([9, 1, 2, 0], dtype=np.float32)[: 1 + count] for count in counts],
+    )
+    lists.save(file, pairs)
+    return {"data.candidates": str(file), "teacher": [{"kind": "stored"}]}
 
 
 def test_stored_scores_teach(world, tmp_path):
-    from lexidex.encoders.training.candidates import Candidates
-
-    pairs = read_pairs(world["pairs"])
-    n = len(pairs.documents)
-    lists = Candidates(
-        np.arange(len(pairs)),
-        [np.array([row[0], *(int(row[0] + k) % n for k in (1, 2, 3))]) for row in pairs.positives],
-        [np.array([9, 1, 2, 0], dtype=np.float32)] * len(pairs),
-    )
-    lists.save(tmp_path / "lists.parquet", pairs)
-    changes = {
-        "data.candidates": str(tmp_path / "lists.parquet"),
-        "teacher": [{"kind": "stored"}],
+    changes = stored_lists(world, tmp_path / "lists.parquet") | {
         "objective": [{"name": "margin-mse"}],
         "training.negatives": 1,
         "training.block": 1,
@@ -176,11 +287,31 @@ def test_stored_scores_teach(world, tmp_path):
     assert results.after != results.before
 
 
+def test_stored_scores_of_short_lists_teach(world, tmp_path):
+    """As `lexidex mine --relative-margin` leaves them."""
+    recipe, lines = tiny_recipe("splade-v3", world), []
+    changes = stored_lists(world, tmp_path / "lists.parquet", [3, 1, 0])
+    Run(recipe.changed(changes), tmp_path / "run", say=lines.append).train()
+    told = r"[12]\d of 5\d lists are without negatives, left out"
+    assert any(re.fullmatch(told, line) for line in lines)
+    changes = stored_lists(world, tmp_path / "none.parquet", [0])
+    with pytest.raises(InputError, match=r"none\.parquet: all \d+ lists are without negatives"):
+        Run(recipe.changed(changes), tmp_path / "other").train()
+    with pytest.raises(ParameterError, match=r"'stored' .* lists, and kl compares all"):
+        tiny_recipe("cpu", world).changed(changes | {"training.block": 1, "training.negatives": 1})
+    given = changes | {"data.candidates": None}
+    with pytest.raises(ParameterError, match="'stored' scores come with data"):
+        Run(recipe.changed(given), tmp_path / "other").train()
+
+
 @pytest.mark.parametrize(
     ("table", "key", "value", "message"),
     [
         ("training", "stepz", 3, r"training\.stepz: unknown key; did you mean steps\?"),
         ("training", "steps", -1, r"training\.steps: -1; .*greater than 0"),
+        ("training", "learning_rate", float("inf"), r"training\.learning_rate: inf; .*finite"),
+        ("training", "weight_decay", float("nan"), r"training\.weight_decay: nan; .*finite"),
+        (None, "mining", {"relative_margin": float("nan")}, r"relative_margin: nan; .*finite"),
         ("training", "batch", "x", r"training\.batch: 'x'; .*valid integer"),
         ("training", "precision", "int8", r"training\.precision: 'int8'; .*'fp32'"),
         ("model", "cached_states", True, r"cached_states: layers that are trained"),
@@ -196,11 +327,22 @@ def test_stored_scores_teach(world, tmp_path):
             r"teacher\.0: path: a teacher of kind 'dense' needs",
         ),
         (None, "mining", {"bands": [{"first": 3, "last": 1, "count": 2}]}, r"band 3-1:2"),
+        ("training", "batch", 1, r"training\.batch: 1; a query beside its own document alone"),
+        (None, "masked", {"rate": 0.0}, r"masked\.rate: 0\.0; .*greater than 0"),
         (None, "mining", {"bands": []}, r"mining\.bands: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": []}, r"mining\.retrievers: \[\]; .*at least 1"),
         (None, "mining", {"retrievers": ["bm25", "student"]}, r"'student' mines between rounds"),
-        (None, "mining", {"retrievers": ["student"], "rounds": 2}, r"'student' alone; name"),
+        (
+            None,
+            "mining",
+            {"later_retrievers": ["student"]},
+            r"later_retrievers: mine from the second",
+        ),
         (None, "mining", {"absolute_margin": 0.1}, r"teacher: none given"),
+        ("model", "preset", "splade-mx", r"preset: 'splade-mx'; known are splade, splade-max"),
+        ("model", "document_pruning", "topk=250", r"document_pruning: 'topk=250'; expected"),
+        ("training", "block", 2, r"training\.block: 2; .* a teacher of kind dense"),
+        (None, "ensemble", {"rescaled_to": 7}, r"ensemble\.rescaled_to: 7; there are 0 teachers"),
         (
             None,
             "objective",
@@ -218,6 +360,12 @@ def test_stored_scores_teach(world, tmp_path):
             "regulariser",
             [{"name": "l1", "side": "queries", "weight": -0.5}],
             r"regulariser\.0: weight: -0\.5; expected at least 0",
+        ),
+        (
+            None,
+            "regulariser",
+            [{"name": "flops", "side": "queries", "weight": 1, "per_position": True}],
+            r"regulariser\.0: per_position: queries have no positions",
         ),
     ],
 )
@@ -240,10 +388,47 @@ def test_lists_need_negatives(name):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"mining.rounds": 1}, r"training\.negatives: 0; what \[mining\] gives"),
+        ({"data.candidates": "a"}, r"training\.negatives: 0; what data\.candidates gives"),
+        (
+            {
+                "columns.drawn": 9,
+                "regulariser": [{"name": "df-flops", "side": "documents", "weight": 1}],
+            },
+            r"regulariser: df-flops counts all terms; leave out \[columns\]",
+        ),
         ({"training.chunk": 2, "columns.drawn": 9}, r"training\.chunk: gradient caching needs all"),
         ({"task": "masked-language-model", "training.chunk": 2}, r"training\.chunk: .*retrieval"),
         ({"task": "masked-language-model", "columns.drawn": 9}, r"columns: is for retrieval"),
         ({"task": "term-recall", "columns.drawn": 9}, r"columns: .* in task 'term-recall'"),
+        (
+            {"model.frozen_layers": 1, "model.cached_states": True, "model.dropout": True},
+            r"model: dropout: true; with cached_states nothing can drop out",
+        ),
+        ({"model.identity_layers": 1}, r"model: identity_layers: 1; .* give active, too"),
+        (
+            {
+                "model.layers": 3,
+                "model.frozen_layers": 2,
+                "model.identity_layers": 2,
+                "model.active": 0.1,
+            },
+            r"model: identity_layers: 2; of 3 layers 2 are frozen",
+        ),
+        (
+            {"teacher": [{"kind": "bm25"}], "ensemble.scale": 30.0, "ensemble.rescaled_to": 0},
+            r"ensemble: scale: 30; rescaled_to gives",
+        ),
+        (
+            {
+                "teacher": [{"kind": "bm25"}],
+                "data.candidates": "mined.parquet",
+                "training.negatives": 1,
+                "mining.absolute_margin": 1.0,
+            },
+            r"mining: its margins apply to what is mined here",
+        ),
+        ({"objective": [{"name": "info-nce", "over": "lists"}]}, r"info-nce is always over"),
         ({"task": "term-recall"}, r"objective: task 'term-recall' takes none"),
         (
             {
@@ -268,11 +453,21 @@ def test_what_does_not_go_together_is_named(changes, message):
 
 def test_settings_are_changed_by_their_names():
     recipe = parse_recipe(SMALLEST, "recipe")
-    changed = recipe.changed({"training.steps": 3, "mining.rounds": 2, "data.pairs": ["a"]})
+    changes = {"training.steps": 3, "mining.rounds": 2, "data.pairs": ["a"]}
+    changed = recipe.changed(changes | {"training.negatives": 1})
     assert (changed.training.steps, changed.mining.rounds, changed.data.pairs) == (3, 2, ("a",))
     assert recipe.training.steps == 10
     with pytest.raises(ParameterError, match=r"training\.stops: unknown key; did you mean steps"):
         recipe.changed({"training.stops": 3})
+
+
+def test_nothing_drops_out_where_states_are_cached_and_all_else_does():
+    recipe = parse_recipe(SMALLEST, "recipe")
+    assert recipe.model.drops_out
+    assert not recipe.changed({"model.dropout": False}).model.drops_out
+    cached = {"model.frozen_layers": 1, "model.cached_states": True}
+    assert not recipe.changed(cached).changed({"training.seed": 1}).model.drops_out
+    assert recipe.objective[0].over == "batch"
 
 
 def test_the_backbone_can_be_the_teacher():

@@ -66,6 +66,29 @@ def test_masked_flops_spares_texts_with_few_terms_but_counts_them(vectors):
     assert float(masked_flops(tensor(vectors), tensor(nnz), TERMS)) == 0
 
 
+@pytest.mark.parametrize("positions", [2, 3])
+def test_positions_of_candidates_have_means_of_their_own(vectors, idf, positions):
+    def wanted(weights):
+        places = [weights[place::positions] for place in range(positions)]
+        return sum((place.mean(0) ** 2).sum() for place in places)
+
+    n_texts = TEXTS // positions * positions
+    w, nnz = vectors[:n_texts], (vectors[:n_texts] > 0).sum(1)
+    threshold = int(np.sort(nnz)[2])
+    many = w * (nnz > threshold)[:, None]
+    found = [
+        flops(tensor(w), positions=positions),
+        idf_aware_flops(tensor(w), tensor(idf), "code", positions=positions),
+        idf_aware_flops(tensor(w), tensor(idf), "paper", positions=positions),
+        masked_flops(tensor(w), tensor(nnz), threshold, positions=positions),
+    ]
+    given = [w, w, w / idf, many]
+    assert [float(value) for value in found] == pytest.approx([wanted(each) for each in given])
+    alike = np.repeat(w[:2], positions, axis=0)
+    penalties = [float(flops(tensor(alike), positions=number)) for number in (1, positions)]
+    assert penalties[1] == pytest.approx(positions * penalties[0])
+
+
 def test_df_flops_weighs_terms_by_how_many_documents_have_them(vectors):
     alpha, beta = 0.1, 3.0
     shares = np.linspace(0.02, 1, TERMS)
@@ -96,6 +119,7 @@ def test_anti_zero_is_a_wall_before_empty_vectors(vectors):
         l1,
         lambda w, c=None: idf_aware_flops(w, torch.arange(1.0, TERMS + 1), "paper", c),
         lambda w, c=None: masked_flops(w, torch.arange(TEXTS), 2, c),
+        lambda w, c=None: flops(w, c, 2),
         lambda w, c=None: df_flops(w, torch.linspace(0.1, 1, TERMS), columns=c),
         anti_zero,
     ],
@@ -114,6 +138,7 @@ def test_a_column_counts_for_as_many_terms_as_it_stands_for(vectors, penalty):
         l1,
         lambda w: idf_aware_flops(w, torch.arange(1.0, TERMS + 1, dtype=w.dtype), "paper"),
         lambda w: masked_flops(w, torch.arange(TEXTS), 2),
+        lambda w: flops(w, None, 2),
         lambda w: df_flops(w, torch.linspace(0.1, 1, TERMS, dtype=w.dtype)),
         anti_zero,
     ],

@@ -190,6 +190,20 @@ def test_a_second_pass_drops_what_the_first_has_dropped():
     assert not torch.equal(seen[0], seen[1])
 
 
+def test_a_largest_norm_of_0_sets_no_limit(tmp_path):
+    runs = []
+    for limit in (0, 1e9, 1e-3):
+        loss = Loss([Objective("info-nce", weight=100.0)])
+        options = {"max_grad_norm": limit, "optim": "sgd"}
+        place = tmp_path / str(limit)
+        runs.append(trainer(place, student=LinearStudent(), steps=1, loss=loss, options=options))
+        runs[-1].optimizer = torch.optim.SGD(runs[-1].model.parameters(), lr=1e-3)
+        runs[-1].train()
+    found = [weights(run)["student.weight"] for run in runs]
+    assert torch.equal(found[0], found[1])
+    assert not torch.allclose(found[0], found[2])
+
+
 def test_bfloat16_and_accumulation_train(tmp_path):
     run = trainer(tmp_path, steps=6, options={"bf16": True, "gradient_accumulation_steps": 2})
     run._plan._length *= 2
@@ -213,16 +227,17 @@ def test_training_finds_what_shares_no_word_with_the_query(tmp_path):
     assert after > 0.5
 
 
-def test_learning_rates_by_name(tmp_path):
-    rates = {"student.table": 0.5}
-    run = trainer(tmp_path, learning_rate_of=rates.get, options={"weight_decay": 0.1})
+def test_learning_rates_of_parameters(tmp_path):
+    student = LinearStudent()
+    rates = {student.table: 0.5}
+    options = {"weight_decay": 0.1}
+    run = trainer(tmp_path, student=student, learning_rate_of=rates.get, options=options)
     groups = run.create_optimizer().param_groups
     rate_of = {
         parameter: (group["lr"], group["weight_decay"])
         for group in groups
         for parameter in group["params"]
     }
-    student = run.model.student
     assert rate_of[student.weight] == (0.03, 0.1)
     assert rate_of[student.bias] == (0.03, 0.0)
     assert rate_of[student.table] == (0.5, 0.0)

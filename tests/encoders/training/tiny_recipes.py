@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from lexidex.encoders.training.recipe import TrainingRecipe, read_recipe
+from lexidex.encoders.training.recipe import TrainingRecipe
+from lexidex.encoders.training.recipe_files import read_recipe
 
 from .tiny import tiny_pairs, write_backbone, write_pairs
 
