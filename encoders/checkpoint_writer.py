@@ -26,7 +26,7 @@ from .layouts.settings import CONFIG, MODULES, SENTENCE_TRANSFORMERS
 from .recipe import TABLE, Checkpoint, Recipe, SideSpec
 from .scalar_weights import head_files
 from .tokenizer import FILES
-from .weights import weight_files
+from .weights import weight_files, write_safetensors
 
 DENSE_FOLDER = "dense"
 """Where the dense model of a joint one lies."""
@@ -119,10 +119,8 @@ def _with_table(side: SideSpec, place: Path, table: Float32s) -> SideSpec:
 
 def write_table(folder: Path, tokenizer: Path, table: Float32s) -> Path:
     """Write weights of tokens, float32 (terms,), into `folder`, with the tokenizer of another."""
-    from safetensors.numpy import save_file
-
     _copy(tokenizer, folder, only=FILES)
-    save_file({"weight": np.ascontiguousarray(table)}, folder / "model.safetensors")
+    write_safetensors({"weight": np.ascontiguousarray(table)}, folder / "model.safetensors")
     write_json(folder / CONFIG, {"frozen": True})
     return folder
 
