@@ -40,6 +40,8 @@ def write_checkpoint(
     dim: int,
     tables: Mapping[str, Float32s],
     models: Mapping[SideSpec, LanguageModel],
+    *,
+    packed: bool = False,
 ) -> None:
     """Write the checkpoint into the folder `path`, which is made if it is not there.
 
@@ -50,6 +52,8 @@ def write_checkpoint(
         tables: weights of tokens, float32 (terms,), for "document" and "query" where a side
             multiplies by them.
         models: of the sides that have one.
+        packed: leave weights as they are that this package alone can read, and with them the
+            encoder's fingerprint; otherwise they are written so that others can.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +63,7 @@ def write_checkpoint(
     moved = []
     for route, side in zip(_ROUTES, sides, strict=True):
         beside_model = any(one.recipe.has_model and one.folder == side.folder for one in sides)
-        side = _moved_model(side, checkpoint, folder, route, models.get(side))
+        side = _moved_model(side, checkpoint, folder, route, models.get(side), packed)
         if route in tables and (side.recipe.head == TABLE or as_modules):
             number = 2 if side.recipe.has_model else 0
             place = folder / f"{route}_{number}_SparseStaticEmbedding"
@@ -81,11 +85,16 @@ def write_checkpoint(
 
 
 def _moved_model(
-    side: SideSpec, checkpoint: Checkpoint, folder: Path, route: str, model: LanguageModel | None
+    side: SideSpec,
+    checkpoint: Checkpoint,
+    folder: Path,
+    route: str,
+    model: LanguageModel | None,
+    packed: bool,
 ) -> SideSpec:
     """The side with its tokenizer and model in the folder that is written."""
     place = folder / _place(side, checkpoint, route)
-    if model is not None and (model.is_changed or model.is_packed):
+    if model is not None and (model.is_changed or (model.is_packed and not packed)):
         held = {*weight_files(side.folder), *head_files(side.folder)}
         _copy(side.folder, place, without={file.name for file in held})
         model.network().write(place)
