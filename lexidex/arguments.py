@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+from lexidex.documents import Document
 from lexidex.errors import ParameterError
 from lexidex.index import SearchParams
 from lexidex.index.filters import Expression, parse_filter
 from lexidex.index.fusion import FusionParams
 from lexidex.index.seismic.frontier import check_accuracy
+
+T = TypeVar("T")
 
 ALL_FIELDS = ("title", "text", "metadata")
 """What is fetched of a document, unless told otherwise."""
@@ -35,6 +38,13 @@ def check_ids(ids: Iterable[str]) -> list[str]:
         if not isinstance(doc_id, str):
             raise ParameterError(f"ids: {doc_id!r}; an id is a string")
     return named
+
+
+def check_documents(given: Iterable[T], name: str = "documents") -> Iterable[T]:
+    """What was given, to be taken one by one; ParameterError for a single document, or a text."""
+    if isinstance(given, str | bytes | Mapping | Document) or not isinstance(given, Iterable):
+        raise ParameterError(f"{name}: {type(given).__name__}; expected a list of {name}")
+    return given
 
 
 def check_fields(fields: Sequence[str]) -> None:

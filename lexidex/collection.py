@@ -22,6 +22,7 @@ from lexidex.arguments import (
     Filter,
     as_expression,
     as_fusion,
+    check_documents,
     check_facets,
     check_ids,
 )
@@ -235,10 +236,11 @@ class Collection:
             documents are on disk and searches see them; all of them at once.
 
         Raises:
+            ParameterError: documents are no list, but one document, say.
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._writer.upsert(documents, progress, building, resumable)
+        return self._writer.upsert(check_documents(documents), progress, building, resumable)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -265,7 +267,7 @@ class Collection:
             updates: mappings with "id" and "metadata"; for others, and ids that are not there,
                 the result's `failed` has the reason.
         """
-        return self._writer.update(list(updates))
+        return self._writer.update(list(check_documents(updates, "updates")))
 
     def flush(self) -> None:
         """Put what the log holds into a segment now; happens by itself when there is much of it."""
@@ -303,7 +305,12 @@ class Collection:
 
         Args:
             passages: see `create`; None goes on as before, where the encoder stays the same.
+
+        Raises:
+            NothingTaken: documents were given and none can be taken; the old content stays, and
+                the error's `failed` has the reasons. `replace([])` is what empties a collection.
         """
+        check_documents(documents)
         known = self.encoder
         fresh = (
             _encoder(encoder) if encoder is not None else load_encoder(known.kind, **known.options)
