@@ -260,7 +260,7 @@ def test_fields_choose_what_is_fetched(collection):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"query": None}, "query: None; expected a text"),
+        ({"query": None}, "query: none is given; expected a text"),
         ({"query": 7}, "query: 7; expected a text"),
         ({"query": "sea", "k": 0}, "k: 0; expected an integer"),
         ({"sparse": {"sea": -1.0}}, "sparse: vector: weight -1.0 of term 'sea'"),

@@ -406,7 +406,7 @@ def test_searches_that_have_no_answer_are_refused():
         ({"mode": "sparse", "sparse": {"x": 1}, "dense": [1, 2]}, "dense: of no use"),
         ({"mode": "dense", "dense": [1, 2, 3]}, "dense: 3 dimensions; the index has 2"),
         ({"mode": "dense", "dense": [[1, 2]]}, "dense: shape"),
-        ({"mode": "hybrid", "sparse": {"x": 1}}, "query: None; expected a text"),
+        ({"mode": "hybrid", "sparse": {"x": 1}}, "query: none is given; expected a text"),
         ({"mode": "sparse", "sparse": {"x": 1}, "fusion": FusionParams()}, "fusion: only for"),
         (
             {
