@@ -559,12 +559,20 @@ def test_updating_metadata_of_documents_and_from_a_file(run, animals, tmp_path):
     assert (done.code, done.out) == (4, f"1 documents updated in {animals}\n")
     reasons = [
         f"{updates}:2: not JSON: ",
-        "elk: no document with that id",
-        "dog: expected an object with id and metadata",
+        f"{updates}:4: expected an object with id and metadata",
+        f"{updates}:3: elk: no document with that id",
     ]
     for line, reason in zip(done.err.splitlines(), reasons, strict=True):
         assert line.startswith(f"left out: {reason}")
     assert ids(run("search", animals, "fox dog", "--filter", '{"lang": "de"}', "--json")) == ["fox"]
+    updates.write_text('{"id": 7, "metadata": {}}\n{"id": "fox", "metadata": {}}\n' * 2)
+    done = run("update", animals, "--from", updates, "--json")
+    reason = "no document with that id"
+    assert (done.code, done.json["updated"], done.json["failed"]) == (
+        4,
+        2,
+        [{"file": str(updates), "line": n, "id": "7", "reason": reason} for n in (1, 3)],
+    )
     done = run("update", animals, "fox", "--metadata", "3", "--json")
     assert (done.code, done.json["updated"]) == (4, 0)
     assert "'metadata': 3; expected an object" in done.json["failed"][0]["reason"]
