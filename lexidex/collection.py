@@ -47,7 +47,7 @@ from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.index.vectors import Float32s
-from lexidex.opening import Newest, create_empty
+from lexidex.opening import Newest, create_empty, remove_unwritten
 from lexidex.passages import PassageParams, passages_for
 from lexidex.rerankers import Rerankers
 from lexidex.reranking import Reranking, RerankParams
@@ -679,17 +679,24 @@ class Collection:
         progress: Progress | None = None,
         building: Building | None = None,
     ) -> Self:
-        """Make a collection of an export; see `create` and `import_from`."""
-        export = Export(Path(source))
+        """Make a collection of an export; see `create` and `import_from`.
+
+        Where the export cannot be taken, none is left.
+        """
+        export, storage = Export(Path(source)), _storage(to)
         encoder = export.header.load_encoder()
         made = cls.create(
-            to,
+            storage,
             encoder,
             merge,
-            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path), encoder),
+            dense=export.dense_side(encoder),
             passages=PassageParams(**export.header.passages),
         )
-        made.import_from(source, progress=progress, building=building)
+        try:
+            made.import_from(source, progress=progress, building=building)
+        except BaseException:
+            remove_unwritten(storage)
+            raise
         return made
 
     def check(self) -> integrity.Report:

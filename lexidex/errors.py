@@ -29,7 +29,7 @@ Each class carries `code`, the stable name that programs match on (in JSON and o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -67,10 +67,10 @@ class NothingTaken(InputError):
         failed: the id and the reason of each.
     """
 
-    def __init__(self, message: str, failed: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, message: str, failed: Iterable[tuple[str, str]] = ()) -> None:
         """Say it in one line; `failed` has the rest."""
         super().__init__(message)
-        self.failed = failed
+        self.failed = list(failed)
 
 
 class NotFound(LexidexError, LookupError):

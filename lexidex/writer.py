@@ -462,7 +462,7 @@ def _check_taken(write: Write) -> None:
     if write.failed and not write.upserted:
         doc_id, reason = write.failed[0]
         raise NothingTaken(
-            f"none of {len(write.failed):,} documents can be taken, so what is there stays; the "
+            f"none of {len(write.failed):,} documents can be taken, so nothing is changed; the "
             f"first is {doc_id!r}: {reason}",
             write.failed,
         )

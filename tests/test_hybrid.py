@@ -526,5 +526,7 @@ def test_an_export_makes_the_same_collection_again(tmp_path, name):
         one, other = collection.search(**asked), again.search(**asked)
         assert [(h.doc_id, h.score) for h in one] == [(h.doc_id, h.score) for h in other]
     plain = Collection.create(MemoryStorage(), encoder="vectors")
-    with pytest.raises(EncoderMismatch, match=r"its dense side is .*, the collection's is none"):
+    with pytest.raises(
+        EncoderMismatch, match=r"its dense side is .*, not none as the collection's"
+    ):
         plain.import_from(tmp_path / name)
