@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+from lexidex.documents import Document
 from lexidex.errors import ParameterError
 from lexidex.index import SearchParams
 from lexidex.index.filters import Expression, parse_filter
 from lexidex.index.fusion import FusionParams
 from lexidex.index.seismic.frontier import check_accuracy
+
+T = TypeVar("T")
 
 ALL_FIELDS = ("title", "text", "metadata")
 """What is fetched of a document, unless told otherwise."""
@@ -34,6 +37,13 @@ def check_ids(ids: Iterable[str]) -> list[str]:
 def check_texts(queries: Sequence[str]) -> list[str]:
     """The queries as a list; raises ParameterError unless they are strings."""
     return _strings("queries", queries, "texts")
+
+
+def check_documents(given: Iterable[T], name: str = "documents") -> Iterable[T]:
+    """What was given, to be taken one by one; ParameterError for a single document, or a text."""
+    if isinstance(given, str | bytes | Mapping | Document) or not isinstance(given, Iterable):
+        raise ParameterError(f"{name}: {type(given).__name__}; expected a list of {name}")
+    return given
 
 
 def check_fields(fields: Sequence[str]) -> None:

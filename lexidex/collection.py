@@ -22,6 +22,7 @@ from lexidex.arguments import (
     Filter,
     as_expression,
     as_fusion,
+    check_documents,
     check_facets,
     check_ids,
     check_texts,
@@ -49,7 +50,7 @@ from lexidex.index.storage.files import FileStorage, Memory, Storage
 from lexidex.index.storage.manifest import newest_manifest
 from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.index.vectors import Float32s
-from lexidex.opening import NO_TRUST, Newest, Trusted, create_empty
+from lexidex.opening import NO_TRUST, Newest, Trusted, create_empty, remove_unwritten
 from lexidex.passages import PassageParams, passages_for
 from lexidex.rerankers import Rerankers
 from lexidex.reranking import Reranking, RerankParams
@@ -248,10 +249,11 @@ class Collection:
             documents are on disk and searches see them; all of them at once.
 
         Raises:
+            ParameterError: documents are no list, but one document, say.
             Locked: another process is writing.
             StorageFull: no space left; the collection is as before.
         """
-        return self._writer.upsert(documents, progress, building, resumable)
+        return self._writer.upsert(check_documents(documents), progress, building, resumable)
 
     def delete(
         self, ids: Iterable[str] | None = None, *, filter: Filter | None = None
@@ -278,7 +280,7 @@ class Collection:
             updates: mappings with "id" and "metadata"; for others, and ids that are not there,
                 the result's `failed` has the reason.
         """
-        return self._writer.update(list(updates))
+        return self._writer.update(list(check_documents(updates, "updates")))
 
     def flush(self) -> None:
         """Put what the log holds into a segment now; happens by itself when there is much of it."""
@@ -316,7 +318,12 @@ class Collection:
 
         Args:
             passages: see `create`; None goes on as before, where the encoder stays the same.
+
+        Raises:
+            NothingTaken: documents were given and none can be taken; the old content stays, and
+                the error's `failed` has the reasons. `replace([])` is what empties a collection.
         """
+        check_documents(documents)
         known = self.encoder
         fresh = (
             _encoder(encoder)
@@ -689,17 +696,24 @@ class Collection:
         progress: Progress | None = None,
         building: Building | None = None,
     ) -> Self:
-        """Make a collection of an export; see `create` and `import_from`."""
-        export = Export(Path(source))
+        """Make a collection of an export; see `create` and `import_from`.
+
+        Where the export cannot be taken, none is left.
+        """
+        export, storage = Export(Path(source)), _storage(to)
         encoder = export.header.load_encoder()
         made = cls.create(
-            to,
+            storage,
             encoder,
             merge,
-            dense=DenseSide.from_manifest(export.header.dense, None, str(export.path), encoder),
+            dense=export.dense_side(encoder),
             passages=PassageParams(**export.header.passages),
         )
-        made.import_from(source, progress=progress, building=building)
+        try:
+            made.import_from(source, progress=progress, building=building)
+        except BaseException:
+            remove_unwritten(storage)
+            raise
         return made
 
     def check(self) -> integrity.Report:

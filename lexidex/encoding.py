@@ -235,6 +235,7 @@ class _Run:
         self._one_each = one_each
         self.reader = reader
         self.failed: list[tuple[str, str]] = []
+        self._n_records = n_expected
         self.state = State(n_expected)
         self._described = described
         self._progress = progress
@@ -299,7 +300,7 @@ class _Run:
             n_tokens=self._described.n_tokens + part.n_tokens,
         )
         self.state = State(
-            state.n_expected,
+            self._n_records - len(self.reader.bad) - len(self.failed),
             state.n_encoded + n_encoded,
             state.n_resumed + n_resumed,
             self._described.n_postings,

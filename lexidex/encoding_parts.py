@@ -18,8 +18,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .encoder_names import told_apart
 from .errors import CorruptFile, EncoderMismatch, InputError, LexidexError, Locked
-from .exchange import Described, named, read_description, row_groups, write_rows
+from .exchange import Described, read_description, row_groups, write_rows
 
 
 class Parts:
@@ -77,8 +78,8 @@ class Parts:
         way_out = f"run it as before to go on, or remove {self.folder} to begin anew"
         if found["encoder"]["fingerprint"] != wanted["encoder"]["fingerprint"]:
             raise EncoderMismatch(
-                f"{self.folder}: was begun with encoder {named(found['encoder'])}, not "
-                f"{named(wanted['encoder'])}; {way_out}"
+                f"{self.folder}: was begun with encoder "
+                f"{told_apart(found['encoder'], wanted['encoder'])}; {way_out}"
             )
         for what in ("side", "passages"):
             if found[what] != wanted[what]:

@@ -3,7 +3,8 @@
     LexidexError
     ├── ParameterError            a parameter, query or vector out of its range (also a ValueError)
     ├── InputError                a document or an input file that cannot be read
-    │   └── DuplicateId           two documents of one input share an id
+    │   ├── DuplicateId           two documents of one input share an id
+    │   └── NothingTaken          none of the documents given can be taken
     ├── NotFound                  (also a LookupError)
     │   ├── CollectionNotFound
     │   ├── DocumentNotFound
@@ -29,6 +30,7 @@ Each class carries `code`, the stable name that programs match on (in JSON and o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -57,6 +59,19 @@ class DuplicateId(InputError):
     """Two documents of one input share an id; names both places."""
 
     code = "duplicate_id"
+
+
+class NothingTaken(InputError):
+    """None of the documents that were to replace everything can be taken.
+
+    Attributes:
+        failed: the id and the reason of each.
+    """
+
+    def __init__(self, message: str, failed: Iterable[tuple[str, str]] = ()) -> None:
+        """Say it in one line; `failed` has the rest."""
+        super().__init__(message)
+        self.failed = list(failed)
 
 
 class NotFound(LexidexError, LookupError):

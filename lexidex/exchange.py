@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lexidex.documents import Document
+from lexidex.encoder_names import told_apart
 from lexidex.errors import CorruptFile, EncoderMismatch, InputError, UnsupportedVersion
 from lexidex.index.by_names import by_names
 from lexidex.index.storage.passages import Passages
@@ -152,17 +153,11 @@ def encoder_of(files: Iterable[Path]) -> tuple[Mapping[str, Any], Path] | None:
             raise InputError(f"{path}: holds queries, not documents")
         if found and found[0]["fingerprint"] != described.encoder["fingerprint"]:
             raise EncoderMismatch(
-                f"{path}: its vectors are by {named(described.encoder)}, those in {found[1]} by "
-                f"{named(found[0])}; index files of one encoder together"
+                f"{path}: its vectors are by {told_apart(described.encoder, found[0])} as those in "
+                f"{found[1]}; index files of one encoder together"
             )
         found = found or (described.encoder, path)
     return found
-
-
-def named(encoder: Mapping[str, Any]) -> str:
-    """An encoder, as a manifest describes it, for messages."""
-    options = {name: value for name, value in encoder["options"].items() if value is not None}
-    return f"{encoder['kind']} {options} (fingerprint {encoder['fingerprint']})"
 
 
 def as_table(

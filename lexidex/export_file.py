@@ -23,7 +23,7 @@ from lexidex.encoders import Encoder
 from lexidex.encoders.loading import load_stored_encoder
 from lexidex.errors import InputError, ParameterError, UnsupportedVersion
 from lexidex.index.storage.arrays import FORMAT_VERSION
-from lexidex.sources import json_lines, readable
+from lexidex.sources import EXPORT, json_lines, readable
 
 VectorForm: TypeAlias = Literal["terms", "components", "none"]
 """How vectors are written: by the words that components stand for, by their numbers, not at all."""
@@ -31,7 +31,6 @@ VectorForm: TypeAlias = Literal["terms", "components", "none"]
 SUFFIXES = (".ndjson", ".jsonl", ".ndjson.gz", ".jsonl.gz", ".parquet")
 """Names of exports end in one of these."""
 
-_KEY = "lexidex_export"
 _ROWS = 1024
 """Records of a Parquet file that are in memory at once."""
 
@@ -78,7 +77,7 @@ class Header:
             UnsupportedVersion: it has another format version.
         """
         if not isinstance(described, dict):
-            raise InputError(f"{where}: not an export: it does not begin with {_KEY!r}")
+            raise InputError(f"{where}: not an export: it does not begin with {EXPORT!r}")
         if described.get("format") != FORMAT_VERSION:
             raise UnsupportedVersion(
                 f"{where}: format version {described.get('format')}; this Lexidex reads version "
@@ -123,10 +122,10 @@ def read_header(path: Path) -> Header:
     with readable(path):
         if path.suffix == ".parquet":
             with _parquet(path) as file:
-                kept = (file.schema_arrow.metadata or {}).get(_KEY.encode())
+                kept = (file.schema_arrow.metadata or {}).get(EXPORT.encode())
                 return Header.read(json.loads(kept) if kept else None, str(path))
         _, first = next(json_lines(path), (1, {}))
-        return Header.read(first.get(_KEY) if isinstance(first, dict) else None, str(path))
+        return Header.read(first.get(EXPORT) if isinstance(first, dict) else None, str(path))
 
 
 def read_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -143,7 +142,7 @@ def _write_lines(
     file: IO[bytes] | gzip.GzipFile, header: Header, records: Iterable[Mapping[str, Any]]
 ) -> None:
     encoder = msgspec.json.Encoder()
-    file.write(json.dumps({_KEY: asdict(header)}, ensure_ascii=False).encode() + b"\n")
+    file.write(json.dumps({EXPORT: asdict(header)}, ensure_ascii=False).encode() + b"\n")
     for record in records:
         # Python's own JSON writes integers of any length.
         metadata = msgspec.Raw(json.dumps(record["metadata"], ensure_ascii=False).encode())
@@ -177,7 +176,7 @@ def _schema(header: Header) -> pa.Schema:
     fields += [("metadata", pa.string()), *vector]
     fields.append(("passages", pa.list_(pa.struct([*_SPAN, *vector]))))
     described = json.dumps(asdict(header), ensure_ascii=False)
-    return pa.schema(fields, metadata={_KEY: described})
+    return pa.schema(fields, metadata={EXPORT: described})
 
 
 def _as_row(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lexidex.dense_side import VECTORS, DenseSide
+from lexidex.dense_side import JOINT, VECTORS, DenseSide, joint_side
 from lexidex.documents import Document, SparseInput, TermWeights, check_document, is_numbered
+from lexidex.encoder_names import told_apart
 from lexidex.encoders import Encoder
+from lexidex.encoders.loading import DENSE_OF_JOINT
 from lexidex.errors import EncoderMismatch, InputError, ParameterError
 from lexidex.index.dense import DenseRows
 from lexidex.index.storage.passages import Passages
@@ -20,6 +23,7 @@ from lexidex.index.vectors import Components, Float32s, Vectors, as_vector, buil
 from .drafting import Drafted
 from .export_file import Header, read_header, read_records
 from .sparse_input import adopt
+from .write import describe
 
 _BATCH = 512
 
@@ -55,17 +59,12 @@ class Export:
         """
         of_export = self.header.encoder
         if of_export.get("fingerprint") != encoder.fingerprint:
+            apart = told_apart(of_export, describe(encoder))
             raise EncoderMismatch(
-                f"{self.path}: its vectors are those of encoder {of_export.get('kind')} "
-                f"{of_export.get('options')}, the collection has {encoder.kind} "
-                f"{encoder.options}; encode the texts anew (--encoder)"
+                f"{self.path}: its vectors are by encoder {apart} as the collection's; encode the "
+                "texts anew (--encoder)"
             )
-        if dict(self.header.dense) != ({} if dense is None else dense.describe()):
-            raise EncoderMismatch(
-                f"{self.path}: its dense side is {dict(self.header.dense) or 'none'}, the "
-                f"collection's is {'none' if dense is None else dense.describe()}; import it into "
-                "a collection of its own"
-            )
+        self._check_dense(dense)
         if self.header.vectors == "none":
             raise InputError(f"{self.path}: has no vectors; encode the texts anew (--encoder)")
         if encoder.vocabulary is not None and by_words not in (None, self._by_words):
@@ -75,13 +74,45 @@ class Export:
                 f"{forms[by_words]}; import it into one of its own"
             )
 
+    def check_anew(self, dense: DenseSide | None) -> None:
+        """Whether its documents may stand in a collection that encodes their texts anew.
+
+        Args:
+            dense: the collection's dense side.
+
+        Raises:
+            EncoderMismatch: they bring dense vectors, which the collection does not take.
+        """
+        if self._brings_dense:
+            self._check_dense(dense)
+
+    def dense_side(self, encoder: Encoder) -> DenseSide | None:
+        """The dense side of a collection made of it, beside an encoder: the one it was made with.
+
+        Raises:
+            EncoderMismatch, EncoderNotFound: its model is another one now, or gone.
+        """
+        described = dict(self.header.dense)
+        if described.get("kind") == JOINT and not _has_joint(encoder, described["fingerprint"]):
+            path = self.header.encoder["options"]["path"]
+            described |= {"kind": DENSE_OF_JOINT, "options": {"path": path}}
+        return DenseSide.from_manifest(described, None, str(self.path), encoder)
+
     def documents(self) -> Iterator[Document]:
         """The documents without their vectors, and without passages of their own.
 
         Dense vectors that no model made are kept, as the document's.
+
+        Raises:
+            InputError: a document has a vector and no text that another could be made of.
         """
-        brought = self.header.dense.get("kind") == VECTORS
+        brought = self._brings_dense
         for document in self._documents():
+            if not document.full_text and any(map(_is_laden, _vectors_of(document))):
+                raise InputError(
+                    f"{self.path}: document {document.id!r} brought its own vector, and has no "
+                    "text to make another of; give it one, or import it without --encoder"
+                )
             own = [document.dense, *(one.dense for one in document.passages)]
             some = [vectors for vectors in own if vectors is not None]
             dense = np.concatenate(some) if brought and some else None
@@ -108,6 +139,20 @@ class Export:
                 dim = rows.vectors.shape[1] if rows else dim
                 drafted = replace(drafted, passages=drafted.passages.with_dense(rows))
             yield drafted
+
+    @property
+    def _brings_dense(self) -> bool:
+        """Whether its dense vectors came with the documents, so that nothing can make them anew."""
+        return self.header.dense.get("kind") == VECTORS
+
+    def _check_dense(self, dense: DenseSide | None) -> None:
+        described = {} if dense is None else dense.describe()
+        if dict(self.header.dense) != described:
+            apart = told_apart(_dense_named(self.header.dense), _dense_named(described))
+            raise EncoderMismatch(
+                f"{self.path}: its dense side is {apart} as the collection's; import it into a "
+                "collection of its own"
+            )
 
     @property
     def _by_words(self) -> bool:
@@ -164,6 +209,32 @@ class Export:
                 f"{self.path}: ends after {n_read:,} of {self.header.n_documents:,} documents; it "
                 "is not complete"
             )
+
+
+def _has_joint(encoder: Encoder, fingerprint: str) -> bool:
+    """Whether an encoder's own dense side is the one of that fingerprint."""
+    try:
+        return joint_side(encoder).fingerprint == fingerprint
+    except ParameterError:
+        return False
+
+
+def _dense_named(described: Mapping[str, Any]) -> dict[str, Any]:
+    """A dense side as `told_apart` takes it."""
+    if not described:
+        return {"kind": "none"}
+    options = {**described.get("options", {}), **described["params"]}
+    return {**described, "options": options}
+
+
+def _vectors_of(document: Document) -> list[SparseInput | None]:
+    return [document.vector, *(one.vector for one in document.passages)]
+
+
+def _is_laden(vector: SparseInput | None) -> bool:
+    if vector is None:
+        return False
+    return len(vector["components"] if is_numbered(vector) else vector) > 0
 
 
 class _Vectors:

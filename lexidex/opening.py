@@ -13,7 +13,7 @@ from lexidex.dense_side import DenseSide
 from lexidex.encoders import Encoder
 from lexidex.encoders.loading import load_stored_encoder
 from lexidex.encoders.vocabulary import Vocabulary
-from lexidex.errors import CollectionExists, CorruptFile, EncoderMismatch
+from lexidex.errors import CollectionExists, CorruptFile, EncoderMismatch, LexidexError
 from lexidex.index.storage import layout
 from lexidex.index.storage.change import combine, decode_change
 from lexidex.index.storage.files import Memory, Storage
@@ -54,6 +54,26 @@ def create_empty(
         described = {} if dense is None else dense.describe()
         empty = Manifest(1, 1, describe(encoder), passages=asdict(passages), dense=described)
         write_manifest(storage, empty)
+
+
+def remove_unwritten(storage: Storage) -> None:
+    """Take away a collection that nothing was written to; vectors that a run has staged stay.
+
+    Nothing is done where another process has written to it, or is writing.
+    """
+    with suppress(LexidexError, OSError), storage.lock():
+        manifest = read_manifest(storage)
+        place = open_log(storage, manifest.generation)
+        if manifest.number > 1 or read_log(storage, place)[0]:
+            return
+        storage.remove(layout.manifest(manifest.number))  # from here on it is none
+        storage.remove(place.name)
+        storage.remove(layout.SEGMENTS)
+        if not any(
+            storage.list(f"{layout.STAGING}/{name}") for name in storage.list(layout.STAGING)
+        ):
+            storage.remove(layout.STAGING)
+            storage.remove(layout.LOCK)
 
 
 class Trusted(NamedTuple):

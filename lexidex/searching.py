@@ -336,7 +336,8 @@ def _checked(texts: Sequence[str | None], leg: str) -> list[str]:
     checked = []
     for text in texts:
         if not isinstance(text, str):
-            raise ParameterError(f"query: {text!r}; expected a text, or a vector as {leg}=")
+            given = "none is given" if text is None else repr(text)
+            raise ParameterError(f"query: {given}; expected a text, or a {leg} vector as {leg!r}")
         checked.append(text)
     return checked
 

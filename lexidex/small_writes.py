@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lexidex.documents import check_document
+from lexidex.documents import Document, check_document
 from lexidex.encoders import Encoder
 from lexidex.errors import InputError
 from lexidex.index.storage.change import Change, combine, keep, last_of_each
@@ -130,10 +130,15 @@ def _same(one: Encoder, other: Encoder) -> bool:
     return one.vocabulary is other.vocabulary and one.fingerprint == other.fingerprint
 
 
-def _updated(snapshot: Snapshot, given: Mapping[str, Any]) -> Change:
+def check_update(given: object) -> Document:
+    """An update, {"id", "metadata"}, as a document without text; InputError where it is none."""
     if not isinstance(given, Mapping) or given.keys() != {"id", "metadata"}:
         raise InputError("expected an object with id and metadata")
-    wanted = check_document({**given, "text": ""})
+    return check_document({**given, "text": ""})
+
+
+def _updated(snapshot: Snapshot, given: Mapping[str, Any]) -> Change:
+    wanted = check_update(given)
     place = snapshot.find(wanted.id)
     if place is None:
         raise InputError("no document with that id")

@@ -27,6 +27,9 @@ TEXTS = (".txt", ".md", ".markdown")
 KNOWN = (*JSON_LINES, ".tsv", ".csv", ".parquet", *TEXTS)
 """File types that are read; JSON lines, TSV and CSV also with .gz."""
 
+EXPORT = "lexidex_export"
+"""What names the header of a collection's export, which is no source."""
+
 _TSV_COLUMNS = {2: ("id", "text"), 3: ("id", "title", "text"), 4: ("id", "url", "title", "text")}
 _SAME_AS = {"_id": "id", "body": "text", "contents": "text", "passage": "text"}
 _IDS = {"id", "_id"}
@@ -158,6 +161,20 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
                 yield line, _json_object(text)
 
 
+def _json_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | InputError]]:
+    for line, record in json_lines(path):
+        if line == 1 and isinstance(record, dict) and EXPORT in record:
+            raise _is_export(path)
+        yield line, record
+
+
+def _is_export(path: Path) -> InputError:
+    return InputError(
+        f"{path}: an export of a collection; use 'lexidex import', with --encoder to encode its "
+        "texts anew"
+    )
+
+
 def document_of_line(text: str) -> Document:
     """The document that one line of a JSON lines file holds; InputError if it holds none."""
     record = _json_object(text)
@@ -200,7 +217,7 @@ def _records(path: Path, root: Path) -> Iterator[tuple[int, Mapping[str, Any] | 
     kind = _kind(path)
     with readable(path):
         if kind in JSON_LINES:
-            yield from json_lines(path)
+            yield from _json_records(path)
         elif kind == ".tsv":
             yield from _tsv(path)
         elif kind == ".csv":
@@ -315,6 +332,8 @@ def _parquet(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | InputError]]
 
     try:
         with pq.ParquetFile(path) as file:
+            if EXPORT.encode() in (file.schema_arrow.metadata or {}):
+                raise _is_export(path)
             ours = Described.of(file.schema_arrow, str(path))
             by_terms = ours is not None and ours.vectors == "terms"
             _columns(file.schema_arrow.names, path)

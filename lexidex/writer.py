@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 from lexidex.encoders import Encoder
-from lexidex.errors import Locked, StorageFull
+from lexidex.errors import Locked, NothingTaken, StorageFull
 from lexidex.index.filters import Expression
 from lexidex.index.storage import layout
 from lexidex.index.storage.building import Building
@@ -314,8 +314,14 @@ class Writer:
                 resumable=kept,
                 passages=passages,
             )
+
+            def run() -> None:
+                write.upsert(documents, progress)
+                if encoder is not None:
+                    _check_taken(write)
+
             generation = snapshot.generation + 1
-            self._finish(write, chosen, generation, lambda: write.upsert(documents, progress))
+            self._finish(write, chosen, generation, run)
         self._tidy()
         resumed = kept.n_resumed if kept else 0
         return WriteResult(write.upserted, 0, write.failed, generation, resumed)
@@ -449,3 +455,14 @@ def _is_large(snapshot: Snapshot) -> bool:
     return (
         n_documents >= LOG_DOCUMENTS or n_commits >= LOG_COMMITS or snapshot.place.end >= LOG_BYTES
     )
+
+
+def _check_taken(write: Write) -> None:
+    """Raise NothingTaken where everything would make way for documents that are all left out."""
+    if write.failed and not write.upserted:
+        doc_id, reason = write.failed[0]
+        raise NothingTaken(
+            f"none of {len(write.failed):,} documents can be taken, so nothing is changed; the "
+            f"first is {doc_id!r}: {reason}",
+            write.failed,
+        )

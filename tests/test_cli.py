@@ -18,6 +18,7 @@ from rich.markup import render
 import lexidex
 from lexidex import Collection
 from lexidex.cli import app, main
+from lexidex.errors import InputError
 from lexidex.index.storage.files import FileStorage
 
 HEAVY = ["faiss", "numba", "numpy", "pyarrow", "scipy", "torch", "transformers"]
@@ -182,7 +183,11 @@ def test_version(run):
         (["index", "x.jsonl"], "Missing option '--to'"),
         (["index", "x.jsonl", "--to", "y", "--on-duplicate", "first"], "--on-duplicate"),
         (["index", "x.jsonl", "--to", "y", "--memory", "much"], "memory: 'much'; expected a size"),
-        (["index", "x.jsonl", "--to", "y", "--memory", "1MB"], "memory: 1MiB; with 0 components"),
+        (
+            ["index", "x.jsonl", "--to", "y", "--memory", "1MB"],
+            "memory: 1MB; a build takes at least",
+        ),
+        (["index", "x.jsonl", "--to", "y", "--memory", "3"], "memory: 3 bytes; a build takes"),
         (["search"], "Missing argument 'DIR'"),
         (["search", "x", "fox", "-k", "0"], "-k"),
         (["search", "x", "fox", "--frobnicate"], "No such option"),
@@ -315,9 +320,46 @@ def test_many_records_left_out_are_not_all_shown(run, tmp_path):
     done = run("index", path, "--to", tmp_path / "c")
     lines = done.err.splitlines()
     assert done.code == 4
-    assert len(lines) == 11
+    assert len(lines) == 12
     assert lines[9] == f"left out: {path}:10: field 'text' is missing"
     assert lines[10] == "... and 1,490 more; --errors FILE lists them all"
+    assert lines[11].startswith("error: none of 1,500 records is a document, so nothing is changed")
+    assert not (tmp_path / "c").exists()
+
+
+def test_records_that_are_all_bad_do_not_empty_a_collection(run, tmp_path, animals, source):
+    before = files_of(animals)
+    path, errors = tmp_path / "bad.jsonl", tmp_path / "errors.jsonl"
+    path.write_text('nonsense\n{"id": "x"}\n', encoding="utf-8")
+    done = run("index", path, "--to", animals, "--replace", "--json", "--errors", errors)
+    assert (done.code, done.json["documents"], len(done.json["failed"])) == (4, 3, 2)
+    assert len(errors.read_text(encoding="utf-8").splitlines()) == 2
+    assert f"none of 2 records is a document, so nothing is changed; the first is {path}:1" in (
+        done.err.replace("\n", " ")
+    )
+    done = run("index", source, "--to", animals, "--replace", "--encoder", "vectors")
+    assert (done.code, "none of 3 documents can be taken" in done.err) == (4, True)
+    assert files_of(animals) == before
+
+
+def test_a_command_that_fails_leaves_nothing_in_the_way_of_the_next(run, tmp_path, source):
+    to, twice = tmp_path / "c", tmp_path / "twice.jsonl"
+    twice.write_text(ANIMALS + ANIMALS, encoding="utf-8")
+    for given, *options in (
+        (twice,),
+        (source, "--memory", "3"),
+        (source, "--passages", "split"),
+        (source, "--encoder", "vectors"),
+    ):
+        assert run("index", given, "--to", to, *options).code in (2, 4)
+        assert not to.exists()
+    to.mkdir()
+    assert run("index", twice, "--to", to).code == 4
+    assert [*to.iterdir()] == []
+    assert run("index", source, "--to", to, "--dense", "vectors").code == 0
+    before = files_of(to)
+    assert run("index", twice, "--to", to).code == 4
+    assert files_of(to) == before
 
 
 def test_documents_that_the_encoder_cannot_take_are_named_by_id(run, tmp_path, source):
@@ -326,6 +368,8 @@ def test_documents_that_the_encoder_cannot_take_are_named_by_id(run, tmp_path, s
     assert done.code == 4
     assert done.json["failed"] == [{"id": i, "reason": reason} for i in ("fox", "dog", "3")]
     assert done.json["documents"] == 0
+    assert "error: none of 3 documents can be taken" in done.err
+    assert not (tmp_path / "c").exists()
 
 
 def test_vectors_are_indexed_and_searched(run, tmp_path):
@@ -397,9 +441,12 @@ def test_another_encoder_is_a_mismatch(run, animals, source):
     done = run("index", source, "--to", animals, "--encoder", "vectors")
     assert (done.code, done.out) == (2, "")
     assert done.err == (
-        f"error: {animals}: made with encoder bm25 {{'k1': 0.9, 'b': 0.4, 'language': 'english', "
-        "'stop_words': None}, not vectors {}; leave --encoder out, or use --replace\n"
+        f"error: {animals}: made with encoder bm25, not vectors; leave --encoder out, or use "
+        "--replace\n"
     )
+    options = ["--encoder", "bm25", "--encoder-option", "k1=1.2"]
+    done = run("index", source, "--to", animals, *options)
+    assert f"{animals}: made with encoder bm25 with k1 0.9, not 1.2; leave" in done.err
     assert files_of(animals) == before
     assert run("index", source, "--to", animals, "--encoder", "bm25").code == 0
 
@@ -579,12 +626,20 @@ def test_updating_metadata_of_documents_and_from_a_file(run, animals, tmp_path):
     assert (done.code, done.out) == (4, f"1 documents updated in {animals}\n")
     reasons = [
         f"{updates}:2: not JSON: ",
-        "elk: no document with that id",
-        "dog: expected an object with id and metadata",
+        f"{updates}:4: expected an object with id and metadata",
+        f"{updates}:3: elk: no document with that id",
     ]
     for line, reason in zip(done.err.splitlines(), reasons, strict=True):
         assert line.startswith(f"left out: {reason}")
     assert ids(run("search", animals, "fox dog", "--filter", '{"lang": "de"}', "--json")) == ["fox"]
+    updates.write_text('{"id": 7, "metadata": {}}\n{"id": "fox", "metadata": {}}\n' * 2)
+    done = run("update", animals, "--from", updates, "--json")
+    reason = "no document with that id"
+    assert (done.code, done.json["updated"], done.json["failed"]) == (
+        4,
+        2,
+        [{"file": str(updates), "line": n, "id": "7", "reason": reason} for n in (1, 3)],
+    )
     done = run("update", animals, "fox", "--metadata", "3", "--json")
     assert (done.code, done.json["updated"]) == (4, 0)
     assert "'metadata': 3; expected an object" in done.json["failed"][0]["reason"]
@@ -1118,5 +1173,83 @@ def test_an_export_s_texts_can_be_encoded_anew(run, animals, tmp_path):
         assert done.code == 0
         assert run("search", copy, "red fox", "--json").json["hits"][0]["id"] == "fox"
         assert len(Collection.open(copy)) == 3
-    assert run("import", kept, "--to", copy, "--encoder", "vectors").code == 2
+    refused = run("import", kept, "--to", copy, "--encoder", "vectors")
+    assert (refused.code, "made with encoder bm25, not vectors; " in refused.err) == (2, True)
+    refused = run("import", kept, "--to", copy, "--encoder", "vectors", "--replace")
+    assert (refused.code, refused.out) == (4, "")
+    assert "left out: fox: field 'vector' is missing" in refused.err
+    assert "error: none of 3 documents can be taken" in refused.err
+    assert len(Collection.open(copy)) == 3
     assert run("import", tmp_path / "none.ndjson", "--to", copy).code == 4
+
+
+@pytest.mark.parametrize("name", ["kept.ndjson", "kept.jsonl.gz", "kept.parquet"])
+def test_an_export_is_no_source(run, animals, tmp_path, name):
+    kept = tmp_path / name
+    assert run("export", animals, "--to", kept).code == 0
+    before = files_of(animals)
+    for options in (["--to", tmp_path / "new"], ["--to", animals], ["--to", animals, "--replace"]):
+        done = run("index", kept, *options)
+        told = f"error: {kept}: an export of a collection; use 'lexidex import', with --encoder to"
+        assert (done.code, done.out, done.err[: len(told)]) == (4, "", told)
+        assert done.err.count("\n") == 1
+    assert not (tmp_path / "new").exists()
+    assert files_of(animals) == before
+
+
+def test_dense_vectors_of_documents_outlive_another_encoder(run, tmp_path, animals):
+    source, kept, copy = tmp_path / "m.jsonl", tmp_path / "m.ndjson", tmp_path / "copy"
+    lines = [{"id": f"d{n}", "text": f"fox number {n}", "dense": [1.0, float(n)]} for n in range(3)]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    mixed = tmp_path / "mixed"
+    assert run("index", source, "--to", mixed, "--encoder", "bm25", "--dense", "vectors").code == 0
+    assert run("export", mixed, "--to", kept).code == 0
+    before = files_of(animals)
+    for options in ([], ["--replace"]):
+        refused = run("import", kept, "--to", animals, "--encoder", "bm25", *options)
+        assert (refused.code, refused.out) == (2, "")
+        assert "its dense side is vectors, not none as the collection's; import it" in refused.err
+    assert files_of(animals) == before
+    for options in ([], [], ["--replace"]):
+        done = run("import", kept, "--to", copy, "--encoder", "bm25", *options, "--json")
+        assert (done.code, done.json["upserted"], done.json["documents"]) == (0, 3, 3)
+        assert done.json["failed"] == []
+        with Collection.open(copy) as anew, Collection.open(mixed) as old:
+            for asked in ({"query": "fox 2"}, {"mode": "dense", "dense": [1.0, 2.0]}):
+                assert [(h.doc_id, h.score) for h in anew.search(**asked)] == [
+                    (h.doc_id, h.score) for h in old.search(**asked)
+                ]
+
+
+def test_what_an_import_by_another_encoder_cannot_take_is_told(run, tmp_path, animals):
+    source, kept = tmp_path / "v.jsonl", tmp_path / "v.ndjson"
+    with_text = {"id": "a", "text": "fox", "vector": {"fox": 1.0}}
+    alone = {"id": "b", "vector": {"fox": 1.0}}
+    source.write_text(json.dumps(with_text) + "\n" + json.dumps(alone) + "\n", encoding="utf-8")
+    assert run("index", source, "--to", tmp_path / "v", "--encoder", "vectors").code == 0
+    assert run("export", tmp_path / "v", "--to", kept).code == 0
+    before = files_of(animals)
+    for options in (["--to", animals], ["--to", animals, "--replace"], ["--to", tmp_path / "new"]):
+        refused = run("import", kept, *options, "--encoder", "bm25")
+        assert (refused.code, refused.out) == (4, "")
+        assert f"{kept}: document 'b' brought its own vector, and has no text" in refused.err
+    assert files_of(animals) == before
+    assert not (tmp_path / "new").exists()
+    several = {"id": "c", "text": "a fox", "passages": [{"vector": {"a": 1.0}}] * 2}
+    source.write_text(json.dumps(several) + "\n" + json.dumps(with_text) + "\n")
+    assert run("index", source, "--to", tmp_path / "v", "--replace").code == 0
+    assert run("export", tmp_path / "v", "--to", kept, "--replace").code == 0
+    assert run("import", kept, "--to", tmp_path / "new", "--encoder", "bm25", "--json").code == 0
+
+
+def test_an_import_that_fails_leaves_no_collection(run, tmp_path, animals):
+    kept, to = tmp_path / "kept.ndjson", tmp_path / "im4"
+    assert run("export", animals, "--to", kept).code == 0
+    lines = kept.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept.write_text("".join(lines[:-1]), encoding="utf-8")
+    for options in ([], ["--encoder", "bm25"], ["--memory", "3"]):
+        assert run("import", kept, "--to", to, *options).code in (2, 4)
+        assert not to.exists()
+    with pytest.raises(InputError, match="ends after 2 of 3"):
+        Collection.from_export(kept, to)
+    assert not to.exists() or [*to.iterdir()] == []

@@ -13,6 +13,7 @@ from lexidex.errors import (
     DocumentNotFound,
     EncoderNotFound,
     FormatError,
+    NothingTaken,
     ParameterError,
 )
 from lexidex.index import SearchParams
@@ -259,7 +260,7 @@ def test_fields_choose_what_is_fetched(collection):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"query": None}, "query: None; expected a text"),
+        ({"query": None}, "query: none is given; expected a text"),
         ({"query": 7}, "query: 7; expected a text"),
         ({"query": "sea", "k": 0}, "k: 0; expected an integer"),
         ({"sparse": {"sea": -1.0}}, "sparse: vector: weight -1.0 of term 'sea'"),
@@ -379,3 +380,24 @@ def test_deleted_documents_stay_away_from_approximate_search(large, monkeypatch)
     result = large.search(sparse=query, k=5)
     assert result.plan == ("seismic",)
     assert not set(best) & set(ids(result))
+
+
+def test_replacing_by_documents_that_are_none_keeps_the_old(collection):
+    before = collection.generation
+    wrong = [{"id": "a"}, {"id": "b", "text": 3}]
+    with pytest.raises(NothingTaken, match=r"none of 2 documents .*'a': field 'text' is") as raised:
+        collection.replace(wrong)
+    assert [doc_id for doc_id, _ in raised.value.failed] == ["a", "b"]
+    assert (len(collection), collection.generation) == (3, before)
+    assert ids(collection.search("whale")) == ["whale"]
+    assert collection.replace([*wrong, *documents()]).upserted == 3
+    assert collection.replace([]).failed == []
+    assert len(collection) == 0
+
+
+@pytest.mark.parametrize("given", [{"id": "a", "text": "b"}, "whale", b"whale", 3])
+def test_one_document_is_no_list_of_documents(collection, given):
+    for write in (collection.upsert, collection.replace, collection.update):
+        with pytest.raises(ParameterError, match=r"expected a list of (documents|updates)"):
+            write(given)
+    assert len(collection) == 3

@@ -411,6 +411,7 @@ def test_passages_that_cannot_be_encoded_are_left_out_and_told(tmp_path):
     source = write(tmp_path / "c.jsonl", records)
     report = encode_files([source], tmp_path / "c.parquet", encoder, passages="truncate")
     assert [doc_id for doc_id, _ in report.failed] == ["a", "b"]
+    assert (report.state.n_expected, report.state.seconds_left) == (1, 0)
     with pytest.raises(InputError, match="holds something else"):
         encode_files([source], tmp_path / "c.parquet", encoder, passages="split")
 

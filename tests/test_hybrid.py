@@ -431,7 +431,7 @@ def test_searches_that_have_no_answer_are_refused():
         ({"mode": "sparse", "sparse": {"x": 1}, "dense": [1, 2]}, "dense: of no use"),
         ({"mode": "dense", "dense": [1, 2, 3]}, "dense: 3 dimensions; the index has 2"),
         ({"mode": "dense", "dense": [[1, 2]]}, "dense: shape"),
-        ({"mode": "hybrid", "sparse": {"x": 1}}, "query: None; expected a text"),
+        ({"mode": "hybrid", "sparse": {"x": 1}}, "query: none is given; expected a text"),
         ({"mode": "sparse", "sparse": {"x": 1}, "fusion": FusionParams()}, "fusion: only for"),
         (
             {
@@ -579,5 +579,7 @@ def test_an_export_makes_the_same_collection_again(tmp_path, name):
         one, other = collection.search(**asked), again.search(**asked)
         assert [(h.doc_id, h.score) for h in one] == [(h.doc_id, h.score) for h in other]
     plain = Collection.create(MemoryStorage(), encoder="vectors")
-    with pytest.raises(EncoderMismatch, match=r"its dense side is .*, the collection's is none"):
+    with pytest.raises(
+        EncoderMismatch, match=r"its dense side is .*, not none as the collection's"
+    ):
         plain.import_from(tmp_path / name)

@@ -375,5 +375,8 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert {"encoded": 5, "resumed": 0, "documents": 5}.items() <= json.loads(out).items()
     assert Collection.open(path).encoder.kind == "counting"
     assert "5 documents encoded" in run("reencode", path, "--encoder", "bm25")[1]
+    assert "has this encoder already" in run("reencode", path, "--encoder", "bm25")[1]
+    Collection.create(tmp_path / "empty")
+    assert "0 documents encoded" in run("reencode", tmp_path / "empty", "--encoder", "counting")[1]
     assert run("reencode", tmp_path / "none", "--encoder", "bm25")[0] == 3
     assert run("reencode", path, "--encoder", "unknown")[0] == 3

@@ -289,7 +289,7 @@ def test_what_cannot_be_reranked_is_refused(texts, vectors, cross_encoder, tmp_p
         collection.search(sparse={"query": 1.0}, rerank=str(cross_encoder))
     with pytest.raises(ParameterError, match="dense: of no use in mode 'sparse'"):
         collection.search("query", dense=[1.0], rerank=str(cross_encoder))
-    with pytest.raises(ParameterError, match="expected a text, or a vector as dense="):
+    with pytest.raises(ParameterError, match="expected a text, or a dense vector as 'dense'"):
         bare.search(sparse={"t1": 1.0}, rerank="attention")
     wrong = RerankParams("attention", fusion=FusionParams(weights={"dense": 1}))
     with pytest.raises(ParameterError, match="weights: no leg 'dense' here"):

@@ -15,6 +15,9 @@ import numpy as np
 import pytest
 
 from lexidex import Collection
+from lexidex.collection import exists
+from lexidex.commands.target import opened_or_created
+from lexidex.dense_side import DenseSide
 from lexidex.encoders import load_encoder
 from lexidex.errors import DuplicateId, StorageFull
 
@@ -155,6 +158,35 @@ def test_what_is_staged_by_words_is_numbered_as_the_next_run_numbers_them(kind, 
         assert len(expected)
         # Weights depend on the company, those of the counting encoder more than a model's.
         assert found == pytest.approx(expected, rel=1e-4 if options else 0.01)
+
+
+def test_a_command_that_fails_leaves_what_it_has_encoded_and_no_collection(tmp_path, encoded):
+    def failing():
+        yield from documents()
+        raise DuplicateId("d3 stands twice")
+
+    to, encoder = tmp_path / "collection", CountingEncoder()
+    with pytest.raises(DuplicateId), opened_or_created(to, encoder) as collection:
+        collection.replace(failing(), encoder)
+    assert not exists(to)
+    assert encoded() == TEXTS[:8]
+    with opened_or_created(to, encoder, DenseSide.of("vectors")) as collection:
+        result = collection.replace(documents(), encoder)
+    assert (result.upserted, result.resumed) == (len(TEXTS), 8)
+    assert encoded() == TEXTS[8:]
+    assert Collection.open(to).dense_side is not None
+
+
+def test_a_collection_that_was_written_to_is_not_taken_away(tmp_path):
+    def write_and_fail(to, n_documents):
+        with opened_or_created(to, None):
+            Collection.open(to, merge="off").upsert(documents(TEXTS[:n_documents]))
+            raise StorageFull("no space left")
+
+    for number in (1, 5):  # in the log, and in a segment
+        with pytest.raises(StorageFull):
+            write_and_fail(tmp_path / f"{number}", number)
+        assert len(Collection.open(tmp_path / f"{number}")) == number
 
 
 def test_an_encoder_that_costs_little_stages_nothing():

@@ -58,7 +58,7 @@ class SeismicBuilder:
             ParameterError: memory is no size, or less than any build takes.
         """
         self.params = params or BuildParams()
-        self._memory = None if memory is None else as_bytes(memory)
+        self._memory = memory
         self._folder = folder
         self._empty()
 
@@ -67,7 +67,7 @@ class SeismicBuilder:
         if self._memory is None:
             return None
         check_least(self._memory, n_components, highest, n_threads)
-        return self._memory - least_budget(n_components, highest, n_threads)
+        return as_bytes(self._memory) - least_budget(n_components, highest, n_threads)
 
     def _empty(self) -> None:
         self.n_documents = 0
@@ -123,7 +123,7 @@ class SeismicBuilder:
         known, highest = self._components()
         fixed = least_budget(known, highest, 0)
         a_thread = least_budget(known, highest, 1) - fixed
-        return max(1, min(most, (self._memory - fixed) // a_thread))
+        return max(1, min(most, (as_bytes(self._memory) - fixed) // a_thread))
 
     def _components(self) -> tuple[int, int]:
         """The number of components, and the highest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lexidex.errors import ParameterError
 
-from ..memory_size import in_words
+from ..memory_size import as_bytes, in_words
 from .vocabulary import TABLE_LIMIT
 
 FIXED = 32 << 20
@@ -26,11 +26,17 @@ def least_budget(n_components: int, highest: int, n_threads: int) -> int:
     return FIXED + A_THREAD * n_threads + tables + A_TABLE_ENTRY * min(highest, TABLE_LIMIT)
 
 
-def check_least(memory: int, n_components: int, highest: int, n_threads: int) -> None:
-    """Raise ParameterError where a budget is below `least_budget`."""
+def check_least(memory: str | int, n_components: int, highest: int, n_threads: int) -> None:
+    """Raise ParameterError where a budget, as `as_bytes` takes it, is below `least_budget`."""
     least = least_budget(n_components, highest, n_threads)
-    if memory < least:
+    if as_bytes(memory) >= least:
+        return
+    given = f"{int(memory):,} bytes" if str(memory).strip().isdecimal() else memory
+    if not n_components:
         raise ParameterError(
-            f"memory: {in_words(memory)}; with {n_components:,} components and {n_threads} "
-            f"threads a build takes at least {in_words(least)}: allow that, or use fewer threads"
+            f"memory: {given}; a build takes at least {in_words(least)}: allow that, or more"
         )
+    raise ParameterError(
+        f"memory: {given}; with {n_components:,} components and {n_threads} threads a build takes "
+        f"at least {in_words(least)}: allow that, or use fewer threads"
+    )

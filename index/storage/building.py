@@ -48,7 +48,7 @@ class Building:
 
     def __post_init__(self) -> None:
         if self.memory is not None:
-            check_least(as_bytes(self.memory), n_components=0, highest=0, n_threads=1)
+            check_least(self.memory, n_components=0, highest=0, n_threads=1)
 
     @property
     def segment_postings(self) -> int:

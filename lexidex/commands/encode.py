@@ -128,7 +128,7 @@ def _progress(quiet: bool) -> Iterator[Callable[[State], None]]:
         nonlocal last
         if not quiet and time.monotonic() - last >= _LINE_SECONDS:
             last = time.monotonic()
-            err.print(f"{state.n_texts:,} texts encoded ({_speed(state)})", highlight=False)
+            err.print(f"{state.n_texts:,} texts encoded ({_progress_of(state)})", highlight=False)
 
     if not err.is_terminal:
         yield print_line
@@ -146,15 +146,18 @@ def _progress(quiet: bool) -> Iterator[Callable[[State], None]]:
             task,
             completed=state.n_texts,
             total=max(state.n_expected, state.n_texts),
-            speed=_speed(state),
+            speed=_progress_of(state),
         )
 
 
 def _speed(state: State) -> str:
-    parts = [f"{state.rate:,.1f}/s", f"{state.token_rate:,.0f} tokens/s", f"{state.nnz:.0f} nnz"]
-    if state.seconds_left and state.seconds_left >= 1:
-        parts.append(f"{_duration(state.seconds_left)} left")
-    return ", ".join(parts)
+    return f"{state.rate:,.1f}/s, {state.token_rate:,.0f} tokens/s, {state.nnz:.0f} nnz"
+
+
+def _progress_of(state: State) -> str:
+    """The speed, and how long it will take at that."""
+    left = state.seconds_left
+    return f"{_speed(state)}, {_duration(left)} left" if left and left >= 1 else _speed(state)
 
 
 def _duration(seconds: float) -> str:

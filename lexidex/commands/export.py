@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .left_out import PARTIAL, left_out, show_left_out
 from .output import AsJson, Quiet, out, print_json, progress
 from .search import Directory
+from .target import check_same, opened_or_created
 
 if TYPE_CHECKING:
     from lexidex.collection import Collection
+    from lexidex.encoders import Encoder
     from lexidex.export_file import VectorForm
+    from lexidex.importing import Export
     from lexidex.index.storage.building import Building
+    from lexidex.results import WriteResult
 
     from .output import Counter
 
@@ -84,58 +89,71 @@ def import_(
 ) -> None:
     """Make a collection of an export, or add its documents to one; nothing is encoded.
 
-    A file that is damaged or not complete is refused as a whole, with exit status 4.
+    A file that is damaged or not complete is refused as a whole, with exit status 4. By --encoder,
+    documents that cannot be encoded are reported and left out, and the exit status is 4, too.
     """
+    from lexidex.errors import NothingTaken
     from lexidex.index.storage.building import Building
 
-    with progress("Importing", quiet=quiet) as count:
-        building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
-        collection = _imported(file, to, encoder, replace, count, building)
+    try:
+        with progress("Importing", quiet=quiet) as count:
+            building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
+            collection, result = _imported(file, to, encoder, replace, count, building)
+    except NothingTaken as error:
+        show_left_out(left_out((), error.failed), "none can be taken")
+        raise
+    records = left_out((), result.failed)
     described = {
         "collection": str(to),
+        "upserted": result.upserted,
+        "failed": records,
         "documents": len(collection),
-        "generation": collection.generation,
+        "generation": result.generation,
     }
     if as_json:
         print_json(described)
     else:
         out.print(
-            f"{to} holds {len(collection):,} documents, generation {collection.generation}",
+            f"{to} holds {len(collection):,} documents, generation {result.generation}",
             markup=False,
             highlight=False,
         )
+    show_left_out(records, "--json lists them all")
+    if records:
+        raise typer.Exit(PARTIAL)
 
 
 def _imported(
     file: Path, to: Path, encoder: str | None, replace: bool, count: Counter, building: Building
-) -> Collection:
-    from lexidex.collection import Collection, exists
+) -> tuple[Collection, WriteResult]:
+    from lexidex.collection import exists
     from lexidex.encoders import load_encoder
-    from lexidex.errors import EncoderMismatch
     from lexidex.importing import Export
+    from lexidex.passages import PassageParams
 
     export = Export(file)
-    there = exists(to)
-    if encoder is None:
-        if not there:
-            return Collection.from_export(
-                file, to, merge="inline", progress=count, building=building
-            )
-        collection = Collection.open(to, merge="inline")
-        collection.import_from(file, replace=replace, progress=count, building=building)
-        return collection
-    chosen = load_encoder(encoder)
-    if not there:
-        collection = Collection.create(to, chosen, merge="inline")
+    if encoder is not None:
+        return _encoded_anew(export, to, load_encoder(encoder), replace, count, building)
+    if exists(to):
+        target = opened_or_created(to, None)
     else:
-        collection = Collection.open(to, merge="inline")
-        if not replace and collection.encoder.fingerprint != chosen.fingerprint:
-            raise EncoderMismatch(
-                f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}; "
-                "use --replace to encode everything by another"
-            )
-    if replace or not there:
-        collection.replace(export.documents(), chosen, count, building)
-    else:
-        collection.upsert(export.documents(), count, building)
-    return collection
+        chosen, passages = export.header.load_encoder(), PassageParams(**export.header.passages)
+        target = opened_or_created(to, chosen, export.dense_side(chosen), passages)
+    with target as collection:
+        return collection, collection.import_from(
+            file, replace=replace, progress=count, building=building
+        )
+
+
+def _encoded_anew(
+    export: Export, to: Path, encoder: Encoder, replace: bool, count: Counter, building: Building
+) -> tuple[Collection, WriteResult]:
+    from lexidex.collection import exists
+
+    dense = None if exists(to) else export.dense_side(encoder)
+    with opened_or_created(to, encoder, dense) as collection:
+        export.check_anew(collection.dense_side)
+        if replace or not len(collection):
+            return collection, collection.replace(export.documents(), encoder, count, building)
+        check_same(to, collection, encoder)
+        return collection, collection.upsert(export.documents(), count, building)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,11 +23,15 @@ from .encoder_options import (
 )
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
+from .target import check_same, check_vectors, opened_or_created
 
 if TYPE_CHECKING:
     from lexidex.collection import Collection
+    from lexidex.dense_side import DenseSide
+    from lexidex.documents import Document
     from lexidex.encoders import Encoder
     from lexidex.results import WriteResult
+    from lexidex.sources import Reader
 
 
 class OnDuplicate(StrEnum):
@@ -104,13 +109,13 @@ def index(
     is 4. Nothing becomes visible before everything is on disk. Killed or interrupted, the same
     command run again takes over what was encoded, where encoding takes long.
     """
-    from lexidex.collection import Collection, exists
-    from lexidex.dense_side import DenseSide
+    from lexidex.collection import exists
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.encoders.loading import load_stored_encoder
-    from lexidex.errors import ParameterError
+    from lexidex.errors import NothingTaken
     from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
+    from lexidex.results import WriteResult
     from lexidex.sources import Reader, find_files
 
     Building(memory)
@@ -120,93 +125,92 @@ def index(
     chosen = chosen_encoder(
         encoder, encoder_options, prune, prune_queries, quiet=quiet, trusts=trust_remote_code
     )
-    existing = None
-    if exists(to):
-        existing = Collection.open(to, merge="inline", trust_remote_code=trust_remote_code)
-    if made_by and chosen is None and (replace or existing is None):
+    is_new = not exists(to)
+    if made_by and chosen is None and (replace or is_new):
         chosen = load_stored_encoder(made_by[0]["kind"], made_by[0]["options"], trust_remote_code)
-    used = existing.encoder if chosen is None and existing is not None else chosen
-    if made_by and used is not None:
-        _check_made_by(*made_by, used)
-    if existing is None:
+    if is_new:
         chosen = chosen or load_encoder(DEFAULT_ENCODER)
-        side = DenseSide.named(
-            dense,
-            chosen,
-            factory=dense_index,
-            metric=dense_metric,
-            options=given_options(dense_options, "--dense-option"),
-        )
-        collection = Collection.create(to, chosen, merge="inline", dense=side, passages=passages)
-    elif dense or dense_index or dense_metric or dense_options:
+    options = given_options(dense_options, "--dense-option")
+    side = _dense_side(to, is_new, chosen, dense, dense_index, dense_metric, options)
+    reader = Reader(sources, on_duplicate.value)
+    target = opened_or_created(to, chosen, side, passages, trust_remote_code=trust_remote_code)
+    with target as collection:
+        if made_by:
+            check_vectors(*made_by, chosen or collection.encoder)
+        replace = replace or not len(collection)
+        if not replace:
+            check_same(to, collection, chosen, passages)
+        report = partial(_report, to, collection, reader, errors, time.perf_counter(), as_json)
+        try:
+            with progress("Indexing", quiet=quiet) as count:
+                building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
+                if replace:
+                    documents = _some(reader)
+                    result = collection.replace(
+                        documents, chosen, count, building, passages=passages
+                    )
+                else:
+                    result = collection.upsert(reader, count, building, resumable=True)
+        except NothingTaken as error:
+            report(WriteResult(failed=error.failed, generation=collection.generation))
+            raise
+    if report(result):
+        raise typer.Exit(PARTIAL)
+
+
+def _dense_side(
+    to: Path,
+    is_new: bool,
+    encoder: Encoder | None,
+    dense: str | None,
+    factory: str | None,
+    metric: Literal["cosine", "inner-product"] | None,
+    options: dict[str, Any],
+) -> DenseSide | None:
+    """The dense side of a new collection; ParameterError where one is asked for of another."""
+    from lexidex.dense_side import DenseSide
+    from lexidex.errors import ParameterError
+
+    if is_new:
+        return DenseSide.named(dense, encoder, factory=factory, metric=metric, options=options)
+    if dense or factory or metric or options:
         raise ParameterError(
             f"{to}: --dense and its options are for new collections; leave them out, or index into "
             "another folder"
         )
-    else:
-        collection = existing
-    replace = replace or not len(collection)
-    if not replace:
-        _check_same(collection, to, chosen, passages)
-    reader = Reader(sources, on_duplicate.value)
-    started = time.perf_counter()
-    with progress("Indexing", quiet=quiet) as count:
-        building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
-        if replace:
-            result = collection.replace(reader, chosen, count, building, passages=passages)
-        else:
-            result = collection.upsert(reader, count, building, resumable=True)
-    seconds = time.perf_counter() - started
-    records = left_out(reader.bad, result.failed)
-    if errors:
-        write_file(errors, "".join(map(json_line, records)))
-    _report(to, len(collection), result, records, seconds, as_json)
-    if records:
-        raise typer.Exit(PARTIAL)
+    return None
 
 
-def _check_same(
-    collection: Collection, to: Path, encoder: Encoder | None, passages: str | None
-) -> None:
-    """Raise unless documents can be added with what is asked for; None asks for nothing."""
-    from lexidex.errors import EncoderMismatch, ParameterError
-    from lexidex.passages import passages_for
+def _some(reader: Reader) -> Iterator[Document]:
+    """What is read, for a write that replaces everything; NothingTaken where no record is good."""
+    from lexidex.errors import NothingTaken
 
-    if encoder and encoder.fingerprint != collection.encoder.fingerprint:
-        raise EncoderMismatch(
-            f"{to}: made with encoder {collection.encoder.kind} {collection.encoder.options}, not "
-            f"{encoder.kind} {encoder.options}; leave --encoder out, or use --replace"
-        )
-    if passages:
-        wanted = passages_for(passages, collection.encoder)
-        if wanted != collection.passages:
-            raise ParameterError(
-                f"{to}: made with passages {collection.passages}, not {wanted}; leave --passages "
-                "out, or use --replace"
-            )
-
-
-def _check_made_by(made_by: Mapping[str, Any], path: Path, encoder: Encoder) -> None:
-    """Raise EncoderMismatch unless ready-made vectors are of the encoder that queries will have."""
-    from lexidex.errors import EncoderMismatch
-    from lexidex.exchange import named
-    from lexidex.write import describe
-
-    if encoder.kind != "vectors" and made_by["fingerprint"] != encoder.fingerprint:
-        raise EncoderMismatch(
-            f"{path}: its vectors are by {named(made_by)}, the collection's are by "
-            f"{named(describe(encoder))}; encode the documents by that, or index them elsewhere"
+    n_documents = 0
+    for document in reader:
+        n_documents += 1
+        yield document
+    if reader.bad and not n_documents:
+        first = reader.bad[0]
+        raise NothingTaken(
+            f"none of {len(reader.bad):,} records is a document, so nothing is changed; the first "
+            f"is {first.place}: {first.reason}"
         )
 
 
 def _report(
     to: Path,
-    n_documents: int,
-    result: WriteResult,
-    records: LeftOut,
-    seconds: float,
+    collection: Collection,
+    reader: Reader,
+    errors: Path | None,
+    started: float,
     as_json: bool,
-) -> None:
+    result: WriteResult,
+) -> LeftOut:
+    """Tell what was done, and what was left out, which is returned."""
+    seconds = time.perf_counter() - started
+    records = left_out(reader.bad, result.failed)
+    if errors:
+        write_file(errors, "".join(map(json_line, records)))
     if as_json:
         print_json(
             {
@@ -214,7 +218,7 @@ def _report(
                 "upserted": result.upserted,
                 "resumed": result.resumed,
                 "failed": records,
-                "documents": n_documents,
+                "documents": len(collection),
                 "generation": result.generation,
                 "seconds": round(seconds, 3),
             }
@@ -225,7 +229,8 @@ def _report(
             err.print(f"{result.resumed:,} texts had been encoded by a run that did not end")
         out.print(
             f"{result.upserted:,} documents indexed in {seconds:.1f} s ({rate:,.0f}/s); "
-            f"{to} holds {n_documents:,}",
+            f"{to} holds {len(collection):,}",
             highlight=False,
         )
     show_left_out(records)
+    return records

@@ -30,7 +30,9 @@ def left_out(bad: Iterable[BadRecord], failed: Iterable[tuple[str, str]]) -> Lef
 def show_left_out(records: LeftOut, where_all: str = "--errors FILE lists them all") -> None:
     """A line for each of the first records; `where_all` tells where the others can be seen."""
     for record in records[:_SHOWN]:
-        where = f"{record['file']}:{record['line']}" if "file" in record else record["id"]
-        err.print(f"left out: {where}: {record['reason']}", markup=False, highlight=False)
+        where = [f"{record['file']}:{record['line']}"] if "file" in record else []
+        where += [record["id"]] if "id" in record else []
+        told = ": ".join(["left out", *where, record["reason"]])
+        err.print(told, markup=False, highlight=False)
     if len(records) > _SHOWN:
         err.print(f"... and {len(records) - _SHOWN:,} more; {where_all}")

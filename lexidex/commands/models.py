@@ -141,7 +141,7 @@ def prune(
 
 @models.command()
 def pack(
-    model: Annotated[Path, typer.Argument(help="A model's folder.")],
+    model: Annotated[str, typer.Argument(help="A model's folder, or lexidex-mini.")],
     to: Annotated[Path, typer.Option(help="New folder for the packed model.")],
     as_json: AsJson = False,
 ) -> None:
@@ -150,9 +150,11 @@ def pack(
     Only Lexidex reads it; encoders that are loaded from it and saved again are as others read them.
     """
     from lexidex.encoders.packing import pack as write
+    from lexidex.encoders.shipped import shipped_folder
 
-    write(model, to)
-    sizes = [_size(folder) for folder in (model, to)]
+    folder = shipped_folder(model) or Path(model)
+    write(folder, to)
+    sizes = [_size(each) for each in (folder, to)]
     if as_json:
         print_json({"model": str(to), "bytes": sizes[1], "bytes_before": sizes[0]})
     else:

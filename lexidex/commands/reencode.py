@@ -48,6 +48,7 @@ def reencode(
         raise ParameterError("--encoder: say which encoder the collection is to have")
     started = time.perf_counter()
     with Collection.open(directory, merge="off") as collection:
+        before = collection.generation
         with progress("Encoding", total=len(collection), quiet=quiet) as count:
             building = Building(memory, lambda at: count.stage(at.stage, at.done, at.total))
             result = collection.reencode(chosen, count, building, passages=passages)
@@ -61,7 +62,7 @@ def reencode(
         }
     if as_json:
         print_json(described)
-    elif not result.upserted:
+    elif result.generation == before:
         out.print(f"{directory} has this encoder already", highlight=False)
     else:
         resumed = f", {result.resumed:,} of their texts by earlier runs" if result.resumed else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -15,6 +15,9 @@ from .search import Directory, parse_json
 
 _TOGETHER = 1_000
 """Updates that are one commit."""
+
+Place: TypeAlias = "dict[str, Any]"
+"""File and line of an update; empty for one of the command line."""
 
 
 def update(
@@ -46,9 +49,10 @@ def update(
     given = _read(source, left_out) if source else _same(ids or [], metadata or "")
     with Collection.open(directory, merge="inline") as collection:
         while batch := list(islice(given, _TOGETHER)):
-            result = collection.update(batch)
+            result = collection.update([one for _, one in batch])
             updated += result.upserted
-            left_out += ({"id": doc_id, "reason": reason} for doc_id, reason in result.failed)
+            places = _Places(batch)
+            left_out += ({**places.take(i), "id": i, "reason": why} for i, why in result.failed)
         told = {
             "collection": str(directory),
             "updated": updated,
@@ -64,18 +68,38 @@ def update(
         raise typer.Exit(PARTIAL)
 
 
-def _same(ids: list[str], metadata: str) -> Iterator[dict[str, Any]]:
+def _same(ids: list[str], metadata: str) -> Iterator[tuple[Place, dict[str, Any]]]:
     value = parse_json("--metadata", metadata)
-    return ({"id": doc_id, "metadata": value} for doc_id in ids)
+    return (({}, {"id": doc_id, "metadata": value}) for doc_id in ids)
 
 
-def _read(source: Path, left_out: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The objects of a file; lines that hold none are left out."""
+def _read(source: Path, left_out: list[dict[str, Any]]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The updates in a file, and where each stands; lines that are none are left out."""
     from lexidex.errors import InputError
+    from lexidex.small_writes import check_update
     from lexidex.sources import json_lines
 
     for line, record in json_lines(source):
-        if isinstance(record, InputError):
-            left_out.append({"file": str(source), "line": line, "reason": str(record)})
+        place: Place = {"file": str(source), "line": line}
+        try:
+            if isinstance(record, InputError):
+                raise record
+            named = check_update(record).id
+        except InputError as error:
+            left_out.append({**place, "reason": str(error)})
         else:
-            yield record
+            yield place, {**record, "id": named}
+
+
+class _Places:
+    """Where updates stand. What can still fail with one is its id, so all that have it fail."""
+
+    def __init__(self, batch: list[tuple[Place, dict[str, Any]]]) -> None:
+        self._places: dict[str, list[Place]] = {}
+        for place, given in batch:
+            self._places.setdefault(given["id"], []).append(place)
+
+    def take(self, doc_id: str) -> Place:
+        """The place of the next update of this id; empty where it stands in no file."""
+        places = self._places.get(doc_id)
+        return places.pop(0) if places else {}

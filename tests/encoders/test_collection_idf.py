@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from lexidex import Collection
+from lexidex.commands.target import check_same
 from lexidex.encoders import load_encoder
 from lexidex.encoders.collection_idf import IDF_FILE, write_trained_idf
 from lexidex.encoders.creation import create
 from lexidex.encoders.training.start import calibrate
 from lexidex.encoding import encode_files
-from lexidex.errors import CorruptFile, ParameterError
+from lexidex.errors import CorruptFile, EncoderMismatch, ParameterError
 
 from .training.tiny import tiny_pairs, write_backbone
 
@@ -93,3 +94,12 @@ def test_what_cannot_follow_is_named(model, tmp_path):
     create("splade-max", backbone, tmp_path / "both")
     with pytest.raises(ParameterError, match="only weights from a table are drawn"):
         load_encoder(tmp_path / "both", collection_idf=0.5)
+
+
+def test_documents_are_not_added_as_if_queries_were_weighed_otherwise(model, tmp_path):
+    folder, _ = model
+    collection = Collection.create(tmp_path / "collection", load_encoder(folder, collection_idf=1))
+    check_same(tmp_path, collection, load_encoder(folder, collection_idf=1.0))
+    for options, told in (({"collection_idf": 0.5}, "0.5"), ({}, "its default")):
+        with pytest.raises(EncoderMismatch, match=rf"with collection_idf 1, not {told}; leave"):
+            check_same(tmp_path, collection, load_encoder(folder, **options))

@@ -18,6 +18,7 @@ from lexidex.encoders.layouts import own
 from lexidex.encoders.training.start import calibrate, make_start
 from lexidex.encoders.transformer_layers import layers_of
 from lexidex.errors import CorruptFile, EncoderMismatch, ParameterError
+from lexidex.importing import Export
 
 from .training.tiny import tiny_pairs, write_backbone
 
@@ -104,6 +105,15 @@ def test_another_encoder_cannot_take_the_dense_side_over(joint, tmp_path):
     wanted = collection.search(PAIRS.documents[3], mode="dense")
     found = again.search(PAIRS.documents[3], mode="dense")
     assert [(hit.doc_id, hit.score) for hit in found] == [(h.doc_id, h.score) for h in wanted]
+    export = Export(tmp_path / "exported.parquet")
+    assert export.dense_side(load_encoder(folder)).kind == "joint"
+    side = export.dense_side(load_encoder("bm25"))
+    beside = Collection.create(tmp_path / "beside", "bm25", dense=side)
+    beside.upsert(export.documents())
+    found = beside.search(PAIRS.documents[3], mode="dense")
+    assert {hit.doc_id: hit.score for hit in found} == pytest.approx(
+        {hit.doc_id: hit.score for hit in wanted}, abs=1e-5
+    )
     collection.replace(documents[:5])
     assert collection.search(PAIRS.documents[3], mode="dense").hits[0].doc_id == "3"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -92,3 +94,12 @@ def test_the_command_tells_sizes_and_mistakes(tmp_path):
     assert not [path for path in tmp_path.iterdir() if "half" in path.name]
     with pytest.raises(ParameterError, match="no model there"):
         pack(tmp_path / "none", tmp_path / "other")
+
+
+def test_the_model_that_the_package_brings_can_be_named(tmp_path):
+    done = CliRunner().invoke(
+        app, ["models", "pack", "lexidex-mini", "--to", str(tmp_path / "packed"), "--json"]
+    )
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["bytes"] > 0
+    assert (tmp_path / "packed" / "config.json").exists()
