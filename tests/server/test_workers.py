@@ -11,11 +11,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
 from lexidex import Collection
+from lexidex.server.processes import _tell
 
 from .test_serve import start
 
@@ -245,3 +247,10 @@ def test_no_process_outlives_the_first(folder, tmp_path):
     while any(command_line(child) for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("what", [None, ["birds"]])
+def test_a_process_that_starts_while_the_first_ends_says_nothing_of_it(what):
+    ours, theirs = Pipe()
+    ours.close()
+    _tell(theirs, what)
