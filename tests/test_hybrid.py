@@ -327,6 +327,25 @@ def test_an_index_by_name_is_made_once_there_are_vectors_enough(monkeypatch, tmp
     assert [h.doc_id for h in exact] == [h.doc_id for h in found]
 
 
+def test_inner_products_are_finite_or_the_vector_is_refused():
+    side = DenseSide(DenseParams("inner-product"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side)
+    vector = {"x": 1.0}
+    result = collection.upsert(
+        [
+            {"id": "a", "vector": vector, "dense": [1e16, 1.0]},
+            {"id": "b", "vector": vector, "dense": [1e25, 1.0]},
+        ]
+    )
+    ((name, said),) = result.failed
+    assert (name, "dense: value 1e+25 in row 0; inner products take" in said) == ("b", True)
+    with pytest.raises(ParameterError, match=r"dense: value 1e\+20 in row 0; inner products take"):
+        collection.search(None, mode="dense", dense=[1e20, 0.0])
+    for mode, sparse in (("dense", None), ("hybrid", vector)):
+        (hit,) = collection.search(None, mode=mode, dense=[1e16, 0.0], sparse=sparse)
+        assert hit.legs["dense"].score == pytest.approx(1e32)
+
+
 @pytest.mark.parametrize(
     ("given_", "reason"),
     [

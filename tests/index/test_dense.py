@@ -187,6 +187,21 @@ def test_vectors_that_cannot_be_compared_are_refused(vectors, message):
         DenseIndex.build(vectors)
 
 
+def test_no_inner_product_of_accepted_vectors_is_infinite():
+    params = DenseParams("inner-product")
+    largest = np.full((2, 1 << 16), 1e16, dtype=np.float32)
+    index = DenseIndex.build(largest, params)
+    scores = index.search(largest[:1], 2).scores
+    assert np.isfinite(scores).all()
+    assert scores[0, 0] > 1e36
+    with pytest.raises(ParameterError, match=r"vectors: value -1e\+25 in row 1; inner products"):
+        DenseIndex.build([[1.0, 2.0], [3.0, -1e25]], params)
+    with pytest.raises(ParameterError, match="queries: value"):
+        index.search(np.full((1, 1 << 16), 1e20), 2)
+    cosines = DenseIndex.build([[1.0, 2.0], [3.0, -1e25]])
+    assert cosines.search([[1e-20, 0.0]], 2).scores[0, 0] == pytest.approx(5**-0.5)
+
+
 def test_queries_of_another_width_and_unknown_factories_are_refused():
     index = DenseIndex.build(gaussian(10))
     with pytest.raises(ParameterError, match="queries: 3 dimensions; the index has 16"):
