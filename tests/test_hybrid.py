@@ -219,7 +219,7 @@ def approximate(monkeypatch):
     monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 100)
     monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
     monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 100)
-    monkeypatch.setattr("lexidex.index.dense.dense_index.FEW_ALLOWED", 10)
+    monkeypatch.setattr("lexidex.index.dense.faiss_index._PER_NODE", 0.01)
     monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 10)
     monkeypatch.setattr("lexidex.searching.SOUGHT", 4)
 

@@ -51,12 +51,15 @@ docs/FUSION.md has what they were measured by."""
 class DenseSearchParams:
     """How a dense index is searched; what does not concern it is passed over.
 
+    Under a filter, or where documents were deleted, `ef_search` and `n_probe` grow by as much as
+    fewer vectors may be found, or all of these are compared, whichever costs less.
+
     Attributes:
         exact: compare with every vector.
         ef_search: of HNSW: how many nodes are kept while it is searched.
         deepen: of HNSW: keep as many nodes as results are wanted, where that is more. Otherwise
             those beyond the ef_search nearest are what was met on the way to these, in a fraction
-            of the time: candidates for fusion. Not under a filter, which might leave too few.
+            of the time: candidates for fusion.
         n_probe: of IVF: how many lists are looked at.
         refine: candidates that are scored exactly, as a multiple of k.
     """
