@@ -327,6 +327,44 @@ def test_an_index_by_name_is_made_once_there_are_vectors_enough(monkeypatch, tmp
     assert [h.doc_id for h in exact] == [h.doc_id for h in found]
 
 
+@pytest.mark.parametrize("factory", ["Bogus", "IVF64,SQ8,RFlat", "LSH"])
+def test_an_index_that_there_is_not_is_refused_before_anything_is_made(factory, tmp_path):
+    side = DenseSide(DenseParams(factory=factory))
+    with pytest.raises(ParameterError, match=f"factory: '{factory}'"):
+        Collection.create(tmp_path / "c", "vectors", dense=side)
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_index_that_does_not_fit_is_refused_at_the_first_vectors(tmp_path):
+    folder = write_dense(tmp_path / "model", {"pooling_mode_mean_tokens": True})
+    with pytest.raises(
+        ParameterError, match=r"'PQ7' for vectors of \d+ dimensions; FAISS says: The"
+    ):
+        Collection.create(tmp_path / "c", "vectors", dense=DenseSide.named(str(folder), "PQ7"))
+    collection = Collection.create(
+        MemoryStorage(), "vectors", dense=DenseSide(DenseParams(factory="PQ3"))
+    )
+    result = collection.upsert([{"id": "a", "dense": [1.0, 2.0]}, {"id": "b", "dense": [1, 2, 3]}])
+    assert result.upserted == 1
+    ((name, said),) = result.failed
+    assert name == "a"
+    assert said.startswith("factory: 'PQ3' for vectors of 2 dimensions; FAISS says: The dimension")
+
+
+def test_a_segment_of_too_few_vectors_for_its_index_compares_8_bit_values(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 50)
+    random = np.random.default_rng(4)
+    side = DenseSide(DenseParams(factory="IVF128,Flat"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side, merge="off")
+    asked = {"mode": "dense", "dense": np.ones(D)}
+    collection.upsert([document(random, f"d{n}") for n in range(100)])
+    collection.flush()
+    assert collection.search(None, **asked).plan == ("SQ8",)
+    collection.upsert([document(random, f"e{n}") for n in range(100)])
+    collection.compact()
+    assert collection.search(None, **asked).plan == ("IVF128,Flat",)
+
+
 def test_inner_products_are_finite_or_the_vector_is_refused():
     side = DenseSide(DenseParams("inner-product"))
     collection = Collection.create(MemoryStorage(), "vectors", dense=side)

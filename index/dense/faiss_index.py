@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from lexidex.errors import CorruptFile, ParameterError
 
 from ..vectors import Float32s, Int64s
+from .factories import inner, parse, reason
+from .params import TooFewVectors
 
 _PER_NODE, _PER_CODE = 27.0, 0.5
 """Comparisons of float32 vectors that take as long as keeping one more node of a graph, and as
@@ -32,22 +34,24 @@ def build(vectors: Float32s, factory: str, n_threads: int) -> NDArray[np.uint8]:
     """An index over vectors, as FAISS serialises it: uint8 (n_bytes,).
 
     Raises:
-        ParameterError: FAISS knows no such index, or cannot train it on so few vectors.
+        TooFewVectors: it cannot be trained on so few.
+        ParameterError: FAISS knows no such index.
     """
+    index = parse(factory, vectors.shape[1])
     try:
         with _building:
             faiss.omp_set_num_threads(n_threads)
             try:
-                index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
                 index.train(vectors)
                 index.add(vectors)
                 data: NDArray[np.uint8] = faiss.serialize_index(index)
             finally:
                 faiss.omp_set_num_threads(1)
     except RuntimeError as error:
-        raise ParameterError(
+        kind = TooFewVectors if "training points" in str(error) else ParameterError
+        raise kind(
             f"factory: {factory!r} for {vectors.shape[0]:,} vectors of {vectors.shape[1]} "
-            f"dimensions; FAISS says: {_reason(error)}"
+            f"dimensions; FAISS says: {reason(error)}"
         ) from None
     return data
 
@@ -62,7 +66,7 @@ def view(data: NDArray[np.uint8], where: str) -> Any:
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.size)
         return faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:
-        raise CorruptFile(f"{where}: FAISS cannot read its index: {_reason(error)}") from None
+        raise CorruptFile(f"{where}: FAISS cannot read its index: {reason(error)}") from None
 
 
 def search(index: Any, queries: Float32s, k: int, ef_search: int, n_probe: int) -> Int64s:
@@ -81,7 +85,7 @@ def search(index: Any, queries: Float32s, k: int, ef_search: int, n_probe: int) 
         found: Int64s = index.search(queries, k, params=_parameters(index, ef_search, n_probe))[1]
     except RuntimeError as error:
         raise ParameterError(
-            f"dense index: FAISS cannot search it: {_reason(error)}; search with exact=True, or "
+            f"dense index: FAISS cannot search it: {reason(error)}; search with exact=True, or "
             "make the collection anew with another one"
         ) from None
     return found
@@ -89,7 +93,7 @@ def search(index: Any, queries: Float32s, k: int, ef_search: int, n_probe: int) 
 
 def cost(index: Any, ef_search: int, n_probe: int) -> float:
     """How many vectors are compared one by one in about the time that a search takes."""
-    index = _inner(index)
+    index = inner(index)
     if isinstance(index, faiss.IndexHNSW):
         return _PER_NODE * ef_search
     if isinstance(index, faiss.IndexIVF):
@@ -108,14 +112,3 @@ def _parameters(index: Any, ef_search: int, n_probe: int) -> Any:
     if isinstance(kind, faiss.IndexIVF):
         return faiss.SearchParametersIVF(nprobe=min(n_probe, kind.nlist))
     return None
-
-
-def _inner(index: Any) -> Any:
-    """The index behind what is done to vectors first."""
-    index = faiss.downcast_index(index)
-    return _inner(index.index) if isinstance(index, faiss.IndexPreTransform) else index
-
-
-def _reason(error: RuntimeError) -> str:
-    """What FAISS says, without the place in its sources."""
-    return str(error).strip().splitlines()[-1].rpartition("Error: ")[2] or "nothing"

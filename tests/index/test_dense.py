@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index import Allowed
 from lexidex.index.dense import DenseIndex, DenseParams, DenseSearchParams
+from lexidex.index.dense.params import TooFewVectors
 from lexidex.index.dense.products import inner_products
 
 FACTORIES = (
@@ -307,14 +308,54 @@ def test_queries_of_another_width_and_unknown_factories_are_refused():
     index = DenseIndex.build(gaussian(10))
     with pytest.raises(ParameterError, match="queries: 3 dimensions; the index has 16"):
         index.search(np.ones((1, 3)))
-    with pytest.raises(ParameterError, match="factory: 'Tree' for 10 vectors of 16 dimensions"):
+    with pytest.raises(ParameterError, match="factory: 'Tree' for vectors of 16 dimensions; FAISS"):
         DenseIndex.build(gaussian(10), DenseParams(factory="Tree"))
-    with pytest.raises(ParameterError, match="factory: 'IVF64,Flat' for 10 vectors"):
+    with pytest.raises(TooFewVectors, match="factory: 'IVF64,Flat' for 10 vectors"):
         DenseIndex.build(gaussian(10), DenseParams(factory="IVF64,Flat"))
     with pytest.raises(ParameterError, match="metric: 'l2'"):
         DenseParams("l2")
     with pytest.raises(ParameterError, match="owners: passage 7 of 5"):
         DenseIndex.build(gaussian(2), owners=[0, 7], n_passages=5)
+
+
+@pytest.mark.parametrize(
+    ("factory", "dim", "message"),
+    [
+        ("Bogus", None, "FAISS says: could not parse index string Bogus"),
+        ("PQ48", 50, "'PQ48' for vectors of 50 dimensions; FAISS says: The dimension"),
+        ("LSH", None, "FAISS says: it has none for inner products"),
+        ("IVF256,SQ8,RFlat", None, "of no use with such an index"),
+        ("NSG16", None, "of no use with such an index"),
+        ("IDMap,Flat", None, "of no use with such an index"),
+        ("HNSW8_2+PQ4", None, "of no use with such an index"),
+        ("IVF16(IVF4,Flat),SQ8", None, "of no use with such an index"),
+        ("HNSW16_SQ8_direct", None, "of no use with such an index"),
+        ("IVF9999999999,Flat", None, "its numbers are at most 1,048,576"),
+    ],
+)
+def test_what_no_collection_can_have_is_told_by_its_name_in_a_line(factory, dim, message):
+    with pytest.raises(ParameterError) as raised:
+        DenseParams(factory=factory).check(dim)
+    said = str(raised.value)
+    assert said.startswith(f"factory: {factory!r}")
+    assert message in said
+    assert "expected a name such as" in said or "at most" in said
+    for internal in ("faiss::", ".cpp", "std::", "\n"):
+        assert internal not in said
+
+
+def test_what_a_collection_can_have_is_told_without_vectors():
+    for factory in (*FACTORIES, "auto", "IVF1024,PQ48x4fs", "OPQ7_56,IVF64,PQ7", "PCA256,SQ8"):
+        DenseParams(factory=factory).check()
+    DenseParams(factory="PQ48").check(384)
+
+
+@pytest.mark.usefixtures("by_index")
+def test_what_faiss_cannot_search_is_an_error_in_a_line():
+    """Of a collection that was made before names were looked at."""
+    index = DenseIndex.build(gaussian(3_000), DenseParams(factory="IVF4,RQ2x4fs"))
+    with pytest.raises(ParameterError, match="dense index: FAISS cannot search it: search params"):
+        index.search(gaussian(1))
 
 
 def test_an_index_that_faiss_cannot_read_is_named(tmp_path):
