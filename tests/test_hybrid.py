@@ -318,13 +318,41 @@ def test_an_index_by_name_is_made_once_there_are_vectors_enough(monkeypatch, tmp
     side = DenseSide(DenseParams("inner-product", "SQ8"))
     collection = Collection.create(tmp_path / "c", "vectors", dense=side, merge="off")
     collection.upsert([document(random, f"d{n}") for n in range(40)])
-    assert collection.search(None, mode="dense", dense=np.ones(D)).plan == ("Flat",)
+    assert collection.search(None, mode="dense", dense=np.ones(D)).plan == ("exact",)
     collection.upsert([document(random, f"e{n}") for n in range(40)])
     collection.compact()
     found = collection.search(None, mode="dense", dense=np.ones(D))
     assert found.plan == ("SQ8",)
     exact = collection.search(None, mode="dense", dense=np.ones(D), exact=True)
+    assert exact.plan == ("exact",)
     assert [h.doc_id for h in exact] == [h.doc_id for h in found]
+
+
+def test_the_plan_tells_how_either_leg_was_searched(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 50)
+    random = np.random.default_rng(4)
+    side = DenseSide(DenseParams(factory="SQ8"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side, merge="off")
+    groups = {"many": 70, "few": 10}
+    collection.upsert(
+        document(random, f"{group}{n}", group=group)
+        for group in groups
+        for n in range(groups[group])
+    )
+    collection.flush()
+    collection.upsert([{"id": "none", "vector": {"t1": 1.0}, "metadata": {"group": "many"}}])
+
+    def plan(mode, **options):
+        sparse = {"t1": 1.0} if mode == "hybrid" else None
+        asked = {"mode": mode, "dense": np.ones(D), "sparse": sparse}
+        return collection.search(None, **asked, **options).plan
+
+    assert plan("dense") == ("SQ8", "skipped")
+    assert plan("dense", exact=True) == ("exact", "skipped")
+    assert plan("dense", filter={"group": "many"}) == ("SQ8", "skipped")
+    assert plan("dense", filter={"group": "few"}) == ("exact", "skipped")
+    assert plan("hybrid") == ("exact", "exact", "SQ8", "skipped")
+    assert plan("hybrid", filter={"group": "few"}) == ("exact", "skipped", "exact", "skipped")
 
 
 @pytest.mark.parametrize("factory", ["Bogus", "IVF64,SQ8,RFlat", "LSH"])
