@@ -118,11 +118,14 @@ class Collection:
         Raises:
             CollectionExists: the folder holds a collection, or other files.
             EncoderNotFound: no such encoder.
-            ParameterError: passages are wrong, or do not fit the encoder.
+            ParameterError: passages are wrong, or do not fit the encoder; or there is no such index
+                of dense vectors.
         """
         storage = _storage(path)
         chosen = _encoder(encoder)
         side = DenseSide.of(dense, chosen)
+        if side is not None:
+            side.check()
         create_empty(storage, chosen, passages_for(passages, chosen), side)
         trusted = Trusted(chosen.trusts_remote_code, side is not None and side.trusts_remote_code)
         return cls(storage, merge=merge, trusted=trusted)
