@@ -58,6 +58,12 @@ class Allowed:
         ordinals.flags.writeable = False
         return ordinals
 
+    def marks(self, ordinals: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each of some documents is allowed, bool (n,)."""
+        bits = self.words[ordinals >> 6] >> (ordinals & 63).astype(np.uint64)
+        marked: NDArray[np.bool_] = (bits & np.uint64(1)).astype(np.bool_)
+        return marked
+
 
 def as_allowed(allowed: Allowed | ArrayLike | None, n_documents: int) -> Allowed | None:
     """What a caller gave as a filter; None where it was None, which allows everything.

@@ -64,11 +64,13 @@ class TopK:
 
     scores: float32 (n_queries, k), descending, -inf in empty places.
     ordinals: int64 (n_queries, k), -1 in empty places.
+    exact: of dense search, bool (n_queries,): whether every vector that may be found was compared.
     """
 
     scores: Float32s
     ordinals: Int64s
     counters: Counters = Counters()
+    exact: NDArray[np.bool_] | None = None
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         yield self.scores

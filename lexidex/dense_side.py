@@ -62,6 +62,14 @@ class DenseSide:
             described["fingerprint"] = self.encoder.fingerprint
         return described
 
+    def check(self) -> None:
+        """That there can be the index that is to be made of the vectors.
+
+        Raises:
+            ParameterError: there is none of this name, or none for the encoder's vectors.
+        """
+        self.params.check(None if self.encoder is None else self.encoder.dim)
+
     @classmethod
     def of(
         cls,
@@ -264,6 +272,8 @@ class DenseDrafter:
         """Vectors that a document brings; InputError unless they fit the collection's."""
         try:
             vectors = as_dense(given, self._side.params.metric, self.dim, name="dense")
+            if self.dim is None:
+                self._side.params.check(vectors.shape[1])
         except ParameterError as error:
             message = str(error).replace("the index has", "this collection's vectors have")
             raise InputError(message) from None

@@ -92,8 +92,11 @@ class SearchResult:
 
     Attributes:
         generation: the collection's generation that was searched.
-        plan: how each segment was searched, "exact" or "seismic", oldest segment first, those in
-            memory last; "skipped" where it has no document left, or none that passes the filter.
+        plan: how each segment was searched, oldest segment first, those in memory last: "exact";
+            "seismic", or, by dense vectors, the name of the index that proposed what was scored,
+            such as "HNSW32_SQ8"; "skipped" where it has no document left, none that passes the
+            filter, or no dense vector. In hybrid mode those of the sparse leg, then those of the
+            dense one.
         ignored_terms: terms of the query that no document can match.
         counters: work done; equal on every machine.
         facets: for each field asked for, its most frequent values among all documents that pass

@@ -311,7 +311,7 @@ def _search(
     if queries.dense is not None:
         alone = asked.mode == "dense"
         made = DenseSearchParams if alone else DenseSearchParams.for_fusion
-        hits, way, work = snapshot.search_dense(
+        hits, ways, work = snapshot.search_dense(
             queries.dense,
             depth,
             params=made(exact=asked.misses_nothing),
@@ -319,7 +319,8 @@ def _search(
             expression=asked.expression,
         )
         found.append(hits)
-        plans, counters = plans or [way] * len(hits), counters + work
+        plans = [one + other for one, other in zip(plans or [()] * len(ways), ways, strict=True)]
+        counters += work
     return found, plans, counters
 
 

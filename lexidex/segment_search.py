@@ -26,9 +26,9 @@ from lexidex.index.vectors import Float32s, Int64s, Vectors
 from .results import LegScore
 
 Method: TypeAlias = Literal["exact", "seismic", "skipped"]
-Plan: TypeAlias = tuple[Method, ...]
-"""How each segment was searched, oldest first; those of which filter and deletions leave nothing
-are not."""
+Plan: TypeAlias = tuple[str, ...]
+"""How each segment was searched, oldest first: by a `Method`, or, in dense search, by an index of
+FAISS's name; those of which filter and deletions leave nothing are not."""
 
 
 FIRST_DEPTH = 2
@@ -149,7 +149,7 @@ def search_segment(
             continue
         some = queries if len(rows) == len(used) else queries[rows]
         search = _searcher(segment, method, params, sought)
-        found, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
+        found, _, work = _search_deep(number, segment, search, some, k, n_threads, allowed)
         counters += work
         for row, hits in zip(rows, found, strict=True):
             located[row] = hits
@@ -168,17 +168,17 @@ def search_dense(
     *,
     params: DenseSearchParams,
     n_threads: int,
-) -> tuple[list[Hits], str, Counters]:
+) -> tuple[list[Hits], list[str], Counters]:
     """The k best documents of a segment for each query, by the best dense vector of theirs.
 
     Returns:
-        Documents of each query; the kind of index that was searched; the work done.
+        Documents of each query; "exact", or the index that was searched; the work done.
     """
     if segment.dense is None:
-        return [Hits.none()] * len(queries), "skipped", Counters()
+        return [Hits.none()] * len(queries), ["skipped"] * len(queries), Counters()
     search = partial(segment.dense.search, params=params)
-    found, work = _search_deep(number, segment, search, queries, k, n_threads, allowed)
-    return found, segment.dense.factory, work
+    found, exact, work = _search_deep(number, segment, search, queries, k, n_threads, allowed)
+    return found, ["exact" if one else segment.dense.factory for one in exact], work
 
 
 def chosen_params(
@@ -235,16 +235,19 @@ def _search_deep(
     k: int,
     n_threads: int,
     allowed: Allowed | None,
-) -> tuple[list[Hits], Counters]:
+) -> tuple[list[Hits], list[bool], Counters]:
     """Fetch passages until each query has k documents of the segment, or all that match.
 
     Passages come best first, so the first k documents among them are the best k, however many
     passages each has.
+
+    Returns:
+        Documents of each query; see `TopK.exact`, False where that is not told; the work done.
     """
     entry = segment.entry
     most = min(entry.n_passages, K_LIMIT)
     depth = k if entry.n_passages == entry.n_documents else min(FIRST_DEPTH * k, most)
-    found = [Hits.none()] * queries.shape[0]
+    found, exact = [Hits.none()] * queries.shape[0], [False] * queries.shape[0]
     rows, work = list(range(queries.shape[0])), Counters()
     while True:
         some = queries if len(rows) == queries.shape[0] else queries[rows]
@@ -252,10 +255,11 @@ def _search_deep(
         work += top.counters
         for place, row in enumerate(rows):
             found[row] = _documents(number, segment, top, place, k)
+            exact[row] = top.exact is not None and bool(top.exact[place])
         more = top.ordinals[:, -1] >= 0
         rows = [row for place, row in enumerate(rows) if more[place] and found[row].scores.size < k]
         if not rows or depth >= most:
-            return found, work
+            return found, exact, work
         depth = min(DEEPER * depth, most)
 
 

@@ -30,7 +30,6 @@ from .fresh import with_change
 from .passages import PassageParams
 from .segment_search import (
     Hits,
-    Method,
     Plan,
     chosen_params,
     methods_for,
@@ -192,7 +191,7 @@ class Snapshot:
         """
         counters = Counters()
         parts: list[list[Hits]] = [[] for _ in range(queries.shape[0])]
-        plans: list[list[Method]] = [[] for _ in range(queries.shape[0])]
+        plans: list[list[str]] = [[] for _ in range(queries.shape[0])]
         for number, segment in enumerate(self.segments):
             allowed = self._allowed(number, expression)
             if allowed and not allowed.count:
@@ -228,7 +227,7 @@ class Snapshot:
         params: DenseSearchParams | None = None,
         n_threads: int = 1,
         expression: Expression | None = None,
-    ) -> tuple[list[Hits], tuple[str, ...], Counters]:
+    ) -> tuple[list[Hits], list[Plan], Counters]:
         """The k best documents of each query, scored by the best dense vector of theirs.
 
         Args:
@@ -237,24 +236,26 @@ class Snapshot:
             expression: a filter that documents must pass.
 
         Returns:
-            Hits of each query, the kind of index of each segment, and the work done.
+            Hits and plan of each query, and the work done.
         """
-        counters, plan = Counters(), []
+        counters = Counters()
         parts: list[list[Hits]] = [[] for _ in queries]
+        plans: list[list[str]] = [[] for _ in queries]
         chosen = params or DenseSearchParams()
         for number, segment in enumerate(self.segments):
             allowed = self._allowed(number, expression)
             if allowed and not allowed.count:
-                plan.append("skipped")
+                for plan in plans:
+                    plan.append("skipped")
                 continue
-            found, kind, work = search_dense(
+            found, ways, work = search_dense(
                 number, segment, queries, k, allowed, params=chosen, n_threads=n_threads
             )
             counters += work
-            plan.append(kind)
-            for row, more in enumerate(found):
+            for row, (more, way) in enumerate(zip(found, ways, strict=True)):
                 parts[row].append(more)
-        return [Hits.best(some, k) for some in parts], tuple(plan), counters
+                plans[row].append(way)
+        return [Hits.best(some, k) for some in parts], [tuple(plan) for plan in plans], counters
 
     def select(self, number: int, expression: Expression) -> Selection:
         """The live documents of one segment that a filter lets through; kept for the next time."""

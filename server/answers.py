@@ -129,8 +129,9 @@ class TimingsAnswer(TypedDict):
 class SearchAnswer(TypedDict):
     """Hits, best first, and how they came about.
 
-    `plan`: how each segment was searched, "exact", "seismic" or, where no document passes the
-    filter, "skipped"; oldest segment first, those in memory last.
+    `plan`: how each segment was searched, "exact", "seismic", by an index of dense vectors such as
+    "HNSW32_SQ8" or, where no document passes the filter, "skipped"; oldest segment first, those in
+    memory last; in mode "hybrid" of the sparse leg, then of the dense one.
     `facets`: for each field asked for, its most frequent values among all documents that pass the
     filter, with their numbers of documents.
     `ignored_terms`: terms of the query that no document can match.
@@ -148,7 +149,7 @@ class SearchAnswer(TypedDict):
 
 
 class BatchResult(TypedDict):
-    """The hits of one query of a batch, best first, and how each segment was searched."""
+    """The hits of one query of a batch, best first, and `plan` as a single search tells it."""
 
     hits: list[HitAnswer]
     plan: Sequence[str]

@@ -31,7 +31,7 @@ def bm25_by_default():
     What the product's own default does, tests of processes show, and `lexidex.encoders.base` tells.
     """
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("lexidex.encoders", "lexidex.collection", "lexidex.server.catalog"):
+        for module in ("lexidex.encoders", "lexidex.writing", "lexidex.server.catalog"):
             patch.setattr(f"{module}.DEFAULT_ENCODER", "bm25")
         yield
 

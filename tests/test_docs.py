@@ -27,7 +27,7 @@ DOCUMENTS = [
 
 def test_the_readme_s_python_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lexidex.collection.DEFAULT_ENCODER", DEFAULT_ENCODER)
+    monkeypatch.setattr("lexidex.writing.DEFAULT_ENCODER", DEFAULT_ENCODER)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
     assert blocks

@@ -245,7 +245,7 @@ def approximate(monkeypatch):
     monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 100)
     monkeypatch.setattr("lexidex.index.planner.EXACT_NS_PER_POSTING", 10**9)
     monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 100)
-    monkeypatch.setattr("lexidex.index.dense.dense_index.FEW_ALLOWED", 10)
+    monkeypatch.setattr("lexidex.index.dense.faiss_index._PER_NODE", 0.01)
     monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 10)
     monkeypatch.setattr("lexidex.searching.SOUGHT", 4)
 
@@ -390,13 +390,98 @@ def test_an_index_by_name_is_made_once_there_are_vectors_enough(monkeypatch, tmp
     side = DenseSide(DenseParams("inner-product", "SQ8"))
     collection = Collection.create(tmp_path / "c", "vectors", dense=side, merge="off")
     collection.upsert([document(random, f"d{n}") for n in range(40)])
-    assert collection.search(None, mode="dense", dense=np.ones(D)).plan == ("Flat",)
+    assert collection.search(None, mode="dense", dense=np.ones(D)).plan == ("exact",)
     collection.upsert([document(random, f"e{n}") for n in range(40)])
     collection.compact()
     found = collection.search(None, mode="dense", dense=np.ones(D))
     assert found.plan == ("SQ8",)
     exact = collection.search(None, mode="dense", dense=np.ones(D), exact=True)
+    assert exact.plan == ("exact",)
     assert [h.doc_id for h in exact] == [h.doc_id for h in found]
+
+
+def test_the_plan_tells_how_either_leg_was_searched(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 50)
+    random = np.random.default_rng(4)
+    side = DenseSide(DenseParams(factory="SQ8"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side, merge="off")
+    groups = {"many": 70, "few": 10}
+    collection.upsert(
+        document(random, f"{group}{n}", group=group)
+        for group in groups
+        for n in range(groups[group])
+    )
+    collection.flush()
+    collection.upsert([{"id": "none", "vector": {"t1": 1.0}, "metadata": {"group": "many"}}])
+
+    def plan(mode, **options):
+        sparse = {"t1": 1.0} if mode == "hybrid" else None
+        asked = {"mode": mode, "dense": np.ones(D), "sparse": sparse}
+        return collection.search(None, **asked, **options).plan
+
+    assert plan("dense") == ("SQ8", "skipped")
+    assert plan("dense", exact=True) == ("exact", "skipped")
+    assert plan("dense", filter={"group": "many"}) == ("SQ8", "skipped")
+    assert plan("dense", filter={"group": "few"}) == ("exact", "skipped")
+    assert plan("hybrid") == ("exact", "exact", "SQ8", "skipped")
+    assert plan("hybrid", filter={"group": "few"}) == ("exact", "skipped", "exact", "skipped")
+
+
+@pytest.mark.parametrize("factory", ["Bogus", "IVF64,SQ8,RFlat", "LSH"])
+def test_an_index_that_there_is_not_is_refused_before_anything_is_made(factory, tmp_path):
+    side = DenseSide(DenseParams(factory=factory))
+    with pytest.raises(ParameterError, match=f"factory: '{factory}'"):
+        Collection.create(tmp_path / "c", "vectors", dense=side)
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_index_that_does_not_fit_is_refused_at_the_first_vectors(tmp_path):
+    folder = write_dense(tmp_path / "model", {"pooling_mode_mean_tokens": True})
+    with pytest.raises(
+        ParameterError, match=r"'PQ7' for vectors of \d+ dimensions; FAISS says: The"
+    ):
+        Collection.create(tmp_path / "c", "vectors", dense=DenseSide.named(str(folder), "PQ7"))
+    collection = Collection.create(
+        MemoryStorage(), "vectors", dense=DenseSide(DenseParams(factory="PQ3"))
+    )
+    result = collection.upsert([{"id": "a", "dense": [1.0, 2.0]}, {"id": "b", "dense": [1, 2, 3]}])
+    assert result.upserted == 1
+    ((name, said),) = result.failed
+    assert name == "a"
+    assert said.startswith("factory: 'PQ3' for vectors of 2 dimensions; FAISS says: The dimension")
+
+
+def test_a_segment_of_too_few_vectors_for_its_index_compares_8_bit_values(monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 50)
+    random = np.random.default_rng(4)
+    side = DenseSide(DenseParams(factory="IVF128,Flat"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side, merge="off")
+    asked = {"mode": "dense", "dense": np.ones(D)}
+    collection.upsert([document(random, f"d{n}") for n in range(100)])
+    collection.flush()
+    assert collection.search(None, **asked).plan == ("SQ8",)
+    collection.upsert([document(random, f"e{n}") for n in range(100)])
+    collection.compact()
+    assert collection.search(None, **asked).plan == ("IVF128,Flat",)
+
+
+def test_inner_products_are_finite_or_the_vector_is_refused():
+    side = DenseSide(DenseParams("inner-product"))
+    collection = Collection.create(MemoryStorage(), "vectors", dense=side)
+    vector = {"x": 1.0}
+    result = collection.upsert(
+        [
+            {"id": "a", "vector": vector, "dense": [1e16, 1.0]},
+            {"id": "b", "vector": vector, "dense": [1e25, 1.0]},
+        ]
+    )
+    ((name, said),) = result.failed
+    assert (name, "dense: value 1e+25 in row 0; inner products take" in said) == ("b", True)
+    with pytest.raises(ParameterError, match=r"dense: value 1e\+20 in row 0; inner products take"):
+        collection.search(None, mode="dense", dense=[1e20, 0.0])
+    for mode, sparse in (("dense", None), ("hybrid", vector)):
+        (hit,) = collection.search(None, mode=mode, dense=[1e16, 0.0], sparse=sparse)
+        assert hit.legs["dense"].score == pytest.approx(1e32)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_a_small_collection_has_nothing_to_tune():
 
 
 def test_a_segment_that_goes_while_it_is_tuned_is_passed_over(large, monkeypatch):
-    from lexidex import collection as module
+    from lexidex import writing as module
 
     tuned = module.tune_segments
 

@@ -7,7 +7,6 @@ also makes a vector's score for a query the same bits wherever it is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -24,14 +23,12 @@ from ..ranges import ranges
 from ..storage.arrays import BinarySink, load_arrays, read_arrays, save_arrays, write_arrays
 from ..topk import Counters, TopK, empty_results
 from ..vectors import Float32s, Int64s
-from .nearest import ROUNDING, nearest
+from .nearest import ROUNDING, flat, nearest
 from .params import FLAT, DenseParams, DenseSearchParams
 from .products import inner_products
 from .vectors import Metric, as_dense
 
 KIND = "dense-index"
-FEW_ALLOWED = 20_000
-"""Allowed vectors up to which all of them are compared: as fast as a filtered index, and exact."""
 
 
 class DenseIndex:
@@ -160,20 +157,22 @@ class DenseIndex:
 
         Returns:
             scores float32 (n_queries, k) and ordinals int64 (n_queries, k) of passages; empty
-            places hold -inf and -1. Equal scores: lower ordinal first.
+            places hold -inf and -1. Equal scores: lower ordinal first. Counters tell how many
+            vectors were compared, or came up in the index.
         """
         check_k(k)
         batch = as_dense(queries, self.metric, self.dim, name="queries")
         chosen = as_allowed(allowed, self.n_passages)
         vectors_allowed = None if chosen is None else self._vectors_of(chosen)
         scores, ordinals = empty_results(batch.shape[0], k)
+        exact = np.zeros(batch.shape[0], dtype=np.bool_)
 
         def run(first: int, last: int) -> int:
-            found = scores[first:last], ordinals[first:last]
+            found = scores[first:last], ordinals[first:last], exact[first:last]
             return self._search(batch[first:last], params, vectors_allowed, *found)
 
         work = sum(in_threads(run, batch.shape[0], n_threads))
-        return TopK(scores, ordinals, Counters(documents_scored=work))
+        return TopK(scores, ordinals, Counters(documents_scored=work), exact)
 
     def score(self, query: ArrayLike, passages: NDArray[np.integer[Any]]) -> Float32s:
         """The scores of chosen passages for one query (d,); float32, NaN without a vector."""
@@ -215,6 +214,7 @@ class DenseIndex:
         allowed: Allowed | None,
         scores: Float32s,
         ordinals: Int64s,
+        exact: NDArray[np.bool_],
     ) -> int:
         """Fill in the results of some queries; how many vectors were compared."""
         params = params or DenseSearchParams()
@@ -223,7 +223,7 @@ class DenseIndex:
         rows, compared = np.arange(queries.shape[0]), 0
         while rows.size:
             wanted, unfinished = min(depth, most), []
-            proposed, work = self._candidates(queries[rows], wanted, params, allowed)
+            proposed, exact[rows], work = self._candidates(queries[rows], wanted, params, allowed)
             compared += work
             for row, candidates in zip(rows.tolist(), proposed, strict=True):
                 found = self._best(queries[row], candidates)
@@ -260,29 +260,28 @@ class DenseIndex:
         wanted: int,
         params: DenseSearchParams,
         allowed: Allowed | None,
-    ) -> tuple[Sequence[Int64s], int]:
-        """Vectors that may be the `wanted` best of each query; how many were compared for that."""
-        few = allowed is not None and allowed.count <= FEW_ALLOWED
-        if self._faiss is None or params.exact or few or wanted == 0:
-            ordinals = None if allowed is None else allowed.ordinals
-            n = self.vectors.shape[0] if ordinals is None else ordinals.size
-            tolerance = ROUNDING * float(self._meta["longest"])
-            return nearest(queries, self.vectors, wanted, tolerance, ordinals), n * len(queries)
-        from . import faiss_index
+    ) -> tuple[list[Int64s], NDArray[np.bool_], int]:
+        """Vectors that may be the `wanted` best of each query, for which of them all were compared,
+        and how many were compared for that."""
+        proposed: list[Int64s | None] = [None] * len(queries)
+        work = 0
+        if self._faiss is not None and not params.exact and wanted:
+            from .proposing import propose
 
-        depth = min(wanted * params.refine, self.vectors.shape[0])
-        ef_search = params.ef_search
-        if params.deepen or allowed is not None:
-            ef_search = max(ef_search, depth)
-        found = faiss_index.search(self._faiss, queries, depth, ef_search, params.n_probe, allowed)
-        return [row[row >= 0] for row in found], int(np.count_nonzero(found >= 0))
+            for row, query in enumerate(queries):
+                proposed[row], n = propose(self._faiss, query, wanted, params, allowed)
+                work += n
+        exact = np.array([one is None for one in proposed], dtype=np.bool_)
+        ordinals = None if allowed is None or not exact.any() else allowed.ordinals
+        tolerance = ROUNDING * float(self._meta["longest"])
+        compared = iter(nearest(queries[exact], self.vectors, wanted, tolerance, ordinals))
+        work += int(exact.sum()) * (self.vectors.shape[0] if allowed is None else allowed.count)
+        return [next(compared) if one is None else one for one in proposed], exact, work
 
     @cached_property
     def _flat(self) -> Float32s:
-        """The vectors one behind the other, read-only: kernels are compiled for each kind."""
-        flat = self.vectors.reshape(-1).view()
-        flat.flags.writeable = False
-        return flat
+        """The vectors one behind the other."""
+        return flat(self.vectors)
 
     @cached_property
     def _faiss(self) -> Any:

@@ -10,7 +10,11 @@ from lexidex.errors import ParameterError
 from ..fusion import SOUGHT
 from .vectors import METRICS, Metric
 
-FLAT = "Flat"
+FLAT, SQ8 = "Flat", "SQ8"
+
+
+class TooFewVectors(ParameterError):
+    """An index cannot be trained on so few vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,24 @@ class DenseParams:
         if not isinstance(self.factory, str) or not self.factory:
             raise ParameterError(f"factory: {self.factory!r}; expected a name such as 'Flat'")
 
+    def check(self, dim: int | None = None) -> None:
+        """That there can be such an index of vectors with `dim` dimensions; None for any number.
+
+        Raises:
+            ParameterError: FAISS knows none of this name, or it does not fit.
+        """
+        if self.factory not in ("auto", FLAT):
+            from . import factories
+
+            factories.check(self.factory, dim)
+
     def factory_for(self, n_vectors: int) -> str:
         """The index to make for that many vectors."""
         if self.factory != "auto":
             return self.factory
         if n_vectors < SQ8_FROM:
             return FLAT
-        return "SQ8" if n_vectors < HNSW_FROM else "HNSW32_SQ8"
+        return SQ8 if n_vectors < HNSW_FROM else "HNSW32_SQ8"
 
 
 SQ8_FROM, HNSW_FROM = 10_000, 50_000
@@ -51,12 +66,15 @@ docs/FUSION.md has what they were measured by."""
 class DenseSearchParams:
     """How a dense index is searched; what does not concern it is passed over.
 
+    Under a filter, or where documents were deleted, `ef_search` and `n_probe` grow by as much as
+    fewer vectors may be found, or all of these are compared, whichever costs less.
+
     Attributes:
         exact: compare with every vector.
         ef_search: of HNSW: how many nodes are kept while it is searched.
         deepen: of HNSW: keep as many nodes as results are wanted, where that is more. Otherwise
             those beyond the ef_search nearest are what was met on the way to these, in a fraction
-            of the time: candidates for fusion. Not under a filter, which might leave too few.
+            of the time: candidates for fusion.
         n_probe: of IVF: how many lists are looked at.
         refine: candidates that are scored exactly, as a multiple of k.
     """

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from ..ranges import ranges
 from ..vectors import Float32s, Int64s
 from .dense_index import DenseIndex
-from .params import FLAT, DenseParams
+from .params import FLAT, SQ8, DenseParams, TooFewVectors
 
 INDEX_FROM = 10_000
-"""Vectors from which an index that was asked for by name is made: it has to be trained on some."""
+"""Vectors from which an index that was asked for by name is made: it has to be trained on some.
+Where it needs still more of them, their 8-bit values are compared with all."""
 
 _STARTS = "dense_starts"
 _VECTORS = "dense_vectors"
@@ -82,13 +83,24 @@ class DenseRows:
         return cls.of_each(index.params, counts, index.vectors)
 
     def build(self, n_threads: int = 1) -> DenseIndex:
-        """An index over them; few are compared one after another, whatever was asked for."""
-        params, n_passages = self.params, self.starts.size - 1
+        """An index over them; few are compared one after another, whatever was asked for.
+
+        Where they are too few for what was asked for, 8-bit values are.
+        """
+        params = self.params
         if self.vectors.shape[0] < INDEX_FROM:
             params = replace(params, factory=FLAT)
+        try:
+            index = self._build(params, n_threads)
+        except TooFewVectors:
+            index = self._build(replace(params, factory=SQ8), n_threads)
+        return index.asked_for(self.params)
+
+    def _build(self, params: DenseParams, n_threads: int) -> DenseIndex:
+        n_passages = self.starts.size - 1
         several = n_passages != self.vectors.shape[0] or bool((self.counts != 1).any())
         owners = np.repeat(np.arange(n_passages), self.counts) if several else None
-        index = DenseIndex.build(
+        return DenseIndex.build(
             self.vectors,
             params,
             owners=owners,
@@ -96,7 +108,6 @@ class DenseRows:
             n_threads=n_threads,
             checked=True,
         )
-        return index.asked_for(self.params)
 
     @property
     def counts(self) -> Int64s:

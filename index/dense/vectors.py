@@ -1,6 +1,7 @@
 """Dense vectors: the checks at the border of dense search, as `vectors` has them for sparse ones.
 
-A batch is a C-contiguous float32 array (n, d), all values finite; for cosines, of unit length.
+A batch is a C-contiguous float32 array (n, d), all values finite; for cosines, of unit length,
+for inner products up to VALUE_LIMIT.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 DENSE_DIM_LIMIT = 1 << 16
 """Most dimensions of a dense vector."""
 
+VALUE_LIMIT = np.float32(1e16)
+"""Largest magnitude of a value where inner products are compared: that of two vectors of any
+dimensions stays below 1e37, and so finite in single precision."""
+
 
 def as_dense(
     vectors: ArrayLike, metric: Metric, dim: int | None = None, *, name: str = "vectors"
@@ -32,7 +37,8 @@ def as_dense(
 
     Raises:
         ParameterError: another shape, a value that is NaN or infinite, or, for cosines, a vector
-            of zeros, which has no direction. The message names row and value.
+            of zeros, which has no direction, or, for inner products, a value beyond VALUE_LIMIT.
+            The message names row and value.
     """
     try:
         batch = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -48,7 +54,16 @@ def as_dense(
         row = int(np.argmin(finite))
         value = batch[row][~np.isfinite(batch[row])][0]
         raise ParameterError(f"{name}: value {value} in row {row}; values must be finite")
-    return _of_unit_length(batch, largest, name) if metric == "cosine" else batch
+    if metric == "cosine":
+        return _of_unit_length(batch, largest, name)
+    if largest.size and largest.max() > VALUE_LIMIT:
+        row = int(np.argmax(largest))
+        value = batch[row][np.abs(batch[row]).argmax()]
+        raise ParameterError(
+            f"{name}: value {value:g} in row {row}; inner products take magnitudes up to "
+            f"{VALUE_LIMIT:.0e}; scale the vectors down"
+        )
+    return batch
 
 
 def _of_unit_length(batch: Float32s, largest: Float32s, name: str) -> Float32s:

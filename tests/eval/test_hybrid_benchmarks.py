@@ -71,7 +71,7 @@ def test_a_hybrid_search_is_measured_next_to_each_leg(tmp_path):
     # So small that nothing is approximate.
     assert [line["accuracy"] for line in searched] == [None if way[1] else 1.0 for way in ways]
     assert all(0 < line["latency"]["p50"] <= line["latency"]["p99"] for line in searched)
-    assert searched[1]["plan"] == ["Flat"]
+    assert searched[1]["plan"] == ["exact"]
     assert searched[-1]["parts"]["fuse_us"] > 0
     (table,) = tables_of(searched)
     assert [row[1] for row in table.rows] == ["10", "10", "200", "200", *["10 of 200"] * 2, "10"]
