@@ -26,7 +26,7 @@ from lexidex.index.fusion import FusionParams
 from lexidex.index.vectors import Float32s, Int64s
 
 from .json_file import read_json, write_json
-from .weights import read_safetensors
+from .weights import read_safetensors, write_safetensors
 
 DESCRIPTION = "lexidex_attention.json"
 WEIGHTS = "attention.safetensors"
@@ -117,14 +117,12 @@ class Attention:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write it into the folder `path`: lexidex_attention.json, and its maps beside."""
-        from safetensors.numpy import save_file
-
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         if self.query_map is not None and self.key_map is not None:
             maps = {"query_map": self.query_map, "key_map": self.key_map}
             kept = {name: np.ascontiguousarray(one, np.float32) for name, one in maps.items()}
-            save_file(kept, folder / WEIGHTS)
+            write_safetensors(kept, folder / WEIGHTS)
         fused = asdict(self.fusion)
         write_json(
             folder / DESCRIPTION,

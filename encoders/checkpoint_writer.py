@@ -26,7 +26,7 @@ from .layouts.settings import CONFIG, MODULES, SENTENCE_TRANSFORMERS
 from .recipe import TABLE, Checkpoint, Recipe, SideSpec
 from .scalar_weights import head_files
 from .tokenizer import FILES
-from .weights import weight_files
+from .weights import weight_files, write_safetensors
 
 DENSE_FOLDER = "dense"
 """Where the dense model of a joint one lies."""
@@ -40,6 +40,8 @@ def write_checkpoint(
     dim: int,
     tables: Mapping[str, Float32s],
     models: Mapping[SideSpec, LanguageModel],
+    *,
+    packed: bool = False,
 ) -> None:
     """Write the checkpoint into the folder `path`, which is made if it is not there.
 
@@ -50,6 +52,8 @@ def write_checkpoint(
         tables: weights of tokens, float32 (terms,), for "document" and "query" where a side
             multiplies by them.
         models: of the sides that have one.
+        packed: leave weights as they are that this package alone can read, and with them the
+            encoder's fingerprint; otherwise they are written so that others can.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +63,7 @@ def write_checkpoint(
     moved = []
     for route, side in zip(_ROUTES, sides, strict=True):
         beside_model = any(one.recipe.has_model and one.folder == side.folder for one in sides)
-        side = _moved_model(side, checkpoint, folder, route, models.get(side))
+        side = _moved_model(side, checkpoint, folder, route, models.get(side), packed)
         if route in tables and (side.recipe.head == TABLE or as_modules):
             number = 2 if side.recipe.has_model else 0
             place = folder / f"{route}_{number}_SparseStaticEmbedding"
@@ -81,11 +85,16 @@ def write_checkpoint(
 
 
 def _moved_model(
-    side: SideSpec, checkpoint: Checkpoint, folder: Path, route: str, model: LanguageModel | None
+    side: SideSpec,
+    checkpoint: Checkpoint,
+    folder: Path,
+    route: str,
+    model: LanguageModel | None,
+    packed: bool,
 ) -> SideSpec:
     """The side with its tokenizer and model in the folder that is written."""
     place = folder / _place(side, checkpoint, route)
-    if model is not None and (model.is_changed or model.is_packed):
+    if model is not None and (model.is_changed or (model.is_packed and not packed)):
         held = {*weight_files(side.folder), *head_files(side.folder)}
         _copy(side.folder, place, without={file.name for file in held})
         model.network().write(place)
@@ -119,10 +128,8 @@ def _with_table(side: SideSpec, place: Path, table: Float32s) -> SideSpec:
 
 def write_table(folder: Path, tokenizer: Path, table: Float32s) -> Path:
     """Write weights of tokens, float32 (terms,), into `folder`, with the tokenizer of another."""
-    from safetensors.numpy import save_file
-
     _copy(tokenizer, folder, only=FILES)
-    save_file({"weight": np.ascontiguousarray(table)}, folder / "model.safetensors")
+    write_safetensors({"weight": np.ascontiguousarray(table)}, folder / "model.safetensors")
     write_json(folder / CONFIG, {"frozen": True})
     return folder
 

@@ -20,7 +20,7 @@ from lexidex.errors import CorruptFile, ParameterError
 from lexidex.index.vectors import Float32s, Vectors
 
 from .base import Statistics
-from .weights import read_safetensors
+from .weights import read_safetensors, write_safetensors
 
 IDF_FILE = "trained_idf.safetensors"
 """Beside the table: idf' of each term, float32 (terms,), as the tensor "idf"."""
@@ -85,6 +85,4 @@ def read_trained_idf(folder: Path, n_terms: int) -> Float32s | None:
 
 def write_trained_idf(folder: Path, idf: Float32s) -> None:
     """Write idf' beside the table in `folder`."""
-    from safetensors.numpy import save_file
-
-    save_file({"idf": np.ascontiguousarray(idf, dtype=np.float32)}, folder / IDF_FILE)
+    write_safetensors({"idf": np.ascontiguousarray(idf, dtype=np.float32)}, folder / IDF_FILE)

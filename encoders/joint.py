@@ -35,7 +35,7 @@ from .language_model import LanguageModel, model_identity, padded
 from .projection import Pooling
 from .recipe import JointSpec
 from .sides import BATCH_TOKENS, ModelSide, in_batches
-from .weights import prefix_of, read_tensors, tensor_names, weight_files
+from .weights import prefix_of, read_tensors, tensor_names, weight_files, write_safetensors
 
 if TYPE_CHECKING:
     from .learned import LearnedEncoder
@@ -281,8 +281,6 @@ def write_joint(folder: Path, dense: Path, shared_layers: int) -> JointSpec:
         CorruptFile: it cannot be read.
         ParameterError: it has no layers above those.
     """
-    from safetensors.numpy import save_file
-
     count = check_shared(dense, shared_layers)
     place = folder / DENSE_FOLDER
     place.mkdir(parents=True, exist_ok=True)
@@ -292,5 +290,5 @@ def write_joint(folder: Path, dense: Path, shared_layers: int) -> JointSpec:
     tensors = {
         name: tensor for name, tensor in weights.items() if any(part in name for part in kept)
     }
-    save_file(tensors, place / "model.safetensors")
+    write_safetensors(tensors, place / "model.safetensors")
     return JointSpec(place, shared_layers)

@@ -360,19 +360,26 @@ class LearnedEncoder(Encoder):
         words = distinct_words(self._queries.tokenizer, text)
         return [word for word in words if self.vocabulary.find(word) is None]
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, path: str | PathLike[str], *, packed: bool = False) -> None:
         """Write a folder that `load_encoder` loads.
 
         sentence-transformers' SparseEncoder loads it too, if it has a class for what the model
         does. Weights that were trained since they were loaded are written as they are now, and so
         are those that an adapter changed.
+
+        Args:
+            path: of the folder.
+            packed: leave packed weights packed (see `lexidex.encoders.packing`), which keeps the
+                fingerprint; others then cannot read them.
         """
         tables = {
             route: side.table
             for route, side in (("document", self._documents), ("query", self._queries))
             if side.table is not None
         }
-        write_checkpoint(self._checkpoint, path, self.dim, tables, self._assembly.models())
+        write_checkpoint(
+            self._checkpoint, path, self.dim, tables, self._assembly.models(), packed=packed
+        )
         if self.vocabulary is not None:
             write_words(Path(path), self.vocabulary.terms)
 

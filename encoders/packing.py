@@ -19,7 +19,7 @@ from lexidex.index.vectors import Float32s
 
 from .checkpoint import is_checkpoint
 from .json_file import read_json
-from .weights import SAFETENSORS, SCALE, Tensors, read_safetensors
+from .weights import SAFETENSORS, SCALE, Tensors, read_safetensors, write_safetensors
 
 _EMBEDDINGS = ("word_embeddings.weight", "tok_embeddings.weight")
 _HEADS = "*_head.safetensors"
@@ -44,7 +44,7 @@ def pack(source: Path, folder: Path) -> None:
             # Tables of term weights stand in files of the same name, without a model's settings.
             is_model = "model_type" in read_json(file.parent / "config.json", missing={})
             if is_model or file.name != SAFETENSORS:
-                _write(file, packed(read_safetensors(file)))
+                write_safetensors(packed(read_safetensors(file)), file)
         made.rename(folder)
 
 
@@ -65,9 +65,3 @@ def rows_of_bytes(rows: Float32s) -> tuple[np.ndarray, np.ndarray]:
     scales = (np.abs(rows).max(axis=1) / 127).astype(np.float16)
     divisors = np.where(scales > 0, scales, 1).astype(np.float32)
     return np.clip(np.rint(rows / divisors[:, None]), -127, 127).astype(np.int8), scales
-
-
-def _write(file: Path, tensors: dict[str, np.ndarray]) -> None:
-    from safetensors.numpy import save_file
-
-    save_file(tensors, file)

@@ -15,7 +15,14 @@ import numpy as np
 from lexidex.errors import CorruptFile
 from lexidex.index.vectors import Float32s
 
-from .weights import read_pickled, read_safetensors, read_tensors, tensor_names, weight_files
+from .weights import (
+    read_pickled,
+    read_safetensors,
+    read_tensors,
+    tensor_names,
+    weight_files,
+    write_safetensors,
+)
 
 Layer: TypeAlias = tuple[Float32s, Float32s]
 """Weight (out, in) and bias (out,)."""
@@ -87,14 +94,12 @@ def read_layers(folder: Path, name: str = "") -> list[Layer]:
 
 def write_layers(folder: Path, layers: list[Layer], name: str = "") -> None:
     """Write linear maps into our own file, beside those of other names."""
-    from safetensors.numpy import save_file
-
     file = folder / OWN
     tensors = read_safetensors(file) if file.is_file() else {}
     for place, layer in enumerate(layers):
         for part, array in zip(("weight", "bias"), layer, strict=True):
             tensors[f"{name or 'scalar'}.{place}.{part}"] = np.ascontiguousarray(array)
-    save_file(tensors, file)
+    write_safetensors(tensors, file)
 
 
 def _own(file: Path, name: str) -> list[Layer]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import pickletools
+import secrets
+import stat
 import threading
 import zipfile
 import zlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -120,6 +123,25 @@ def read_safetensors(file: Path, prefix: str = "") -> Tensors:
                 whole *= tensors.get_tensor(name + SCALE).astype(np.float32)[:, None]
             found[name.removeprefix(prefix)] = whole
     return found
+
+
+def write_safetensors(tensors: Mapping[str, np.ndarray], file: Path) -> None:
+    """Write a safetensors file, which those may read who may read other new files."""
+    from safetensors.numpy import save_file
+
+    save_file(dict(tensors), file)
+    let_umask_decide([file])
+
+
+def let_umask_decide(files: Iterable[Path]) -> None:
+    """Give files that safetensors wrote the permissions of others: it gives their owner's alone."""
+    for file in files:
+        # The umask itself cannot be read without changing it, for all threads.
+        probe = file.with_name(f".{secrets.token_hex(8)}")
+        probe.touch(exist_ok=False)
+        mode = stat.S_IMODE(probe.stat().st_mode)
+        probe.unlink()
+        file.chmod(mode)
 
 
 def is_packed(names: set[str]) -> bool:

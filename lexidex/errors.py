@@ -15,6 +15,7 @@
     ├── CollectionsFixed          one collection is served, so none can be made or removed
     ├── EncoderMismatch           the collection was made with another encoder
     ├── FormatError               a file on disk that cannot be used
+    │   ├── CorruptCollection     one of several that are served cannot be opened
     │   ├── CorruptFile           truncated, altered or missing
     │   └── UnsupportedVersion    written by a version with another format
     ├── Locked                    another process is writing to the collection
@@ -136,6 +137,12 @@ class FormatError(LexidexError):
 
     code = "format_error"
     exit_code = 5
+
+
+class CorruptCollection(FormatError):
+    """A collection cannot be opened, for whatever reason; others beside it are served."""
+
+    code = "corrupt_collection"
 
 
 class CorruptFile(FormatError):

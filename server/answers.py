@@ -51,10 +51,24 @@ class CollectionAnswer(CollectionSummary):
     request_id: str
 
 
-class CollectionsAnswer(TypedDict):
-    """Every collection that is served."""
+class CollectionError(TypedDict):
+    """Why a collection cannot be used; requests to it answer 503 `corrupt_collection`."""
 
-    collections: list[CollectionSummary]
+    code: str
+    detail: str
+
+
+class DamagedCollection(TypedDict):
+    """A collection that cannot be used."""
+
+    name: str
+    error: CollectionError
+
+
+class CollectionsAnswer(TypedDict):
+    """Every collection that is served, or would be if it could be used."""
+
+    collections: list[CollectionSummary | DamagedCollection]
     request_id: str
 
 

@@ -2,7 +2,8 @@
 
     uvicorn --factory lexidex.server.app:from_environment
 
-serves the collections in the folder that the environment variable LEXIDEX_COLLECTIONS names.
+serves the collections in the folder that the environment variable LEXIDEX_COLLECTIONS names,
+under any name of the machine: who is let in is for uvicorn's caller to decide.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,6 +28,7 @@ from .answers import StatusAnswer
 from .backend import Backend
 from .body_limit import BodyLimit
 from .following import Following
+from .host_guard import HostGuard
 from .page import Page
 from .problems import NotReady, declared
 from .request_ids import RequestIds
@@ -54,13 +56,17 @@ class Application(FastAPI):
 
 
 def create_app(
-    backend: Backend, writes: WriteAccess | None = None, following: Following | None = None
+    backend: Backend,
+    writes: WriteAccess | None = None,
+    following: Following | None = None,
+    hosts: Iterable[str] | None = None,
 ) -> FastAPI:
     """An ASGI application that serves `backend`.
 
     Args:
         writes: where writes go; None for this process.
         following: what tells that another process has written; None if writes are this one's.
+        hosts: as clients may name the server, see `HostGuard`; None for any.
     """
     app = Application(
         title="Lexidex",
@@ -77,6 +83,7 @@ def create_app(
     app.state.following = following
     app.state.ready = app.state.stopping = False
     app.add_middleware(BodyLimit)
+    app.add_middleware(HostGuard, hosts=hosts)
     app.add_middleware(RequestIds)
     problems.install(app)
     for module in (routes, write_routes, task_routes, snapshot_routes):

@@ -85,8 +85,7 @@ class Backend:
 
     def warm_up(self) -> None:
         """Do now what would make a first search slow."""
-        for _, collection in self.collections:
-            collection.warm_up()
+        self.catalog.warm_up()
 
     def refresh(self) -> None:
         """Follow what other processes have written."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from lexidex.collection import Collection, exists
 from lexidex.encoders import DEFAULT_ENCODER, Encoder
@@ -24,9 +24,10 @@ from lexidex.errors import (
 )
 from lexidex.index.storage import layout
 from lexidex.index.storage.files import FileStorage, waiting
-from lexidex.index.storage.manifest import newest_manifest
 
+from .damaged import Damaged
 from .named_encoders import load_named, named_dense_side
+from .stamps import Stamp, is_replaced, stamp_of
 
 _REMOVED = ".removed-"
 """Folders of this name are collections that were removed, and perhaps not yet to the last file."""
@@ -36,15 +37,13 @@ _LOCK_SECONDS = 1.0
 
 _LOG = logging.getLogger("lexidex.server")
 
-_Stamp: TypeAlias = tuple[int, int, int]
-
 
 @dataclass
 class _Served:
     """A collection that is served, and how many writes to it are under way."""
 
     collection: Collection
-    stamp: _Stamp | None
+    stamp: Stamp | None
     writes: int = field(default=0)
 
 
@@ -61,6 +60,7 @@ class Catalog:
         self._path = path
         self._folder = folder
         self._served: dict[str, _Served] = {}
+        self._damaged: Damaged[Stamp | None] = Damaged()
         self._removing: set[str] = set()
         self._opening = threading.Lock()
         self._changed = threading.Condition()
@@ -75,7 +75,8 @@ class Catalog:
 
         Raises:
             CollectionNotFound: `directory` neither is a collection, nor holds one, nor is empty.
-            CorruptFile, UnsupportedVersion: one of them cannot be used.
+            CorruptFile, UnsupportedVersion: it is one that cannot be used; in a folder, such a one
+                is told of in the log, and keeps no other from being served.
         """
         path = Path(directory).resolve()
         catalog = cls(path, None if exists(path) else path, trust_remote_code)
@@ -89,16 +90,26 @@ class Catalog:
 
     @property
     def names(self) -> list[str]:
-        """Names of the collections, in order."""
-        return sorted(self._served)
+        """Names of the collections, in order; also of those that cannot be used."""
+        return sorted({*self._served, *self._damaged.codes})
 
     @property
     def items(self) -> list[tuple[str, Collection]]:
-        """The collections with their names, in order of these."""
+        """The collections that can be used with their names, in order of these."""
         return [(name, served.collection) for name, served in sorted(self._served.items())]
 
+    @property
+    def damaged(self) -> dict[str, str]:
+        """The names of those that cannot, and the code of what is wrong with each."""
+        return self._damaged.codes
+
     def get(self, name: str) -> Collection:
-        """The collection of that name; CollectionNotFound if there is none."""
+        """The collection of that name.
+
+        Raises:
+            CollectionNotFound: there is none.
+            CorruptCollection: it cannot be used.
+        """
         return self._find(name).collection
 
     @contextmanager
@@ -145,7 +156,7 @@ class Catalog:
                 collection = Collection.create(path, chosen, dense=side, passages=passages)
             except CollectionExists:
                 raise CollectionExists(f"collection {name!r}: other files stand there") from None
-            self._served[name] = _Served(collection, _stamp(path))
+            self._served[name] = _Served(collection, stamp_of(path))
 
     def load_encoder(self, name: str, options: Mapping[str, Any]) -> Encoder:
         """The encoder that a client names; ParameterError where it may not."""
@@ -161,27 +172,42 @@ class Catalog:
         """
         path = self.own_folder() / name
         with self._changed:
-            served = self._find(name)
+            served = None if name in self._damaged else self._find(name)
             self._removing.add(name)
-            del self._served[name]
-            while served.writes:
+            self._served.pop(name, None)
+            while served is not None and served.writes:
                 self._changed.wait()
         gone = path.with_name(f"{_REMOVED}{secrets.token_hex(8)}")
         storage = FileStorage(path)
         try:
             with suppress(LexidexError):  # flushing what is about to go may fail, on a full disk
-                served.collection.close()
+                if served is not None:
+                    served.collection.close()
             with (
                 waiting(storage, layout.MERGE_LOCK, _LOCK_SECONDS),
                 waiting(storage, layout.LOCK, _LOCK_SECONDS),
             ):
                 path.rename(gone)
+            self._damaged.forget(name)
         except BaseException:
-            self._served[name] = served
+            if served is not None:
+                self._served[name] = served
             raise
         finally:
             self._removing.discard(name)
         self._sweep()
+
+    def warm_up(self) -> None:
+        """Do now what would make a first search slow; what cannot be used shows at the latest."""
+        for name, served in sorted(self._served.items()):
+            try:
+                served.collection.warm_up()
+            except Exception as error:
+                if self._folder is None:
+                    raise
+                with self._opening:
+                    if self._served.get(name) is served:
+                        self._give_up(name, served.stamp, error)
 
     def refresh(self, name: str) -> None:
         """Follow what other processes have done to one collection: written, made or removed it."""
@@ -191,15 +217,18 @@ class Catalog:
             served.collection.refresh()
 
     def refresh_all(self) -> None:
-        """`refresh` every collection; one that fails keeps no other from it."""
-        failed: Exception | None = None
-        for name in sorted({*self._served, *self._inside()}):
+        """`refresh` every collection; in a folder, one that fails keeps no other from it."""
+        for name in sorted({*self.names, *self._inside()}):
             try:
                 self.refresh(name)
             except Exception as error:
-                failed = failed or error
-        if failed:
-            raise failed
+                if self._folder is None:
+                    raise
+                # What is served of it stays as it is.
+                self._damaged.tell(name, "cannot follow a write", error)
+            else:
+                if name in self._served:
+                    self._damaged.forget(name)
 
     def own_folder(self) -> Path:
         """The folder of collections; CollectionsFixed if one collection is served."""
@@ -224,6 +253,7 @@ class Catalog:
         try:
             return self._served[name]
         except KeyError:
+            self._damaged.check(name)
             raise CollectionNotFound(f"no collection {name!r} is served here") from None
 
     def _inside(self) -> list[str]:
@@ -240,19 +270,41 @@ class Catalog:
         path = self._path if self._folder is None else self._folder / name
         if not is_name(name) or path.name != name or name in self._removing:
             return
-        stamp = _stamp(path)
-        if served is not None and not _replaced(served.stamp, stamp):
+        stamp = stamp_of(path)
+        if served is not None and not is_replaced(served.stamp, stamp):
             served.stamp = stamp
             return
         with self._opening:
             if self._served.get(name) is not served or name in self._removing:
                 return  # another thread was faster
-            if stamp is not None:
-                self._served[name] = self._opened(path, stamp)
-            elif served is not None and self._folder is not None:
+            if self._folder is None:
+                if stamp is not None:
+                    self._served[name] = self._opened(path, stamp)
+            elif stamp is None:
                 self._served.pop(name, None)
+                self._damaged.forget(name)
+            elif self._damaged.is_due(name, stamp):
+                self._open(name, path, stamp)
 
-    def _opened(self, path: Path, stamp: _Stamp) -> _Served:
+    def _open(self, name: str, path: Path, stamp: Stamp) -> None:
+        try:
+            served = self._opened(path, stamp)
+            if name in self._damaged:
+                served.collection.warm_up()  # what was wrong may show only then
+        except CollectionNotFound:
+            raise  # it has been removed meanwhile
+        except Exception as error:
+            self._give_up(name, stamp, error)
+        else:
+            self._served[name] = served
+            self._damaged.forget(name)
+
+    def _give_up(self, name: str, stamp: Stamp | None, error: Exception) -> None:
+        # First, so that at no time it is not there at all.
+        self._damaged.note(name, stamp, error)
+        self._served.pop(name, None)
+
+    def _opened(self, path: Path, stamp: Stamp) -> _Served:
         return _Served(Collection.open(path, trust_remote_code=self._trusts), stamp)
 
     def _sweep(self) -> None:
@@ -269,19 +321,3 @@ def is_name(name: str) -> bool:
 def _is_shown(path: Path) -> bool:
     """Whether it is more than what is kept beside collections, or left of some."""
     return not path.name.startswith(".")
-
-
-def _stamp(path: Path) -> _Stamp | None:
-    """What tells a collection from another that took its place: the newest manifest's file."""
-    storage = FileStorage(path)
-    # Twice: a listing may miss a name that comes and one that goes while it is made.
-    while (number := newest_manifest(storage) or newest_manifest(storage)) is not None:
-        with suppress(FileNotFoundError):  # a newer one has come meanwhile
-            found = (path / layout.manifest(number)).stat()
-            return number, found.st_ino, found.st_mtime_ns
-    return None
-
-
-def _replaced(old: _Stamp | None, new: _Stamp | None) -> bool:
-    """Whether it is another collection; one with a manifest of another number, refreshing shows."""
-    return old is None or new is None or (old[0] == new[0] and old != new)

@@ -17,11 +17,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 from typing_extensions import TypedDict
 
 from lexidex.errors import (
     CollectionExists,
     CollectionsFixed,
+    CorruptCollection,
     EncoderMismatch,
     InputError,
     LexidexError,
@@ -50,6 +52,7 @@ STATUSES: Mapping[type[LexidexError], int] = {
     CollectionsFixed: 409,
     EncoderMismatch: 409,
     Locked: 409,
+    CorruptCollection: 503,
     StorageFull: 507,
     WriterLost: 503,
     LexidexError: 500,
@@ -72,6 +75,8 @@ _RETRY_SECONDS = "1"
 
 _IN_THE_LOG = "the server's log says more under this id"
 _DETAILS: Mapping[type[LexidexError], str] = {
+    CorruptCollection: "this collection cannot be opened, the others are served; the server's log "
+    "says why, 'lexidex check' what is damaged; a snapshot of it can be restored in its place",
     StorageFull: "no space is left where the collection is stored; nothing of this write was kept, "
     "searches go on; free some space and send it again",
     WriterLost: "the process that writes ended before it answered; the write may be done or not; "
@@ -139,6 +144,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(Exception, _on_unexpected)
+
+
+def refusal(scope: Scope, status: int, code: str, detail: str) -> Response:
+    """The problem document of a request that no route gets to see."""
+    return _problem(Request(scope), status, code, detail)
 
 
 async def _on_lexidex_error(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ class Served:
         writer: where workers connect to the process that writes, and that socket's path.
         written: raised by the process that writes before it acknowledges anything.
         rerankers: folders or hub ids of those that clients may name.
+        hosts: as clients may name the server; None for any.
         trust_remote_code: whether code that models bring may run.
     """
 
@@ -44,6 +45,7 @@ class Served:
     written: Count
     access_log: bool
     rerankers: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = None
     trust_remote_code: bool = False
 
 
@@ -58,8 +60,8 @@ def work(served: Served, parent: Connection) -> None:
     with _told():
         backend = Backend.open(served.directory, served.rerankers, served.trust_remote_code)
         following = Following(backend.catalog, served.written)
-        app = create_app(backend, HandedOver(served.address), following)
-        server = HttpServer(app, lambda: parent.send(None), access_log=served.access_log)
+        app = create_app(backend, HandedOver(served.address), following, served.hosts)
+        server = HttpServer(app, lambda: _tell(parent, None), access_log=served.access_log)
         threading.Thread(target=_stop_with, args=(parent,), daemon=True).start()
         server.run_until_asked(served.listener)
 
@@ -80,7 +82,7 @@ def write(served: Served, parent: Connection) -> None:
         on_write = _raising(served.written)
         writes = Writes(catalog, Tasks(on_end=on_write))
         on_write()  # one that died before may not have told of its last
-        parent.send(catalog.names)
+        _tell(parent, catalog.names)
         try:
             answer_all(served.writer, parent, writes, on_write)
         finally:
@@ -95,6 +97,11 @@ def _told() -> Iterator[None]:
     except LexidexError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _tell(parent: Connection, what: object) -> None:
+    with suppress(OSError):  # it has let go already: it is time to stop
+        parent.send(what)
 
 
 def _stop_with(parent: Connection) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from fastapi import Request, Response
 
+from lexidex.errors import CorruptCollection
+
 from .answers import (
     BatchAnswer,
     CollectionAnswer,
     CollectionsAnswer,
+    CollectionSummary,
+    DamagedCollection,
     DocumentAnswer,
     EncodeAnswer,
     ExplainAnswer,
@@ -19,6 +23,7 @@ from .answers import (
     search_answer,
     summary,
 )
+from .problems import describe
 from .request_ids import request_id
 from .routing import DocumentId, Name, Route, encode_json, json_reply, reading, reply, threads
 from .schemas import BatchRequest, EncodeRequest, ExplainRequest, SearchRequest
@@ -30,8 +35,15 @@ _QUICK_DEPTH = 100
 async def list_collections(request: Request) -> Response:
     """Every collection that is served."""
     backend = await reading(request)
-    found = [summary(name, collection) for name, collection in backend.collections]
-    answer: CollectionsAnswer = {"collections": found, "request_id": request_id(request)}
+    found: dict[str, CollectionSummary | DamagedCollection] = {
+        name: {"name": name, "error": {"code": code, "detail": describe(CorruptCollection())}}
+        for name, code in backend.catalog.damaged.items()
+    }
+    found |= {name: summary(name, collection) for name, collection in backend.collections}
+    answer: CollectionsAnswer = {
+        "collections": [found[name] for name in sorted(found)],
+        "request_id": request_id(request),
+    }
     return json_reply(answer)
 
 

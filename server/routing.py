@@ -53,6 +53,8 @@ def install(app: FastAPI, routes: Iterable[Route]) -> None:
             statuses += [400, 413, 415, 422]
         if "{" in route.path:
             statuses += [404]
+        if "{collection}" in route.path:
+            statuses += [503]
         if route.method not in _READ_ONLY and "{collection}" in route.path:
             statuses += [409]
         more = dict(route.more)

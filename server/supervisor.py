@@ -79,15 +79,21 @@ class Supervisor:
         n_workers: int,
         *,
         rerankers: Sequence[str] = (),
+        hosts: Sequence[str] | None = None,
         access_log: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
-        """Serve `directory` through `listener`, by this many workers and one that writes."""
+        """Serve `directory` through `listener`, by this many workers and one that writes.
+
+        Args:
+            hosts: as clients may name the server; None for any.
+        """
         self._directory = fspath(directory)
         self._listener = listener
         self._n_workers = n_workers
         self._access_log = access_log
         self._rerankers = tuple(rerankers)
+        self._hosts = None if hosts is None else tuple(hosts)
         self._trusts = trust_remote_code
         self._context = get_context("spawn")
         self._children: list[_Child] = []
@@ -117,6 +123,7 @@ class Supervisor:
                 self._context.RawValue("Q", 0),
                 self._access_log,
                 self._rerankers,
+                self._hosts,
                 self._trusts,
             )
             try:

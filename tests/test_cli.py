@@ -12,10 +12,12 @@ import time
 from dataclasses import dataclass
 
 import pytest
+import typer
+from rich.markup import render
 
 import lexidex
 from lexidex import Collection
-from lexidex.cli import main
+from lexidex.cli import app, main
 from lexidex.errors import InputError
 from lexidex.index.storage.files import FileStorage
 
@@ -145,6 +147,28 @@ def test_every_command_has_help(run, command, option):
     done = run(command, option)
     assert (done.code, done.err) == (0, "")
     assert "--json" in done.out
+
+
+def help_texts(command, path="lexidex"):
+    """What the help of a command, and of those below it, is made of."""
+    yield path, command.help or ""
+    for parameter in command.params:
+        for text in (getattr(parameter, "help", None), parameter.metavar):
+            yield f"{path} {parameter.name}", text or ""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from help_texts(below, f"{path} {name}")
+
+
+def test_no_bracket_of_a_help_text_is_taken_for_markup():
+    texts = list(help_texts(typer.main.get_command(app)))
+    assert len(texts) > 100
+    for where, text in texts:
+        assert render(text).plain == text.replace("\\[", "["), where
+
+
+def test_how_to_install_what_exports_need_is_shown_whole(run):
+    shown = " ".join(run("models", "export", "--help").out.split())
+    assert "pip install 'lexidex[onnx]'" in shown
 
 
 def test_version(run):

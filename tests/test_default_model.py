@@ -10,9 +10,12 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
+from lexidex import Collection
 from lexidex.dense_side import DenseSide
 from lexidex.encoders import load_encoder
 from lexidex.encoders.base import DEFAULT_ENCODER
+from lexidex.encoders.engines.export import export
+from lexidex.encoders.packing import pack
 from lexidex.eval.benchmarks.effectiveness import run_effectiveness
 from lexidex.eval.benchmarks.record import Record
 
@@ -67,6 +70,35 @@ def test_others_can_read_what_is_saved_of_it(encoder, tmp_path):
     wanted = encoder.encode_documents(TEXTS[:2]).toarray()
     found = other.encode_document(TEXTS[:2], convert_to_sparse_tensor=False).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_packed_or_packed_again_it_is_the_same_encoder(encoder, tmp_path):
+    encoder.save(tmp_path / "kept", packed=True)
+    kept = load_encoder(tmp_path / "kept")
+    assert kept.fingerprint == encoder.fingerprint
+    assert kept.dense_side().fingerprint == encoder.dense_side().fingerprint
+    encoder.save(tmp_path / "saved")
+    assert load_encoder(tmp_path / "saved").fingerprint != encoder.fingerprint
+    pack(tmp_path / "saved", tmp_path / "packed")
+    assert load_encoder(tmp_path / "packed").fingerprint == encoder.fingerprint
+
+
+def test_an_export_of_it_is_the_same_encoder(encoder, tmp_path):
+    pytest.importorskip("onnx", reason="exports need the extra lexidex[onnx]")
+    pytest.importorskip("onnxruntime", reason="exports need the extra lexidex[onnx]")
+    with Collection.create(tmp_path / "made", NAME) as collection:
+        collection.upsert([{"id": "0", "text": TEXTS[0]}])
+    (made,) = export(NAME, tmp_path / "fast", TEXTS[:2])
+    fast = load_encoder(tmp_path / "fast", backend="onnx")
+    assert fast.fingerprint == encoder.fingerprint
+    assert made.weights == fast.documents.model.digest
+    assert fast.dense_side().fingerprint == encoder.dense_side().fingerprint
+    arguments = ["index", "docs.jsonl", "--to", "made", "--encoder", "fast"]
+    (tmp_path / "docs.jsonl").write_text(json.dumps({"id": "1", "text": TEXTS[1]}))
+    command = [sys.executable, "-m", "lexidex", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(Collection.open(tmp_path / "made")) == 2
 
 
 @pytest.mark.smoke

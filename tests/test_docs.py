@@ -162,3 +162,20 @@ def test_the_error_tree_names_every_error():
     for name, value in vars(lexidex.errors).items():
         if isinstance(value, type) and issubclass(value, lexidex.errors.LexidexError):
             assert name in lexidex.errors.__doc__
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "encoders/models/lexidex-mini/README.md"])
+def test_commands_name_models_as_they_can_be_found(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    options = r"--(?:backbone|dense|encoder|reranker?|start)\s+|\b(?:dense|cross-encoder):"
+    for name in re.findall(rf"(?:{options})([\w./-]*MiniLM[\w.-]*)", text):
+        assert name.count("/") == 1, f"{document}: {name} is neither a hub id nor a folder's path"
+
+
+def test_training_that_goes_on_names_the_backbone_that_teaches():
+    text = (ROOT / "docs" / "TRAINING.md").read_text(encoding="utf-8")
+    commands = re.findall(r"lexidex train mini (?:.*\\\n)*.*", text)
+    going_on = [command for command in commands if "model.start=" in command]
+    assert going_on
+    for command in going_on:
+        assert "--backbone " in command, command

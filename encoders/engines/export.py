@@ -71,7 +71,8 @@ def export(
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         if not in_place:
-            encoder.save(Path(scratch) / "checkpoint")
+            # Packed if it was: collections go by the fingerprint, and none but we read exports.
+            encoder.save(Path(scratch) / "checkpoint", packed=True)
             trusted = {"trust_remote_code": encoder.trusts_remote_code}
             encoder = with_models(Path(scratch) / "checkpoint", trusted)
         whole = encoder.checkpoint.folder

@@ -16,6 +16,7 @@ from lexidex.index.vectors import Components, Float32s
 
 from ..backbones import Source, quiet_transformers
 from ..projection import Head, Pooling
+from ..weights import let_umask_decide, weight_files
 
 Rows = list[tuple[Components, Float32s]]
 
@@ -53,6 +54,7 @@ class Network(nn.Module):
         """Write config.json and all weights into `folder`, which `load` reads back."""
         with quiet_transformers():
             self.model.save_pretrained(folder)
+        let_umask_decide(weight_files(folder))
 
     @contextmanager
     def encoding(self) -> Iterator[None]:

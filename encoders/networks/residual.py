@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from lexidex.errors import CorruptFile, ParameterError
@@ -22,6 +22,7 @@ from ..backbones import Source, load_masked_lm
 from ..projection import TiledHead
 from ..scalar_weights import RESIDUAL
 from ..screened import fastest, whole_of
+from ..weights import write_safetensors
 from .masked_lm import MaskedLMNetwork
 
 
@@ -79,7 +80,8 @@ def residual_network(width: int, inner: int) -> nn.Sequential:
 
 def write_residual(folder: Path, residual: nn.Sequential) -> None:
     """Write the network into a checkpoint's folder."""
-    save_file(
-        {name: tensor.contiguous().cpu() for name, tensor in residual.state_dict().items()},
+    tensors = residual.state_dict()
+    write_safetensors(
+        {name: tensor.contiguous().cpu().numpy() for name, tensor in tensors.items()},
         folder / RESIDUAL,
     )

@@ -106,9 +106,8 @@ def passages(data: Path, count: int, seed: int) -> list[str]:
 
 def inference_free(model: Path, to: Path, texts: Sequence[str]) -> Path:
     """A copy of a checkpoint with queries weighed by a table, the IDF of some texts' tokens."""
-    from safetensors.numpy import save_file
-
     from lexidex.encoders.tokenizer import ModelTokenizer
+    from lexidex.encoders.weights import write_safetensors
 
     shutil.copytree(model, to)
     words = ModelTokenizer(model, max_length=None, special_tokens=False)
@@ -118,7 +117,7 @@ def inference_free(model: Path, to: Path, texts: Sequence[str]) -> Path:
     weights = np.log1p((len(texts) - frequencies + 0.5) / (frequencies + 0.5))
     table = to / "query_0_SparseStaticEmbedding"
     table.mkdir()
-    save_file({"weight": weights.astype(np.float32)}, table / "model.safetensors")
+    write_safetensors({"weight": weights.astype(np.float32)}, table / "model.safetensors")
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
         if (model / name).exists():
             shutil.copyfile(model / name, table / name)

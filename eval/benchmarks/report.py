@@ -91,7 +91,8 @@ that measured it, the machine and the versions. Collections are synthetic, with 
 SPLADE vectors on MS MARCO, unless they are named. Every engine runs in a process of its own. Times
 are CPU time where they are not called wall time, so that other work on the machine counts little;
 wall times are those of a machine with the load that is told. Peers have the allocator's huge pages
-switched on, which makes them faster.
+switched on, which makes them faster. `all-MiniLM-L6-v2` in a command is a folder here: it has
+the model that is `sentence-transformers/all-MiniLM-L6-v2` on the hub.
 """
 
 

@@ -89,7 +89,7 @@ def export(
     """Write a model for onnxruntime, if its vectors agree; it is then picked by itself.
 
     Vectors by torch and by the export are compared on the given texts, and nothing is written
-    where they differ by more than the tolerance. Needs `pip install 'lexidex[onnx]'`.
+    where they differ by more than the tolerance. Needs `pip install 'lexidex\\[onnx]'`.
     """
     from lexidex.encoders.engines.export import export as write
 

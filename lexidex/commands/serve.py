@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8000
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+"""What browsers call a server on their own machine."""
 
 
 def serve(
@@ -57,7 +59,8 @@ def serve(
     """Serve collections over HTTP until interrupted: the API at /v1, a page at /ui.
 
     Whoever reaches the address can read and change every document, so others than this machine's
-    own are refused unless --insecure says that something else guards it.
+    own are refused unless --insecure says that something else guards it. Then the server also
+    answers to any name; pages of other sites may change nothing either way.
     """
     from lexidex.errors import ParameterError
 
@@ -75,6 +78,7 @@ def serve(
             highlight=False,
         )
         raise typer.Exit(1) from None
+    hosts = None if insecure else (*LOOPBACK, host.lower())
     with listener:
         if workers > 1:
             _run_many(
@@ -82,6 +86,7 @@ def serve(
                 listener,
                 workers,
                 rerankers or [],
+                hosts,
                 open_page=open_page,
                 access_log=access_log,
                 trust_remote_code=trust_remote_code,
@@ -90,7 +95,7 @@ def serve(
             from lexidex.server.backend import Backend
 
             backend = Backend.open(directory, rerankers or [], trust_remote_code)
-            run(backend, listener, open_page=open_page, access_log=access_log)
+            run(backend, listener, hosts, open_page=open_page, access_log=access_log)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -102,16 +107,22 @@ def listen(host: str, port: int) -> socket.socket:
 def run(
     backend: Backend,
     listener: socket.socket,
+    hosts: Sequence[str] | None = LOOPBACK,
     *,
     open_page: bool = False,
     access_log: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are answered first."""
+    """Serve until SIGINT or SIGTERM; requests under way are answered first.
+
+    Args:
+        hosts: as clients may name the server; None for any.
+    """
     from lexidex.server.app import create_app
     from lexidex.server.http_server import HttpServer
 
     _announce(backend.names, listener, open_page)
-    HttpServer(create_app(backend), access_log=access_log).run_until_asked(listener)
+    app = create_app(backend, hosts=hosts)
+    HttpServer(app, access_log=access_log).run_until_asked(listener)
 
 
 def _run_many(
@@ -119,6 +130,7 @@ def _run_many(
     listener: socket.socket,
     n_workers: int,
     rerankers: Sequence[str],
+    hosts: Sequence[str] | None,
     *,
     open_page: bool,
     access_log: bool,
@@ -131,6 +143,7 @@ def _run_many(
         listener,
         n_workers,
         rerankers=rerankers,
+        hosts=hosts,
         access_log=access_log,
         trust_remote_code=trust_remote_code,
     )

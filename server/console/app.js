@@ -21,18 +21,27 @@ let shown = null;
 
 async function start() {
   at("notice").replaceChildren();
+  let all;
   try {
-    served = await collections();
+    all = await collections();
   } catch (error) {
     fail(error, start);
     return;
   }
-  chooser.replaceChildren(...served.map(({ name }) => new Option(name)));
+  served = all.filter(({ error }) => !error);
+  chooser.replaceChildren(...all.map(option));
   chooser.disabled = served.length < 2;
   const address = new URLSearchParams(location.search);
   if (served.some(({ name }) => name === address.get("c"))) chooser.value = address.get("c");
   query.value ||= address.get("q") ?? "";
   run();
+}
+
+/** A collection to choose, if it can be used. */
+function option({ name, error }) {
+  const made = new Option(error ? `${name} (damaged)` : name, name);
+  made.disabled = Boolean(error);
+  return made;
 }
 
 /** Search for what stands in the box; an answer to what stood there before is dropped. */

@@ -11,11 +11,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 
 from lexidex import Collection
+from lexidex.server.processes import _tell
 
 from .test_serve import start
 
@@ -215,7 +217,7 @@ def test_a_collection_that_cannot_be_opened_ends_it_with_one_line(tmp_path):
     Collection.create(tmp_path / "birds")
     (manifest,) = (tmp_path / "birds").glob("manifest-*")
     manifest.write_text("{}")
-    process = start(tmp_path, "--port", 0, "--workers", WORKERS)
+    process = start(tmp_path / "birds", "--port", 0, "--workers", WORKERS)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (5, "")
     assert err.startswith("error: ")
@@ -245,3 +247,10 @@ def test_no_process_outlives_the_first(folder, tmp_path):
     while any(command_line(child) for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("what", [None, ["birds"]])
+def test_a_process_that_starts_while_the_first_ends_says_nothing_of_it(what):
+    ours, theirs = Pipe()
+    ours.close()
+    _tell(theirs, what)
