@@ -29,8 +29,8 @@ from lexidex.index.storage.restoring import restore_snapshot
 from lexidex.opening import Trusted, create_empty, remove_unwritten
 from lexidex.passages import PassageParams, passages_for
 from lexidex.results import WriteResult
+from lexidex.tidying import Merging
 from lexidex.write import Progress
-from lexidex.writer import Merging
 from lexidex.writing import Writing, as_encoder
 
 

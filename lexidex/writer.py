@@ -1,19 +1,18 @@
 """The writing side of a collection: small writes to the log, large ones to segments, flush, merge.
 
-Three locks, taken in this order. A merge holds the *merge lock* (in the process, then in the
-storage) throughout. The *write lock*, of the same two parts, is held for a whole write, and by a
-merge only while it puts its result in place: there is one writer at a time. `Newest.lock` is held
-for moments, while what a commit wrote becomes durable and visible.
+Three locks, taken in this order. A merge (`Tidying`) holds the *merge lock*, in the process, then
+in the storage, throughout. The *write lock* (`Turn`), of the same two parts, is held for a whole
+write, and by a merge only while it puts its result in place: there is one writer at a time.
+`Newest.lock` is held for moments, while what a commit wrote becomes durable and visible.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from lexidex.encoders import Encoder
 from lexidex.errors import Locked, NothingTaken, StorageFull
@@ -21,30 +20,24 @@ from lexidex.index.filters import Expression
 from lexidex.index.storage import layout
 from lexidex.index.storage.building import Building
 from lexidex.index.storage.change import encode_change
-from lexidex.index.storage.files import waiting
 from lexidex.index.storage.log import Place, append_record
 from lexidex.index.storage.manifest import Manifest
 from lexidex.index.storage.staging import sweep_staging
 from lexidex.results import WriteResult
 
-from . import fresh
-from .background import Background
-from .copying import deleted_since
 from .drafting import Given, text_length
 from .group_commit import GroupCommit
 from .importing import Export
-from .merging import Merge, choose, neighbours
 from .opening import Newest
 from .passages import PassageParams
 from .reencoding import ROUNDS, SMALL_REST, Reencoding
 from .resuming import Resumable
 from .small_writes import Delete, GroupState, SmallWrite, Update, Upsert, combined
 from .snapshot import Snapshot
+from .tidying import SWAP_SECONDS, Merging, Tidying
 from .tuning import Tuned, commit_tuning
+from .turn import Turn
 from .write import Progress, Write, named_by_words
-
-Merging: TypeAlias = Literal["background", "inline", "off"]
-"""When segments are merged: by a thread of the process that writes, at the end of writes, never."""
 
 SMALL_WRITE = 1_000
 """Documents up to which an upsert goes into the log; from there on, writing a segment costs less
@@ -65,15 +58,6 @@ LOG_BYTES = 1 << 25
 LOG_COMMITS = 2_000
 """Commits in the log from which it is flushed: a fifth of a second to read on opening."""
 
-QUIET_SECONDS = 0.5
-"""Time without writes after which fresh segments are merged into one."""
-
-SWAP_SECONDS = 10.0
-"""How long a finished merge waits for another process to end its write, before it is abandoned."""
-
-COMPACT_SECONDS = 1.0
-"""How long compacting waits for another process that sweeps; one that merges takes longer."""
-
 
 class Writer:
     """Everything that changes a collection. Safe to use from many threads."""
@@ -82,13 +66,9 @@ class Writer:
         """Write on top of `newest`."""
         self._newest = newest
         self._storage = newest.storage
-        self._merging = merging
-        self._writing = threading.Lock()
-        self._merge_turn = threading.Lock()
+        self._turn = Turn(newest)
+        self._tidying = Tidying(newest, self._turn, merging)
         self._group = GroupCommit[SmallWrite, WriteResult](self._commit)
-        self._background = Background(self._work)
-        self._building = Building()
-        self._synced: Place | None = None
         self._unflushed = False
 
     def upsert(
@@ -115,7 +95,7 @@ class Writer:
         result = self._group.submit(Upsert(head, self._newest.snapshot))
         if progress:
             progress(result.upserted)
-        self._tidy()
+        self._tidying.tidy()
         return result
 
     def delete(self, ids: Sequence[str]) -> WriteResult:
@@ -123,7 +103,7 @@ class Writer:
         if len(ids) > SMALL_DELETE:
             return self._delete_chosen(lambda _: ids)
         result = self._group.submit(Delete(ids))
-        self._tidy()
+        self._tidying.tidy()
         return result
 
     def delete_matching(self, expression: Expression) -> WriteResult:
@@ -133,7 +113,7 @@ class Writer:
     def update(self, updates: Sequence[Mapping[str, Any]]) -> WriteResult:
         """Change metadata."""
         (result,) = self._commit([Update(updates)])
-        self._tidy()
+        self._tidying.tidy()
         return result
 
     def replace(
@@ -160,14 +140,19 @@ class Writer:
         with self._storage.lock(layout.REENCODE_LOCK):
             snapshot = self._newest.refresh()
             work = Reencoding(
-                self._storage, snapshot, encoder, passages, building or self._building, progress
+                self._storage,
+                snapshot,
+                encoder,
+                passages,
+                building or self._building,
+                progress,
             )
             try:
                 generation = self._swap(work, encoder)
             except BaseException:
                 work.abandon()
                 raise
-        self._tidy()
+        self._tidying.tidy()
         return WriteResult(work.n_encoded, generation=generation, resumed=work.n_resumed)
 
     def take(
@@ -183,7 +168,7 @@ class Writer:
             encoder: the export's, when it replaces everything.
         """
         self._keep_within(building)
-        with self._exclusive() as snapshot:
+        with self._turn.taken() as snapshot:
             chosen, keep = encoder or snapshot.encoder, encoder is None
             side = snapshot.dense_side
             export.check(chosen, named_by_words(snapshot) if keep else None, side)
@@ -193,67 +178,53 @@ class Writer:
             average, generation = export.header.average_length, snapshot.generation + 1
             ready = export.ready(chosen, side, snapshot.dense_dim if keep else None)
             self._finish(write, chosen, generation, lambda: write.take(ready, average, progress))
-        self._tidy()
+        self._tidying.tidy()
         return WriteResult(upserted=write.upserted, generation=generation)
 
     def keep_tuning(self, found: Sequence[Tuned]) -> None:
         """Commit what tuning has found."""
-        with self._exclusive() as snapshot, self._newest.lock:
+        with self._turn.taken() as snapshot, self._newest.lock:
             self._newest.snapshot = commit_tuning(self._storage, snapshot, found)
 
     def flush(self) -> None:
         """Make a segment of what the log holds."""
-        with self._exclusive() as snapshot:
+        with self._turn.taken() as snapshot:
             self._flush(snapshot)
-        self._tidy()
+        self._tidying.tidy()
 
     def compact(self, progress: Progress | None = None, building: Building | None = None) -> None:
         """Make one segment of everything."""
         self._keep_within(building)
-        self._background.stop()
-        with self._exclusive() as snapshot:
+        self._tidying.stop()
+        with self._turn.taken() as snapshot:
             self._flush(snapshot)
             sweep_staging(self._storage)
-        with self._merge_turn, waiting(self._storage, layout.MERGE_LOCK, COMPACT_SECONDS):
-            stored = self._newest.snapshot.stored
-            if len(stored) > 1 or any(segment.deleted is not None for segment in stored):
-                self._merge(range(len(stored)), progress, building)
+        self._tidying.merge_all(progress, building)
 
     def close(self) -> None:
         """Stop merging, and flush what this writer has put into the log."""
-        self._background.stop()
+        self._tidying.stop()
         if self._unflushed:
-            with self._exclusive() as snapshot:
+            with self._turn.taken() as snapshot:
                 self._flush(snapshot)
 
     def settle(self) -> None:
         """Return when merging in the background has nothing left to do."""
-        self._background.join()
+        self._tidying.settle()
+
+    @property
+    def _building(self) -> Building:
+        """Within how much memory segments are made, unless a write says so."""
+        return self._tidying.building
 
     def _keep_within(self, building: Building | None) -> None:
         """Flush and merge within the memory of the last write that named any."""
         if building is not None and building.memory is not None:
-            self._building = Building(building.memory)
-
-    @contextmanager
-    def _exclusive(self, patience: float = 0.0) -> Iterator[Snapshot]:
-        """Hold the write lock; gives the newest snapshot.
-
-        Args:
-            patience: seconds to wait for another process; a writer in this one is waited for.
-        """
-        with self._writing, waiting(self._storage, layout.LOCK, patience):
-            place = self._newest.refresh().place
-            if place != self._synced:
-                # Another process wrote, and may have died before that was durable.
-                self._storage.sync(place.name)
-                self._storage.sync_folder()
-                self._synced = place
-            yield self._newest.snapshot
+            self._tidying.building = Building(building.memory)
 
     def _commit(self, writes: Sequence[SmallWrite]) -> list[WriteResult]:
         """Append the changes of some small writes as one record."""
-        with self._exclusive() as snapshot:
+        with self._turn.taken() as snapshot:
             return self._append(snapshot, writes)
 
     def _append(self, snapshot: Snapshot, writes: Sequence[SmallWrite]) -> list[WriteResult]:
@@ -270,7 +241,7 @@ class Writer:
             change = combined(changes, snapshot)
             with self._newest.lock:
                 place = append_record(self._storage, snapshot.place, encode_change(change))
-                self._synced = place
+                self._turn.wrote(place)
                 snapshot = self._newest.snapshot = snapshot.after(change, place)
             self._unflushed = True
         if _is_large(snapshot):
@@ -280,7 +251,7 @@ class Writer:
 
     def _delete_chosen(self, choose_ids: Callable[[Snapshot], Sequence[str]]) -> WriteResult:
         """Remove the documents whose ids are chosen on the newest snapshot."""
-        with self._exclusive() as snapshot:
+        with self._turn.taken() as snapshot:
             ids = choose_ids(snapshot)
             if len(ids) <= SMALL_DELETE:
                 (result,) = self._append(snapshot, [Delete(ids)])
@@ -289,7 +260,7 @@ class Writer:
                 generation = snapshot.generation + 1
                 self._finish(write, snapshot.encoder, generation, lambda: write.delete(ids))
                 result = WriteResult(deleted=write.deleted, generation=generation)
-        self._tidy()
+        self._tidying.tidy()
         return result
 
     def _write_segments(
@@ -302,7 +273,7 @@ class Writer:
     ) -> WriteResult:
         """A large write; encoder and passages are given when it replaces everything."""
         building = building or self._building
-        with self._exclusive() as snapshot:
+        with self._turn.taken() as snapshot:
             chosen = encoder or snapshot.encoder
             kept = Resumable.begin(self._storage, chosen, snapshot.encoder)
             write = Write(
@@ -322,7 +293,7 @@ class Writer:
 
             generation = snapshot.generation + 1
             self._finish(write, chosen, generation, run)
-        self._tidy()
+        self._tidying.tidy()
         resumed = kept.n_resumed if kept else 0
         return WriteResult(write.upserted, 0, write.failed, generation, resumed)
 
@@ -332,7 +303,7 @@ class Writer:
             for _ in range(ROUNDS):
                 if work.take(self._newest.refresh()) <= SMALL_REST:
                     break
-            with suppress(Locked), self._exclusive(SWAP_SECONDS) as snapshot:
+            with suppress(Locked), self._turn.taken(SWAP_SECONDS) as snapshot:
                 work.take(snapshot)
                 return self._show(*work.commit(snapshot), encoder).generation
 
@@ -365,87 +336,9 @@ class Writer:
         with self._newest.lock:
             former = self._newest.snapshot
             self._newest.snapshot = self._newest.compose(manifest, encoder, place, former)
-        self._synced = place
+        self._turn.wrote(place)
         self._unflushed = False
         return self._newest.snapshot
-
-    def _tidy(self) -> None:
-        """Merge what should be merged, now or soon."""
-        if self._merging == "inline":
-            while self._merge_next(None):
-                pass
-        elif self._merging == "background":
-            snapshot = self._newest.snapshot
-            if len(snapshot.fresh) > 2 or self._next_merge():
-                self._background.wake()
-
-    def _work(self) -> None:
-        """What the thread in the background does."""
-        while True:
-            while self._merge_next(self._background.check):
-                pass
-            if len(self._newest.snapshot.fresh) <= 2:
-                return
-            if not self._background.pause(QUIET_SECONDS):
-                self._merge_fresh()
-
-    def _merge_next(self, check: Callable[[int], None] | None) -> bool:
-        """Merge what is most in need of it; whether anything was."""
-        if not self._next_merge():
-            return False
-        with (
-            suppress(Locked, StorageFull),
-            self._merge_turn,
-            self._storage.lock(layout.MERGE_LOCK),
-        ):
-            chosen = self._next_merge()
-            building = self._building
-            if check is not None:
-                building = replace(building, progress=lambda _: check(0))  # may end it, too
-            return bool(chosen) and self._merge(chosen, check, building)
-        return False
-
-    def _next_merge(self) -> range:
-        """Which segments are most in need of merging."""
-        entries = [segment.entry for segment in self._newest.snapshot.stored]
-        return choose(entries, self._building.segment_postings)
-
-    def _merge(
-        self,
-        places: range,
-        done: Callable[[int], None] | None,
-        building: Building | None = None,
-    ) -> bool:
-        """Merge neighbouring segments; False when others have changed them meanwhile."""
-        snapshot = self._newest.snapshot
-        sources = snapshot.stored[places.start : places.stop]
-        number = snapshot.manifest.next_segment
-        merge = Merge(self._storage, sources, number, building or self._building)
-        merge.build(done)
-        try:
-            with self._exclusive(SWAP_SECONDS) as snapshot, self._newest.lock:
-                merged = merge.commit(snapshot, self._newest.memory)
-                if merged is not None:
-                    self._newest.snapshot = merged
-                    return True
-        except Exception:
-            merge.abandon()
-            raise
-        merge.abandon()
-        return False
-
-    def _merge_fresh(self) -> None:
-        """Make one fresh segment of all."""
-        before = self._newest.snapshot.fresh
-        merged = fresh.merge(before)
-        self._background.check()
-        with self._writing, self._newest.lock:
-            snapshot = self._newest.snapshot
-            now = neighbours(snapshot.fresh, [segment.entry.name for segment in before])
-            if now is not None:
-                gone = deleted_since(before, now).nonzero()[0]
-                newer = snapshot.fresh[len(before) :]
-                self._newest.snapshot = snapshot.with_fresh([merged.without(gone), *newer])
 
 
 def _is_large(snapshot: Snapshot) -> bool:

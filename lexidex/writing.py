@@ -22,9 +22,10 @@ from lexidex.reading import Reading
 from lexidex.results import WriteResult
 from lexidex.searching import sample_vectors
 from lexidex.snapshot import EVERYTHING
+from lexidex.tidying import Merging
 from lexidex.tuning import TuningReport, tune_segments
 from lexidex.write import Progress
-from lexidex.writer import Merging, Writer
+from lexidex.writer import Writer
 
 
 class Writing(Reading):

@@ -247,7 +247,7 @@ def test_a_failed_merge_is_told_and_the_next_write_tries_again(small, caplog):
 
 
 def test_fresh_segments_become_one_when_it_is_quiet(monkeypatch):
-    monkeypatch.setattr("lexidex.writer.QUIET_SECONDS", 0.01)
+    monkeypatch.setattr("lexidex.tidying.QUIET_SECONDS", 0.01)
     collection = Collection.create(MemoryStorage(), encoder="vectors")
     for sizes in ((64, 16, 4, 1), (32, 8, 2)):
         first = 0
@@ -275,12 +275,12 @@ def test_what_changes_while_fresh_segments_become_one_stays(monkeypatch):
         return merged
 
     monkeypatch.setattr("lexidex.fresh.merge", late)
-    collection._writer._merge_fresh()
+    collection._writer._tidying.merge_fresh()
     monkeypatch.undo()
     assert hits(collection) == hits(Collection.open(collection._storage))
     assert hits(collection)[0][0] == "d4"
     collection.delete([f"d{i}" for i in range(22)])
-    collection._writer._merge_fresh()
+    collection._writer._tidying.merge_fresh()
     assert hits(collection) == []
     collection.upsert(numbered(0, 1))
     assert len(hits(collection)) == 1
