@@ -12,6 +12,7 @@ from lexidex import Collection
 from lexidex.errors import CorruptFile, FormatError
 from lexidex.index import SearchParams
 from lexidex.index.storage import checksums
+from lexidex.index.storage.arrays import array_spans
 from lexidex.index.storage.checksums import ChunkSums
 from lexidex.index.storage.files import FileStorage, MemoryStorage
 from lexidex.index.storage.integrity import check
@@ -190,6 +191,19 @@ def test_what_is_not_touched_is_not_read(files):
         opened.get("d39")
     assert opened.get("d0").text.startswith("text 0 ")
     assert "documents.arrow" in check(storage).problems[0]
+
+
+@pytest.mark.parametrize("array", ["components", "lists", "block_starts"])
+def test_what_opening_follows_in_an_approximate_index_is_verified_first(files, array):
+    (name,) = (name for name in files if name.endswith("seismic.lxd"))
+    start, end = array_spans(memoryview(files[name]), name)[array]
+    for at in range(start, end, 4):
+        data = bytearray(files[name])
+        data[at : at + 4] = b"\xff" * 4
+        storage = MemoryStorage()
+        storage.files = {**files, name: bytes(data)}
+        with pytest.raises(CorruptFile, match=r"seismic\.lxd: bytes \d+ to \d+ do not match"):
+            Collection.open(storage, merge="off")
 
 
 def test_a_damaged_file_of_checksums_is_refused_and_repaired(files):
