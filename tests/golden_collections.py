@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 from lexidex import Collection
+from lexidex.dense_side import DenseSide
+from lexidex.index import DenseParams
+from lexidex.index.dense import rows
 from lexidex.index.storage import checksums
 from lexidex.index.storage.arrays import FORMAT_VERSION
 
@@ -20,6 +23,12 @@ ANSWERS = "answers.json"
 
 QUERIES = [{"w1": 1.0, "w4": 0.5}, {"w0": 2.0}, {"unheard": 1.0}, {"w2": 1.0, "w3": 1.0, "w5": 1.0}]
 FILTERS = [{"n": 1}, {"n": {"gte": 1}, "tags": "b"}, {"when": {"lt": "2024-01-05"}}]
+
+
+def direction(number):
+    """A dense vector, of which any machine computes the same cosines: of length 4."""
+    turned = [(2, 2, 2, 1, 1, 1, 1, 0)[(place + number) % 8] for place in range(8)]
+    return [-value if number >> place & 1 else value for place, value in enumerate(turned)]
 
 
 def documents(first, last):
@@ -44,14 +53,22 @@ def documents(first, last):
         if number % 3:
             document["title"] = f"Title {number}"
         if number % 4:
-            yield {**document, "vector": vectors[0]}
+            document["vector"] = vectors[0]
+            if number % 4 > 1:
+                document["dense"] = [direction(number + step) for step in range(1, number % 4)]
+            yield document
         else:
             spans = [(0, 8), (9, 18), (19, 30)]
             passages = zip(spans, vectors, strict=True)
             yield {
                 **document,
                 "passages": [
-                    {"start": start, "end": end, "vector": vector}
+                    {
+                        "start": start,
+                        "end": end,
+                        "vector": vector,
+                        "dense": direction(number + start),
+                    }
                     for (start, end), vector in passages
                 ],
             }
@@ -60,7 +77,14 @@ def documents(first, last):
 def write(folder):
     """Write a collection with a file of every kind, a snapshot, exports, and what they answer."""
     checksums.LARGE = 512  # so that the kilobytes here have checksums of chunks
-    collection = Collection.create(folder / COLLECTION, "vectors", merge="off", passages="split")
+    rows.INDEX_FROM = 10  # so that FAISS makes an index of a dozen vectors
+    collection = Collection.create(
+        folder / COLLECTION,
+        "vectors",
+        dense=DenseSide(DenseParams(factory="HNSW32_SQ8")),
+        merge="off",
+        passages="split",
+    )
     assert collection.upsert(documents(0, 12)).failed == []
     collection.delete(["d2", "d4"])
     collection.flush()
@@ -89,6 +113,11 @@ def answers(collection):
     for query in QUERIES:
         hits = collection.search(sparse=query, k=30, exact=True).hits
         found["searches"].append([[hit.doc_id, hit.score, hit.passage.text] for hit in hits])
+    for number in (50, 77):
+        query = {"mode": "dense", "dense": direction(number), "k": 30}
+        for exact in (False, True):
+            hits = collection.search(**query, exact=exact).hits
+            found["searches"].append([[hit.doc_id, hit.score] for hit in hits])
     for doc_id in ("d1", "d8", "d12", "last"):
         document = collection.get(doc_id)
         found["get"].append([document.title, document.text, document.metadata])

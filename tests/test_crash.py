@@ -12,20 +12,24 @@ from lexidex import Collection
 from lexidex.errors import StorageFull
 
 from .faults import Crash, FaultyStorage, full_disk
+from .lettered import DENSE, by_letters, letters
 
 OLD = {"a": "old sea", "b": "old sky", "c": "old land"}
 NEW = {"b": "new sky", "d": "new fire"}
 
 
 def documents(texts):
-    return [{"id": doc_id, "text": text} for doc_id, text in texts.items()]
+    return [{"id": doc_id, "text": text, "dense": letters(text)} for doc_id, text in texts.items()]
 
 
 def content(collection):
+    """Every document's text, which both sides find."""
     hits = collection.search("old new", k=100).hits
     assert collection.check().problems == []
     assert len(hits) == len(collection)
-    return {hit.doc_id: hit.text for hit in hits}
+    found = {hit.doc_id: hit.text for hit in hits}
+    assert by_letters(collection) == found
+    return found
 
 
 WRITES = {
@@ -40,7 +44,8 @@ WRITES = {
 def old_files():
     storage = FaultyStorage()
     # Each document is two passages.
-    Collection.create(storage, passages="split,tokens=1,overlap=0").upsert(documents(OLD))
+    made = Collection.create(storage, passages="split,tokens=1,overlap=0", dense=DENSE)
+    made.upsert(documents(OLD))
     return storage.files
 
 
@@ -99,22 +104,28 @@ def small(monkeypatch):
     monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 4)
     monkeypatch.setattr("lexidex.merging.FAN_IN", 3)
     monkeypatch.setattr("lexidex.merging.FEW_DEAD", 1)
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 8)
 
 
-def live(storage, steps):
-    """Open and do the steps; gives the content after each that was acknowledged."""
+def acknowledged(storage, steps=LIFE):
+    """Open and do the steps; gives the collection after each."""
     collection = Collection.open(storage, merge="inline")
     for step in steps:
         LIFE[step](collection)
-        yield content(collection)
+        yield collection
+
+
+def live(storage, steps=LIFE):
+    """The content after each step."""
+    return map(content, acknowledged(storage, steps))
 
 
 @pytest.mark.parametrize("n_losses", [1, pytest.param(25, marks=pytest.mark.slow)])
 def test_a_crash_at_any_operation_of_a_life_loses_nothing_acknowledged(small, n_losses):
     born = FaultyStorage()
-    Collection.create(born)
+    Collection.create(born, dense=DENSE)
     complete = FaultyStorage(born.files)
-    states = [{}, *live(complete, LIFE)]
+    states = [{}, *live(complete)]
     assert complete.operations > 100
     assert set(complete.files) == set(clean(complete.files))
     rng = np.random.default_rng(0)
@@ -122,7 +133,7 @@ def test_a_crash_at_any_operation_of_a_life_loses_nothing_acknowledged(small, n_
         storage = FaultyStorage(born.files, fail_at=at)
         n_acknowledged = 0
         with pytest.raises(Crash):
-            for n_acknowledged, _ in enumerate(live(storage, LIFE), 1):  # noqa: B007
+            for n_acknowledged, _ in enumerate(acknowledged(storage), 1):  # noqa: B007
                 pass
         legal = states[n_acknowledged : n_acknowledged + 2]
         losses = [storage.after_power_loss(rng) for _ in range(n_losses)]
@@ -138,7 +149,7 @@ def test_a_crash_at_any_operation_of_a_life_loses_nothing_acknowledged(small, n_
 def test_what_the_next_process_acknowledges_survives_a_power_loss(small):
     """It goes on from what a killed one left, of which some had not reached the disk."""
     born = FaultyStorage()
-    Collection.create(born)
+    Collection.create(born, dense=DENSE)
     complete = FaultyStorage(born.files)
     steps = ["upsert", "write segments", "replace one", "compact"]
     states = [{}, *live(complete, steps)]
@@ -146,7 +157,7 @@ def test_what_the_next_process_acknowledges_survives_a_power_loss(small):
     for at in range(complete.operations):
         storage = FaultyStorage(born.files, fail_at=at)
         with pytest.raises(Crash):
-            list(live(storage, steps))
+            list(acknowledged(storage, steps))
         storage.fail_at = None
         Collection.open(storage, merge="off").upsert(documents({"z": "old z"}))
         seen = content(Collection.open(storage))
@@ -158,16 +169,16 @@ def test_what_the_next_process_acknowledges_survives_a_power_loss(small):
 
 def test_a_crash_while_creating_leaves_nothing_or_an_empty_collection():
     complete = FaultyStorage()
-    Collection.create(complete)
+    Collection.create(complete, dense=DENSE)
     for at in range(complete.operations):
         storage = FaultyStorage(fail_at=at)
         with pytest.raises(Crash):
-            Collection.create(storage)
+            Collection.create(storage, dense=DENSE)
         survived = FaultyStorage(storage.files)
         try:
             assert len(Collection.open(survived)) == 0
         except LookupError:
-            assert len(Collection.create(survived)) == 0
+            assert len(Collection.create(survived, dense=DENSE)) == 0
 
 
 @pytest.mark.parametrize("name", WRITES)
@@ -194,9 +205,9 @@ def test_a_full_disk_is_an_error_and_changes_nothing(old_files, name):
 def test_a_disk_that_is_full_at_any_operation_of_a_life_stops_nothing(small, once):
     """The same collection goes on when there is space again."""
     born = FaultyStorage()
-    Collection.create(born)
+    Collection.create(born, dense=DENSE)
     complete = FaultyStorage(born.files)
-    states = [{}, *live(complete, LIFE)]
+    states = [{}, *live(complete)]
     for at in range(complete.operations):
         storage = full_disk(born.files, at, once)
         collection = Collection.open(storage, merge="inline")
@@ -230,7 +241,7 @@ def test_killing_a_replace_leaves_the_old_collection(tmp_path):
     lines = (f'{{"id": "{i}", "text": "new words {i % 977}"}}\n' for i in range(30_000))
     source.write_text("".join(lines))
     target = tmp_path / "collection"
-    made = Collection.create(target)
+    made = Collection.create(target, dense=DENSE)
     made.upsert(documents(OLD))
     for delay in (0.3, 0.9):
         process = subprocess.Popen(

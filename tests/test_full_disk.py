@@ -10,6 +10,8 @@ import pytest
 from lexidex import Collection
 from lexidex.errors import StorageFull
 
+from .lettered import DENSE
+
 
 @pytest.fixture
 def disk(tmp_path):
@@ -26,20 +28,26 @@ def disk(tmp_path):
 
 def batch(number):
     for place in range(20):
-        vector = {"x": 1.0, f"y{number}": 2.0}
-        yield {"id": f"d{number}-{place}", "text": f"{number} " * 1000, "vector": vector}
+        vectors = {"vector": {"x": 1.0, f"y{number}": 2.0}, "dense": [1.0, number]}
+        yield {"id": f"d{number}-{place}", "text": f"{number} " * 1000, **vectors}
 
 
 def ids(collection):
-    return {hit.doc_id for hit in collection.search(sparse={"x": 1.0}, k=10_000, fields=())}
+    """Those of the documents that both sides find."""
+    found = {hit.doc_id for hit in collection.search(sparse={"x": 1.0}, k=10_000, fields=())}
+    near = collection.search(mode="dense", dense=[0.0, 1.0], k=10_000, fields=())
+    assert {hit.doc_id for hit in near} == found
+    assert all(hit.doc_id.startswith(f"d{hit.score:.0f}-") for hit in near)
+    return found
 
 
 def written(folder):
     return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
-def test_writes_fail_and_reads_go_on_until_there_is_space_again(disk):
-    collection = Collection.create(disk / "c", "vectors", merge="inline")
+def test_writes_fail_and_reads_go_on_until_there_is_space_again(disk, monkeypatch):
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 100)
+    collection = Collection.create(disk / "c", "vectors", dense=DENSE, merge="inline")
     acknowledged = set()
 
     def write(number):

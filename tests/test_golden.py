@@ -7,6 +7,7 @@ import pytest
 
 from lexidex import Collection, export_file
 from lexidex.errors import UnsupportedVersion
+from lexidex.index.dense import rows
 from lexidex.index.storage import archive, arrays, checksums, log, manifest
 from lexidex.index.storage.arrays import FORMAT_VERSION
 
@@ -16,10 +17,16 @@ NEWER = FORMAT_VERSION + 1
 BOTH = rf"format version {NEWER}; this Lexidex reads version {FORMAT_VERSION}"
 
 
+def keep_sizes(patch):
+    """Put back in the end what writing sets."""
+    patch.setattr(checksums, "LARGE", checksums.LARGE)
+    patch.setattr(rows, "INDEX_FROM", rows.INDEX_FROM)
+
+
 @pytest.fixture
 def written(tmp_path, monkeypatch):
     """What the present version writes."""
-    monkeypatch.setattr(checksums, "LARGE", checksums.LARGE)  # set by writing, and put back
+    keep_sizes(monkeypatch)
     golden.write(tmp_path / "written")
     return tmp_path / "written"
 
@@ -46,7 +53,7 @@ def test_what_this_version_writes_it_reads(written, tmp_path):
     names = {path.name.split("-")[0] for path in written.rglob("*") if path.is_file()}
     assert names >= {
         *("manifest", "log", "vocabulary", "deleted", "documents.arrow", "documents.lxd"),
-        *("metadata.arrow", "vectors.lxd", "exact.lxd", "checksums.lxd"),
+        *("metadata.arrow", "vectors.lxd", "dense.lxd", "exact.lxd", "checksums.lxd"),
     }
     check(written, tmp_path)
 
@@ -67,7 +74,7 @@ def test_every_frozen_version_has_a_golden_collection():
 def newer(tmp_path, monkeypatch):
     """What a release of the next version would write."""
     with monkeypatch.context() as patched:
-        patched.setattr(checksums, "LARGE", checksums.LARGE)
+        keep_sizes(patched)
         for module in (archive, arrays, export_file, log, manifest):
             patched.setattr(module, "FORMAT_VERSION", NEWER)
         golden.write(tmp_path / "newer")

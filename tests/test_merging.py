@@ -14,6 +14,8 @@ from lexidex.index.storage.building import Building
 from lexidex.index.storage.files import FileStorage, MemoryStorage
 from lexidex.index.storage.manifest import SegmentEntry, read_manifest
 
+from .lettered import DENSE
+
 SMALL = merging.SMALLEST_TIER
 
 
@@ -74,23 +76,34 @@ def test_merges_of_merges_end():
 def small(monkeypatch):
     monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 10)
     monkeypatch.setattr("lexidex.merging.FEW_DEAD", 5)
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 25)
 
 
 def numbered(first, last, weight=1.0):
     return [
-        {"id": f"d{i}", "text": f"t{i}", "vector": {"x": weight + i, f"own{i}": 1.0}}
+        {
+            "id": f"d{i}",
+            "text": f"t{i}",
+            "vector": {"x": weight + i, f"own{i}": 1.0},
+            "dense": [weight + i, 1.0],
+        }
         for i in range(first, last)
     ]
 
 
 def hits(collection):
-    return [(h.doc_id, h.score, h.text) for h in collection.search(sparse={"x": 1.0}, k=500)]
+    """What both sides find alike: they hold the same number."""
+    sparse = collection.search(sparse={"x": 1.0}, k=500)
+    dense = collection.search(mode="dense", dense=[1.0, 0.0], k=500)
+    found = [(hit.doc_id, hit.score, hit.text) for hit in sparse]
+    assert [(hit.doc_id, hit.score, hit.text) for hit in dense] == found
+    return found
 
 
 @pytest.mark.parametrize("merge", ["inline", "background"])
 def test_merging_changes_no_result(small, merge):
-    plain = Collection.create(MemoryStorage(), encoder="vectors", merge="off")
-    merged = Collection.create(MemoryStorage(), encoder="vectors", merge=merge)
+    plain = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="off")
+    merged = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge=merge)
     rng = np.random.default_rng(0)
     for round_ in range(12):
         first = int(rng.integers(0, 60))
@@ -101,6 +114,7 @@ def test_merging_changes_no_result(small, merge):
         assert hits(merged) == hits(plain)
     merged._writer.settle()
     assert len(merged._snapshot.stored) < len(plain._snapshot.stored)
+    assert "SQ8" in merged.search(mode="dense", dense=[1.0, 0.0]).plan
     assert hits(merged) == hits(plain)
     assert hits(Collection.open(merged._storage)) == hits(plain)
     assert merged.check().problems == []
@@ -108,7 +122,7 @@ def test_merging_changes_no_result(small, merge):
 
 def test_merges_make_no_larger_segments_than_memory_allows(small, monkeypatch):
     monkeypatch.setattr("lexidex.index.storage.building._SEGMENT_POSTINGS", 100)
-    collection = Collection.create(MemoryStorage(), encoder="vectors", merge="inline")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="inline")
     for first in range(0, 480, 12):
         collection.upsert(numbered(first, first + 12))
     assert {segment.entry.n_postings for segment in collection._snapshot.stored} == {96}
@@ -129,7 +143,7 @@ def test_a_merge_that_builds_its_index_can_be_stopped(small, monkeypatch):
             raise Stopped
 
     monkeypatch.setattr(Background, "check", check)
-    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE)
     for first in (0, 20, 40, 60):
         collection.upsert(numbered(first, first + 20))
     collection.settle()
@@ -145,7 +159,7 @@ def test_a_merge_that_builds_its_index_can_be_stopped(small, monkeypatch):
 
 def test_writes_during_a_merge_stay(small):
     """Deletions, replacements and a flush that come while the merged segment is being built."""
-    collection = Collection.create(MemoryStorage(), encoder="vectors", merge="off")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="off")
     for first in (0, 20, 40):
         collection.upsert(numbered(first, first + 20))
 
@@ -171,7 +185,7 @@ def test_writes_during_a_merge_stay(small):
 
 
 def test_a_merge_that_is_overtaken_is_abandoned(small):
-    collection = Collection.create(MemoryStorage(), encoder="vectors", merge="off")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="off")
     collection.upsert(numbered(0, 20))
     collection.upsert(numbered(20, 40))
     collection.compact(lambda n_done: collection.replace(numbered(0, 3)) if n_done == 20 else None)
@@ -181,7 +195,7 @@ def test_a_merge_that_is_overtaken_is_abandoned(small):
 
 
 def test_a_merge_in_progress_survives_the_sweep_of_another_process(small, tmp_path):
-    made = Collection.create(tmp_path, encoder="vectors", merge="off")
+    made = Collection.create(tmp_path, "vectors", dense=DENSE, merge="off")
     made.upsert(numbered(0, 20))
     made.upsert(numbered(20, 40))
     other = Collection.open(tmp_path, merge="off")
@@ -196,7 +210,7 @@ def test_a_merge_in_progress_survives_the_sweep_of_another_process(small, tmp_pa
 
 
 def test_two_merges_do_not_run_at_once(small, tmp_path):
-    made = Collection.create(tmp_path, encoder="vectors", merge="inline")
+    made = Collection.create(tmp_path, "vectors", dense=DENSE, merge="inline")
     for first in (0, 20, 40):
         made.upsert(numbered(first, first + 20))
     with FileStorage(tmp_path).lock(layout.MERGE_LOCK):
@@ -209,7 +223,7 @@ def test_two_merges_do_not_run_at_once(small, tmp_path):
 
 
 def test_closing_stops_a_merge_and_leaves_nothing_of_it(small, monkeypatch):
-    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE)
     for first in (0, 20, 40):
         collection.upsert(numbered(first, first + 20))
     reached = threading.Event()
@@ -248,7 +262,7 @@ def test_a_failed_merge_is_told_and_the_next_write_tries_again(small, caplog):
 
 def test_fresh_segments_become_one_when_it_is_quiet(monkeypatch):
     monkeypatch.setattr("lexidex.tidying.QUIET_SECONDS", 0.01)
-    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE)
     for sizes in ((64, 16, 4, 1), (32, 8, 2)):
         first = 0
         for size in sizes:
@@ -262,7 +276,7 @@ def test_fresh_segments_become_one_when_it_is_quiet(monkeypatch):
 
 
 def test_what_changes_while_fresh_segments_become_one_stays(monkeypatch):
-    collection = Collection.create(MemoryStorage(), encoder="vectors", merge="off")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="off")
     collection.upsert(numbered(0, 20))
     collection.upsert(numbered(20, 22))
     merge = fresh.merge
@@ -288,7 +302,7 @@ def test_what_changes_while_fresh_segments_become_one_stays(monkeypatch):
 
 def test_writes_without_a_pause_do_not_keep_segments_from_being_merged(small, monkeypatch):
     monkeypatch.setattr("lexidex.writer.LOG_DOCUMENTS", 40)
-    collection = Collection.create(MemoryStorage(), encoder="vectors")
+    collection = Collection.create(MemoryStorage(), "vectors", dense=DENSE)
     deadline = time.monotonic() + 60
     written = 0
     while not [s for s in collection._snapshot.stored if layout.is_merged(s.entry.name)]:

@@ -24,6 +24,7 @@ from lexidex.index.storage.files import FileStorage, MemoryStorage
 from lexidex.index.storage.restoring import restore_snapshot
 
 from .faults import Crash, FaultyStorage, full_disk
+from .lettered import DENSE, by_letters, letters
 from .test_crash import clean, content, documents
 
 QUERY = {"w0": 1.0, "w1": 2.0, "w4": 0.25}
@@ -38,14 +39,16 @@ def given(first, last, text="text"):
             "title": f"title {number}" if number % 2 else None,
             "text": f"{text} {number}",
             "vector": {f"w{c}": float(w) for c, w in zip(chosen, rng.random(3), strict=True)},
+            "dense": letters(f"{text} {number}"),
             "metadata": {"n": number % 3, "deep": {"x": [1, 2.5, None, "y"]}},
         }
 
 
 @pytest.fixture
-def source():
+def source(monkeypatch):
     """Two segments, deletions on disk and in the log, a vocabulary that has grown in it."""
-    made = Collection.create(MemoryStorage(), "vectors", merge="off")
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 16)
+    made = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="off")
     made.upsert(given(0, 20))
     made.flush()
     made.upsert(given(15, 30, "other"))
@@ -60,8 +63,10 @@ def everything(collection):
     assert collection.check().problems == []
     hits = collection.search(sparse=QUERY, k=100, exact=True).hits
     new = collection.search(sparse={"unheard": 1.0}).hits
+    near = by_letters(collection)
+    assert len(near) == len(collection) - 1, "of all but the new one"
     counts = [collection.count({"n": n}) for n in range(3)]
-    return hits, new, counts, len(collection)
+    return hits, new, near, counts, len(collection)
 
 
 def copied(storage):
@@ -200,7 +205,7 @@ def test_a_flipped_bit_in_a_snapshot_is_refused_or_does_not_matter(source, archi
 def test_a_truncated_snapshot_is_refused(source, archive):
     end = len(archive.rstrip(b"\0")) + 1  # the last file ends in a zero byte
     headers = [at for at in range(0, end, 512) if archive[at + 257 : at + 262] == b"ustar"]
-    assert len(headers) == 15
+    assert len(headers) == 17
     cuts = {at + more for at in headers for more in (0, 1, 100, 511, 512, 513)}
     for cut in sorted({*cuts, end - 1, *range(0, end, 997)}):
         if cut < end:
@@ -298,8 +303,9 @@ def born(monkeypatch):
     """An empty collection, at sizes at which a short life has everything in it."""
     monkeypatch.setattr("lexidex.writer.SMALL_WRITE", 4)
     monkeypatch.setattr("lexidex.merging.FEW_DEAD", 1)
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 6)
     storage = FaultyStorage()
-    Collection.create(storage)
+    Collection.create(storage, dense=DENSE)
     return storage.files
 
 

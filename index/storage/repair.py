@@ -19,6 +19,7 @@ from lexidex.errors import CorruptFile, FormatError, LexidexError
 
 from ..dense import DenseIndex, DenseRows
 from . import layout
+from .arrays import verify_arrays
 from .change import decode_change
 from .deletions import mark_deleted, read_deletions
 from .documents import read_documents
@@ -132,15 +133,14 @@ def _rebuild(
 ) -> SegmentEntry | None:
     """The segment written anew where all that it is made from is sound."""
     sources = [file for file in entry.files if file.name.endswith(_SOURCES)]
-    dense = [file for file in entry.files if file.name.endswith(f"/{layout.DENSE}")]
-    beside = [*dense, *([entry.deletions] if entry.deletions else [])]
+    beside = [entry.deletions] if entry.deletions else []
     if _damaged(storage, [*sources, *beside]) or len(sources) < len(_SOURCES):
         return None
     documents, passages = read_documents(storage, entry)
-    for file in dense:
-        where = f"{storage.location}/{file.name}"
-        index = DenseIndex.read(storage.view(file.name), where)
-        passages = passages.with_dense(DenseRows.of_index(index))
+    try:
+        passages = passages.with_dense(_dense_rows(storage, entry))
+    except LexidexError:
+        return None
     vectors = read_vectors(storage, entry.name)
     name = layout.merged_segment(manifest.next_segment + number)
     writer = SegmentWriter(storage, name)
@@ -152,6 +152,20 @@ def _rebuild(
     made = replace(writer.finish(lambda drafts: drafts), total_length=entry.total_length)
     deleted = read_deletions(storage, entry)
     return made if deleted is None else mark_deleted(storage, made, deleted, manifest.number + 1)
+
+
+def _dense_rows(storage: Storage, entry: SegmentEntry) -> DenseRows | None:
+    """The segment's dense vectors, which may be sound where FAISS's index over them is not.
+
+    Raises:
+        FormatError: they are not.
+    """
+    for file in entry.files:
+        if file.name.endswith(f"/{layout.DENSE}"):
+            data, where = storage.view(file.name), f"{storage.location}/{file.name}"
+            verify_arrays(data, where, but="faiss")
+            return DenseRows.of_index(DenseIndex.read(data, where))
+    return None
 
 
 def _damaged(storage: Storage, files: Sequence[FileEntry]) -> bool:

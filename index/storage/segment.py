@@ -83,8 +83,7 @@ class Segment:
             self._dense = DenseIndex.read(*self._view(layout.DENSE, memory))
         self._seismic: SeismicIndex | None = None
         if self._has(layout.SEISMIC):
-            data, where = self._view(layout.SEISMIC, memory)
-            self._seismic = SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
+            self._seismic = self._read_seismic(memory)
             if entry.tuning is not None:
                 self._seismic.frontier = read_tuning(storage, entry.tuning)
         self.deleted = read_deletions(storage, entry)
@@ -280,6 +279,16 @@ class Segment:
         if guard:
             guard.verify(0, array_spans(data, where)["ordinals"][0])
         return ExactIndex.read(data, where, self._vectors)
+
+    def _read_seismic(self, memory: Memory) -> SeismicIndex:
+        """The approximate index, all verified that opening it follows from array to array."""
+        data, where = self._view(layout.SEISMIC, memory)
+        guard = self._guards.get(layout.SEISMIC)
+        if guard:
+            spans = array_spans(data, where)
+            for name in ("components", "lists", "block_starts"):
+                guard.verify(*spans[name])
+        return SeismicIndex.restore(*read_arrays(data, SEISMIC_KIND, where), where)
 
     def _has(self, file: str) -> bool:
         """Whether the segment has a file of that name."""

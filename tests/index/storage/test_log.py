@@ -1,11 +1,14 @@
 """The log: what was appended is read, a torn tail is ignored, any other damage is named."""
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lexidex.errors import CorruptFile, FormatError, StorageFull, UnsupportedVersion
+from lexidex.index.dense import DenseParams, DenseRows
 from lexidex.index.storage import log
 from lexidex.index.storage.change import Change, combine, decode_change, encode_change
 from lexidex.index.storage.documents import StoredDocument
@@ -163,10 +166,26 @@ def changes(draw):
     put = draw(st.lists(ids, max_size=4, unique=True))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     counts = [draw(st.integers(1, 2)) for _ in put]
-    passages = Passages.of_each(counts, rng.integers(0, 9, (sum(counts), 2)))
+    spans = rng.integers(0, 9, (sum(counts), 2))
+    passages = Passages.of_each(counts, spans, dense_rows(rng, sum(counts)))
     vectors = random_batch(rng, sum(counts), 5, 0.6)
     documents = [StoredDocument(i, None, f"{i} {rng.integers(99)}", {}) for i in put]
     return Change(documents, vectors, passages, 1.0, tuple(draw(st.lists(ids, max_size=3))))
+
+
+def dense_rows(rng, n_passages):
+    """None, one or two for each passage; None for none at all."""
+    counts = rng.integers(0, 3, n_passages)
+    vectors = rng.random((counts.sum(), 2), dtype=np.float32)
+    return DenseRows.of_each(DenseParams(), counts, vectors) if len(vectors) else None
+
+
+def dense_of(passages):
+    """Vectors of each passage, as lists."""
+    if passages.dense is None:
+        return [[] for _ in range(passages.n_passages)]
+    rows = np.split(passages.dense.vectors, passages.dense.starts[1:-1])
+    return [one.tolist() for one in rows]
 
 
 def applied(all_changes):
@@ -178,10 +197,12 @@ def applied(all_changes):
         ends = change.passages.starts[1:-1]
         rows = np.split(change.vectors.toarray(), ends)
         places = np.split(change.passages.spans, ends)
+        near = iter(dense_of(change.passages))
         for document, vectors, spans in zip(change.documents, rows, places, strict=False):
             content.pop(document.id, None)
             padded = np.pad(vectors, ((0, 0), (0, 5 - vectors.shape[1])))
-            content[document.id] = (document.text, padded.tolist(), spans.tolist())
+            dense = list(islice(near, len(spans)))
+            content[document.id] = (document.text, padded.tolist(), spans.tolist(), dense)
     return list(content.items())
 
 

@@ -8,20 +8,26 @@ import pytest
 from lexidex import Collection
 from lexidex.errors import CorruptFile, FormatError
 from lexidex.index.seismic.frontier import Frontier
+from lexidex.index.storage.arrays import array_spans
 from lexidex.index.storage.files import MemoryStorage
 from lexidex.index.storage.manifest import read_manifest, write_manifest
 from lexidex.index.storage.repair import Repair, repair
 from lexidex.index.storage.tuned import record_tuning
 
+from ...lettered import DENSE, by_letters, letters
+
 
 def documents(*ids):
-    return [{"id": i, "text": f"text of {i}", "vector": {"x": 1.0, i: 1.0}} for i in ids]
+    for i in ids:
+        vectors = {"vector": {"x": 1.0, i: 1.0}, "dense": letters(f"text of {i}")}
+        yield {"id": i, "text": f"text of {i}", **vectors}
 
 
 @pytest.fixture
-def files():
+def files(monkeypatch):
     """A segment with deletions, a second, a vocabulary, and a log of three commits."""
-    made = Collection.create(MemoryStorage(), "vectors", merge="off")
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 3)
+    made = Collection.create(MemoryStorage(), "vectors", dense=DENSE, merge="off")
     made.upsert(documents("a", "b", "c"))
     made.flush()
     made.upsert(documents("b", "d"))
@@ -45,6 +51,7 @@ def ids(storage):
     assert collection.check().problems == []
     hits = collection.search(sparse={"x": 1.0}, k=100).hits
     assert len(hits) == len(collection)
+    assert by_letters(collection) == {hit.doc_id: hit.text for hit in hits}
     return sorted(hit.doc_id for hit in hits)
 
 
@@ -71,7 +78,18 @@ def test_an_index_is_made_anew(files, file):
     assert repair(storage) == Repair()
 
 
-@pytest.mark.parametrize("file", ["vectors.lxd", "documents.lxd", "deleted-"])
+@pytest.mark.parametrize(("array", "lost"), [("faiss", []), ("vectors", ["a", "c"])])
+def test_an_index_over_dense_vectors_is_made_anew_and_these_are_not(files, array, lost):
+    name = named(files, "s000000/dense.lxd")
+    start, _ = array_spans(memoryview(files[name]), name)[array]
+    storage = damaged(files, name, start + 6)
+    done = repair(storage)
+    assert (done.lost_ids, done.n_unnamed) == (lost, 0)
+    assert ids(storage) == sorted({*"bcdef"} - {*lost})
+    assert repair(storage) == Repair()
+
+
+@pytest.mark.parametrize("file", ["vectors.lxd", "documents.lxd", "deleted-", "dense.lxd"])
 def test_a_segment_that_cannot_be_saved_is_dropped_and_its_documents_named(files, file):
     storage = damaged(files, named(files, file))
     done = repair(storage)

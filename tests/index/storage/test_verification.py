@@ -12,6 +12,7 @@ from lexidex import Collection
 from lexidex.errors import CorruptFile, FormatError
 from lexidex.index import SearchParams
 from lexidex.index.storage import checksums
+from lexidex.index.storage.arrays import array_spans
 from lexidex.index.storage.checksums import ChunkSums
 from lexidex.index.storage.files import FileStorage, MemoryStorage
 from lexidex.index.storage.integrity import check
@@ -19,7 +20,13 @@ from lexidex.index.storage.manifest import read_manifest, write_manifest
 from lexidex.index.storage.repair import repair
 from lexidex.index.storage.verification import Guard
 
+from ...lettered import DENSE, PROBE, letters
+
 CHUNK = 128
+LARGE = [
+    *("documents.arrow", "vectors.lxd", "exact.lxd", "seismic.lxd", "dense.lxd"),
+    "metadata.arrow",
+]
 
 
 @pytest.fixture
@@ -28,6 +35,7 @@ def small(monkeypatch):
     monkeypatch.setattr(checksums, "LARGE", 512)
     monkeypatch.setattr(checksums, "CHUNK", CHUNK)
     monkeypatch.setattr("lexidex.index.planner.SEISMIC_FROM", 1)
+    monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 30)
     monkeypatch.setattr("lexidex.index.storage.documents._BATCH_ROWS", 8)
 
 
@@ -86,6 +94,7 @@ def documents(n):
             "id": f"d{number}",
             "text": f"text {number} " * 3,
             "vector": vector,
+            "dense": letters(f"text {number}"),
             "metadata": {"n": number % 3},
         }
 
@@ -93,7 +102,7 @@ def documents(n):
 @pytest.fixture
 def files(small):
     storage = MemoryStorage()
-    with Collection.create(storage, "vectors", merge="off") as made:
+    with Collection.create(storage, "vectors", dense=DENSE, merge="off") as made:
         made.upsert(documents(40))
         made.flush()
         made.delete(["d3", "d17"])
@@ -113,6 +122,9 @@ def answers(storage, memory="map"):
         opened._snapshot.passage_vectors(0, 20), k=3, params=SearchParams()
     )
     yield searched.scores.tolist(), searched.ordinals.tolist()
+    for exact in (False, True):
+        hits = opened.search(mode="dense", dense=PROBE, k=5, exact=exact).hits
+        yield [(hit.doc_id, hit.score) for hit in hits]
     yield opened.search(sparse=QUERY, filter={"n": 1}, k=3).hits
     yield [opened.explain(QUERY, doc_id) for doc_id in ("d0", "d39")]
     yield [opened.get(doc_id) for doc_id in ("d1", "d38")]
@@ -132,12 +144,10 @@ def test_large_files_have_checksums_of_chunks(files):
         if len(data) > checksums.LARGE
     }
     assert set(arrays) == large - {"checksums.lxd"}
-    assert {"documents.arrow", "vectors.lxd", "exact.lxd", "seismic.lxd"} <= set(arrays)
+    assert set(LARGE) <= set(arrays)
 
 
-@pytest.mark.parametrize(
-    "file", ["documents.arrow", "vectors.lxd", "exact.lxd", "seismic.lxd", "metadata.arrow"]
-)
+@pytest.mark.parametrize("file", LARGE)
 @pytest.mark.parametrize("with_sums", [True, False])
 def test_damage_anywhere_in_a_large_file_is_named_or_does_not_matter(files, file, with_sums):
     """Without checksums of chunks, as of segments written before there were any, too."""
@@ -181,6 +191,19 @@ def test_what_is_not_touched_is_not_read(files):
         opened.get("d39")
     assert opened.get("d0").text.startswith("text 0 ")
     assert "documents.arrow" in check(storage).problems[0]
+
+
+@pytest.mark.parametrize("array", ["components", "lists", "block_starts"])
+def test_what_opening_follows_in_an_approximate_index_is_verified_first(files, array):
+    (name,) = (name for name in files if name.endswith("seismic.lxd"))
+    start, end = array_spans(memoryview(files[name]), name)[array]
+    for at in range(start, end, 4):
+        data = bytearray(files[name])
+        data[at : at + 4] = b"\xff" * 4
+        storage = MemoryStorage()
+        storage.files = {**files, name: bytes(data)}
+        with pytest.raises(CorruptFile, match=r"seismic\.lxd: bytes \d+ to \d+ do not match"):
+            Collection.open(storage, merge="off")
 
 
 def test_a_damaged_file_of_checksums_is_refused_and_repaired(files):
