@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # SERVE=0: the demo ends with its figures, and never serves.
 SERVE ?= 1
+# WORKERS=4: that many tests at the same time; those of one file stay together.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help demo test test-all lint types kernels clean
 
@@ -24,14 +27,14 @@ demo: $(VENV)/.product ## index and search the Python standard library's documen
 	$(BIN)/lexidex demo $(if $(filter 0,$(SERVE)),--no-serve)
 
 test: $(VENV)/.tests ## run the tests
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-all: $(VENV)/.tests ## run the tests and the long ones
-	$(BIN)/python -m pytest -q -m "not network"
+	$(PYTEST) -m "not network"
 
 kernels: $(VENV)/.tests ## run the kernel tests interpreted, and with bounds checks
-	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/index -m "not slow and not compiled_only"
-	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q tests/index -m "not slow and not compiled_only"
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/index -m "not slow and not compiled_only"
+	NUMBA_BOUNDSCHECK=1 $(PYTEST) tests/index -m "not slow and not compiled_only"
 
 lint: $(VENV)/.tests ## check style
 	$(BIN)/ruff check .

@@ -225,7 +225,7 @@ def test_attention_is_its_formula_fused_with_the_search(vectors, mode):
 def test_the_same_documents_are_reranked_for_every_page_of_an_approximate_search(monkeypatch):
     monkeypatch.setattr("lexidex.index.dense.rows.INDEX_FROM", 100)
     random = np.random.default_rng(0)
-    side = DenseSide(DenseParams(factory="HNSW2"))
+    side = DenseSide(DenseParams(factory="PQ2np"))
     collection = Collection.create(MemoryStorage(), "vectors", "off", dense=side)
     rows = random.standard_normal((3000, 16))
     collection.upsert({"id": f"d{n}", "dense": row} for n, row in enumerate(rows.tolist()))
