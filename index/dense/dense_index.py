@@ -272,7 +272,10 @@ class DenseIndex:
                 proposed[row], n = propose(self._faiss, query, wanted, params, allowed)
                 work += n
         exact = np.array([one is None for one in proposed], dtype=np.bool_)
-        ordinals = None if allowed is None or not exact.any() else allowed.ordinals
+        known = [one for one in proposed if one is not None]
+        if len(known) == len(queries):
+            return known, exact, work
+        ordinals = None if allowed is None else allowed.ordinals
         tolerance = ROUNDING * float(self._meta["longest"])
         compared = iter(nearest(queries[exact], self.vectors, wanted, tolerance, ordinals))
         work += int(exact.sum()) * (self.vectors.shape[0] if allowed is None else allowed.count)

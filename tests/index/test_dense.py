@@ -190,6 +190,13 @@ def test_whichever_costs_less_is_done():
     assert everything.counters.documents_scored == 3 * 20_000
 
 
+def test_what_an_index_proposes_needs_no_look_at_all_vectors(monkeypatch):
+    vectors = np.random.default_rng(0).standard_normal((500, 8))
+    index = DenseIndex.build(vectors, DenseParams(factory="HNSW8"))
+    monkeypatch.setattr("lexidex.index.dense.dense_index.nearest", None)
+    assert index.search(vectors[:3], 1).ordinals[:, 0].tolist() == [0, 1, 2]
+
+
 def test_more_lists_are_looked_at_until_enough_is_found():
     vectors, queries = gaussian(5_000), gaussian(5, seed=1)
     index = DenseIndex.build(vectors, DenseParams(factory="IVF128,Flat"))
