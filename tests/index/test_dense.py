@@ -191,7 +191,7 @@ def test_whichever_costs_less_is_done():
 
 
 def test_what_an_index_proposes_needs_no_look_at_all_vectors(monkeypatch):
-    vectors = np.random.default_rng(0).standard_normal((500, 8))
+    vectors = np.random.default_rng(0).standard_normal((5_000, 8))
     index = DenseIndex.build(vectors, DenseParams(factory="HNSW8"))
     monkeypatch.setattr("lexidex.index.dense.dense_index.nearest", None)
     assert index.search(vectors[:3], 1).ordinals[:, 0].tolist() == [0, 1, 2]
