@@ -126,7 +126,9 @@ class DenseSide:
             ParameterError: there are no dense vectors, or no model, that this could be said of.
         """
         asked = {"factory": factory, "metric": metric}
-        changes: dict[str, Any] = {name: value for name, value in asked.items() if value}
+        changes: dict[str, Any] = {
+            name: value for name, value in asked.items() if value is not None
+        }
         if given is None and (changes or options):
             raise ParameterError(
                 f"dense {', '.join([*changes, *(options or ())])}: of no use without dense "

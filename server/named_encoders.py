@@ -29,8 +29,7 @@ def load_named(name: str, options: Mapping[str, Any], *, trusting: bool) -> Enco
         ParameterError: the client asks for code to be run, or names a model where it may not.
     """
     _refuse_code(options)
-    models = [] if name in _OURS else [name]
-    models += [f"{option}={options[option]}" for option in _OPTIONS if option in options]
+    models = [*([] if name in _OURS else [name]), *_models(options)]
     if trusting and models:
         raise _refused("encoder", models[0])
     return load_encoder(name, **options)
@@ -46,11 +45,16 @@ def named_dense_side(
     """
     name, options = asked.get("model"), asked.get("options") or {}
     _refuse_code(options)
-    if trusting and name not in (None, JOINT, VECTORS, *SHIPPED):
-        raise _refused("dense", str(name))
+    models = [*([] if name in (None, JOINT, VECTORS, *SHIPPED) else [name]), *_models(options)]
+    if trusting and models:
+        raise _refused("dense", models[0])
     return DenseSide.named(
         name, encoder, factory=asked.get("index"), metric=asked.get("metric"), options=options
     )
+
+
+def _models(options: Mapping[str, Any]) -> list[str]:
+    return [f"{option}={options[option]}" for option in _OPTIONS if option in options]
 
 
 def _refuse_code(options: Mapping[str, Any]) -> None:

@@ -729,6 +729,17 @@ def test_eval(run, tmp_path, animals, beir):
     assert kept.json["measures"] == {"R@10": 0.66667}
 
 
+def test_eval_of_hybrid_search_takes_what_is_ranked(run, tmp_path, beir):
+    both = tmp_path / "both"
+    (tmp_path / "one.jsonl").write_text('{"id": "a", "text": "A red fox."}\n')
+    assert run("index", tmp_path / "one.jsonl", "--to", both, "--dense", "vectors").code == 0
+    asked = ("eval", both, "--data", beir, "--mode", "hybrid", "--measures", "R@1000")
+    refused = run(*asked)
+    assert "this collection's vectors are brought along" in refused.err
+    assert "measured on the first 399 of each query" in refused.err
+    assert "measured on" not in run(*asked, "--fusion", "rrf,depth=501").err
+
+
 def test_eval_for_people(run, animals, beir):
     done = run("eval", animals, "--data", beir, "--measures", "RR@10 R@10")
     lines = [line.split() for line in done.out.splitlines()]

@@ -124,8 +124,9 @@ def test_a_server_that_trusts_lets_clients_name_no_models(made, tmp_path):
                 catalog.create("new", encoder, options)
             with pytest.raises(ParameterError, match=r"clients may name bm25, vectors"):
                 Writes(catalog, None).reencode("made", encoder, options)
-        with pytest.raises(ParameterError, match=r"^dense: .* clients may name"):
-            catalog.create("new", "bm25", {}, dense=other)
+        for dense in (other, {"model": "lexidex-mini", "options": {"path": other}}):
+            with pytest.raises(ParameterError, match=r"^dense: .* clients may name"):
+                catalog.create("new", "bm25", {}, dense=dense)
         catalog.create("new", "bm25", {})
     finally:
         catalog.close()

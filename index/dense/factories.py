@@ -15,6 +15,12 @@ from .vectors import DENSE_DIM_LIMIT
 NUMBER_LIMIT = 1 << 20
 """Largest number in a name: FAISS takes memory for as many lists before it looks at vectors."""
 
+BITS_LIMIT = 12
+"""Most bits of a code of product quantisation (`PQ8x12`): FAISS takes memory for 2^bits of them."""
+
+LINKS_LEAST = 2
+"""Fewest neighbours of a graph's node (`HNSW2`): with fewer, FAISS ends the process."""
+
 EXPECTED = "expected a name such as 'SQ8', 'HNSW32_SQ8' or 'IVF1024,SQ8'"
 
 _WIDE = 4096
@@ -67,9 +73,7 @@ def parse(factory: str, dim: int | None) -> Any:
     Raises:
         ParameterError: there is no such index, or none for inner products, or of these dimensions.
     """
-    largest = max(map(int, re.findall(r"\d+", factory)), default=0)
-    if largest > NUMBER_LIMIT:
-        raise ParameterError(f"factory: {factory!r}; its numbers are at most {NUMBER_LIMIT:,}")
+    _check_numbers(factory)
     try:
         return faiss.index_factory(dim or _fitting(factory), factory, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
@@ -77,6 +81,22 @@ def parse(factory: str, dim: int | None) -> Any:
         raise ParameterError(
             f"factory: {factory!r}{where}; FAISS says: {reason(error)}; {EXPECTED}"
         ) from None
+
+
+def _check_numbers(factory: str) -> None:
+    """ParameterError for numbers that FAISS takes, and comes to grief with later."""
+    for pattern, least, most in (
+        (r"\d+", 0, NUMBER_LIMIT),
+        (r"HNSW(\d+)", LINKS_LEAST, NUMBER_LIMIT),
+        (r"IVF(\d+)", 1, NUMBER_LIMIT),
+        (r"PQ\d+x(\d+)", 1, BITS_LIMIT),
+    ):
+        for number in re.findall(pattern, factory):
+            if not least <= int(number) <= most:
+                raise ParameterError(
+                    f"factory: {factory!r}; {number} stands where {least} to {most:,} may;"
+                    f" {EXPECTED}"
+                )
 
 
 def reason(error: RuntimeError) -> str:

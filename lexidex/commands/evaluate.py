@@ -9,13 +9,14 @@ import typer
 from rich.table import Table
 
 from .encoder_options import TrustRemoteCode
-from .output import AsJson, Quiet, out, print_json, progress, write_file
+from .output import AsJson, Quiet, err, out, print_json, progress, write_file
 from .rerank_options import RerankDepth, RerankFusion, RerankOption, chosen_reranking
 from .search import FusionOption, ModeOption, SearchMode, chosen_fusion
 
 if TYPE_CHECKING:
     from lexidex.eval.judged import JudgedQueries
     from lexidex.eval.runs import Run
+    from lexidex.index.fusion import FusionParams
 
 
 def evaluate(
@@ -67,6 +68,7 @@ def evaluate(
     reranking = chosen_reranking(rerank, rerank_depth, rerank_fusion, quiet=quiet)
     if reranking and from_run:
         raise ParameterError("--rerank: of no use with --from-run, whose results are as they are")
+    fused = chosen_fusion(fusion)
     found = (
         read_run(from_run)
         if from_run
@@ -74,13 +76,8 @@ def evaluate(
             directory,
             trust_remote_code,
             judged,
-            depth or depth_of(chosen),
-            {
-                "mode": mode.value,
-                "exact": exact,
-                "fusion": chosen_fusion(fusion),
-                "rerank": reranking,
-            },
+            _within(depth or depth_of(chosen), mode, fused, quiet),
+            {"mode": mode.value, "exact": exact, "fusion": fused, "rerank": reranking},
             keep_self,
             n_threads,
             quiet,
@@ -104,6 +101,22 @@ def evaluate(
     table = Table(*evaluation.means, "queries", box=None, pad_edge=False)
     table.add_row(*(f"{value:.4f}" for value in evaluation.means.values()), str(len(judged.qrels)))
     out.print(table)
+
+
+def _within(depth: int, mode: SearchMode, fusion: FusionParams | None, quiet: bool) -> int:
+    """A depth; in hybrid mode no more than there are candidates, of which one may be the query."""
+    from lexidex.index.fusion import FusionParams
+
+    most = 2 * (fusion or FusionParams()).depth - 1
+    if mode is not SearchMode.hybrid or depth <= most:
+        return depth
+    if not quiet:
+        err.print(
+            f"measured on the first {most:,} of each query, since hybrid search ranks no more; for "
+            f"all {depth:,} give --fusion a depth of {depth:,}",
+            highlight=False,
+        )
+    return most
 
 
 def _search(
