@@ -140,7 +140,7 @@ class WordTerms:
 
     @property
     def identity(self) -> list[Any]:
-        return [self.tokenizer.identity, "words", self._delimiter]
+        return [self.tokenizer.identity, "words, at all their places", self._delimiter]
 
     def read(self, texts: Texts) -> list[Tokens]:
         if self._delimiter is not None:

@@ -7,6 +7,7 @@ read was damaged later, which is for somebody to know.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_model
-from torch import nn
+from torch import OutOfMemoryError, nn
 from transformers import Trainer
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lexidex.errors import CorruptFile
-
-from ..json_file import read_json
 
 WEIGHTS = "model.safetensors"
 
@@ -49,8 +48,8 @@ def _step(checkpoint: Path) -> int:
 
 def _is_complete(checkpoint: Path) -> bool:
     try:
-        read_json(checkpoint / TRAINER_STATE_NAME)
-    except CorruptFile:
+        json.loads((checkpoint / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # another error may pass, and must not cost anything
         return False
     return True
 
@@ -90,7 +89,7 @@ def _telling(checkpoint: str | None) -> Iterator[None]:
     """Turn what safetensors, torch and pickle raise into one line about the checkpoint."""
     try:
         yield
-    except MemoryError:
+    except (MemoryError, OutOfMemoryError):
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -40,6 +40,10 @@ def claim(folder: Path, recipe: TrainingRecipe) -> None:
     described = recipe.model_dump(mode="json")
     before = read_json(folder / RECIPE, missing={})
     if before != described:
+        if not before and (folder / START).exists():
+            raise ParameterError(
+                f"{folder / START}: stands in the way of a training's; give another folder"
+            )
         _check_free(folder, before, described)
         shutil.rmtree(folder / START, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)

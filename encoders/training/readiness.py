@@ -29,7 +29,9 @@ def check_models(recipe: TrainingRecipe) -> None:
     model = recipe.model
     if model.backbone is None and model.start is None:
         raise ParameterError("model.backbone: none given; name a folder (--backbone)")
-    for setting, name in (("backbone", model.backbone), ("start", model.start)):
+    # A start that is trained needs no backbone, but for what is left of the layers.
+    backbone = model.backbone if model.start is None or model.dense else None
+    for setting, name in (("backbone", backbone), ("start", model.start)):
         if name is not None:
             with _telling(f"model.{setting}"):
                 located(name)

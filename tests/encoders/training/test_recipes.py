@@ -17,6 +17,7 @@ from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.encoder_student import EncoderStudent
 from lexidex.encoders.training.negatives import Mining, SparseRetriever, mine
 from lexidex.encoders.training.pairs import draw, hold_out, join, read_pairs
+from lexidex.encoders.training.readiness import check_models
 from lexidex.encoders.training.recipe import parse_recipe
 from lexidex.encoders.training.recipe_files import read_recipe, recipe_names
 from lexidex.encoders.training.run import Run
@@ -70,6 +71,9 @@ def test_a_trained_encoder_goes_on_learning(world, tmp_path, monkeypatch):
     first = Run(recipe, Path("first")).train()
     later = recipe.changed({"model.start": "first/model"})
     second = Run(later, Path("again")).train()
+    bm25 = ({"kind": "bm25"},)
+    alone = {"model.dense": False, "model.backbone": "no/where", "teacher": bm25}
+    check_models(later.changed(alone | {"training.block": 1}))  # which it does not look at
     assert second.before["nDCG@10"] == pytest.approx(first.after["nDCG@10"], abs=0.02)
     encoders = [load_encoder(f"{name}/model") for name in ("first", "again")]
     texts = ["d1 d2 f3", "d4"]

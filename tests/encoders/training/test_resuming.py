@@ -1,12 +1,14 @@
 """Whole recipes, killed and begun again: to the last bit what they would have been."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+from torch import OutOfMemoryError
 
 from lexidex.encoders import creation
 from lexidex.encoders.layouts import own
-from lexidex.encoders.training import run, start
+from lexidex.encoders.training import checkpoints, run, start
 from lexidex.encoders.training.building import student_of
 from lexidex.encoders.training.data import read_data
 from lexidex.encoders.training.run import Run
@@ -145,6 +147,34 @@ def test_a_damaged_checkpoint_is_named(name, trained, tmp_path):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(CorruptFile, match=r"checkpoint-2: cannot be gone on from \(.*\); delete"):
         Run(recipe, tmp_path / "damaged").train()
+
+
+def test_what_may_pass_costs_no_checkpoint(trained, tmp_path, monkeypatch):
+    _, folder = trained
+    kept = shutil.copytree(folder / "round-1" / "checkpoints", tmp_path / "checkpoints")
+
+    def refusing(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    def out_of_memory(*_):
+        raise OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Too many open files"):
+        patch.setattr(Path, "read_text", refusing)
+        checkpoints.remove_incomplete(kept)
+    assert {file.name for file in kept.iterdir()} == {"checkpoint-2", "checkpoint-4"}
+    trainer = checkpoints.CheckpointedTrainer.__new__(checkpoints.CheckpointedTrainer)
+    monkeypatch.setattr(checkpoints.Trainer, "_load_from_checkpoint", out_of_memory)
+    with pytest.raises(OutOfMemoryError):
+        trainer._load_from_checkpoint("checkpoint-2")
+
+
+def test_a_folder_that_is_no_training_loses_nothing(world, tmp_path):
+    (tmp_path / "start").mkdir()
+    (tmp_path / "start" / "precious.txt").write_text("mine")
+    with pytest.raises(ParameterError, match=r"start: stands in the way of a training's"):
+        Run(tiny_recipe("matrix", world), tmp_path).train()
+    assert (tmp_path / "start" / "precious.txt").read_text() == "mine"
 
 
 def test_mined_negatives_serve_a_mended_recipe_until_the_first_checkpoint(
