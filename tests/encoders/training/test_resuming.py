@@ -159,9 +159,10 @@ def test_what_may_pass_costs_no_checkpoint(trained, tmp_path, monkeypatch):
     def out_of_memory(*_):
         raise OutOfMemoryError("CUDA out of memory")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="Too many open files"):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "read_text", refusing)
-        checkpoints.remove_incomplete(kept)
+        with pytest.raises(OSError, match="Too many open files"):
+            checkpoints.remove_incomplete(kept)
     assert {file.name for file in kept.iterdir()} == {"checkpoint-2", "checkpoint-4"}
     trainer = checkpoints.CheckpointedTrainer.__new__(checkpoints.CheckpointedTrainer)
     monkeypatch.setattr(checkpoints.Trainer, "_load_from_checkpoint", out_of_memory)
