@@ -10,7 +10,6 @@ Semantic Matching). They keep values in 16-bit floats; here they are in 65,535 s
 
 from __future__ import annotations
 
-import math
 from os import PathLike
 from typing import Any, Literal, NamedTuple, Self
 
@@ -21,6 +20,7 @@ from scipy import sparse
 from lexidex.errors import CorruptFile, ParameterError
 
 from .allowed import Allowed, as_allowed, words_of
+from .amounts import is_amount, is_whole
 from .batch import check_k, in_threads
 from .dense import DenseParams, Metric
 from .dense.vectors import as_dense
@@ -65,16 +65,6 @@ def densify(vectors: Vectors, slicing: Slicing) -> Vectors:
     counts = np.bincount(rows[largest], minlength=vectors.shape[0])
     indptr = np.concatenate(([0], np.cumsum(counts)))
     return csr(values[largest], components[largest], indptr, vectors.shape[1])
-
-
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_amount(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.floating):
-        return False
-    return 0 <= float(value) < math.inf
 
 
 class _Query(NamedTuple):
@@ -127,7 +117,7 @@ class DensifiedIndex:
         slicing = slicing or Slicing()
         documents = as_vectors(vectors)
         n, dim = documents.shape
-        if not (_is_whole(slicing.n_slices, 1) and _is_whole(slicing.first, 0)):
+        if not (is_whole(slicing.n_slices, 1) and is_whole(slicing.first, 0)):
             raise ParameterError(f"slicing: {slicing}; expected 1 slice or more, and first >= 0")
         DenseParams(metric)  # which refuses an unknown one
         width = -(-max(dim - slicing.first, 1) // slicing.n_slices)
@@ -192,9 +182,9 @@ class DensifiedIndex:
         """
         check_k(k)
         for name, value in (("dense_weight", dense_weight), ("theta", theta)):
-            if not _is_amount(value):
+            if not is_amount(value):
                 raise ParameterError(f"{name}: {value!r}; expected a number of at least 0")
-        if not _is_whole(refine, 1):
+        if not is_whole(refine, 1):
             raise ParameterError(f"refine: {refine!r}; expected an integer of at least 1")
         kept = densify(as_vectors(queries, name="queries"), self.slicing)
         words = words_of(as_allowed(allowed, self.n_documents))

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from lexidex.errors import ParameterError
 
+from .amounts import is_amount, is_whole
 from .vectors import Int64s
 
 Method: TypeAlias = Literal["convex", "min-max", "z-score", "l2", "dbsf", "rrf", "max"]
@@ -101,14 +102,14 @@ class FusionParams:
         if self.method not in METHODS:
             known = ", ".join(map(repr, METHODS))
             raise ParameterError(f"method: {self.method!r}; expected one of {known}")
-        if isinstance(self.depth, bool) or not isinstance(self.depth, int) or self.depth < 1:
+        if not is_whole(self.depth, 1):
             raise ParameterError(f"depth: {self.depth!r}; expected an integer of at least 1")
-        if not _is_weight(self.rrf_k):
+        if not is_amount(self.rrf_k):
             raise ParameterError(f"rrf_k: {self.rrf_k!r}; expected a number of at least 0")
         if not isinstance(self.weights, Mapping):
             raise ParameterError(f"weights: {self.weights!r}; expected a weight by leg, as a dict")
         for name, weight in self.weights.items():
-            if not _is_weight(weight):
+            if not is_amount(weight):
                 raise ParameterError(
                     f"weights: {weight!r} for {name!r}; expected a finite number of at least 0"
                 )
@@ -288,9 +289,3 @@ def _check_scores(scores: Float64s, legs: Sequence[Leg]) -> None:
             raise ParameterError(f"leg {leg.name!r}: an infinite score")
         if leg.lower is not None and low < leg.lower:
             raise ParameterError(f"leg {leg.name!r}: score {low}, below its least, {leg.lower}")
-
-
-def _is_weight(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and value >= 0

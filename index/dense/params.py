@@ -7,6 +7,7 @@ from typing import Self
 
 from lexidex.errors import ParameterError
 
+from ..amounts import is_whole
 from ..fusion import SOUGHT
 from .vectors import METRICS, Metric
 
@@ -94,5 +95,5 @@ class DenseSearchParams:
     def __post_init__(self) -> None:
         for name in ("ef_search", "n_probe", "refine"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_whole(value, 1):
                 raise ParameterError(f"{name}: {value!r}; expected an integer of at least 1")
