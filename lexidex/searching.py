@@ -68,12 +68,17 @@ class Asked:
         check_fields(self.fields)
         check_facets(self.facets)
         check_manner(self.mode, self.exact, self.params, self.accuracy)
-        candidates = (self.fusion or FusionParams()).depth
+        candidates = self.fused_by.depth
         if self.mode == "hybrid" and self.k > 2 * candidates:
             raise ParameterError(
                 f"k: {self.k}; hybrid search ranks the {candidates} best of each leg, so there are "
                 f"{2 * candidates} at most; give fusion a depth of {self.k}"
             )
+
+    @property
+    def fused_by(self) -> FusionParams:
+        """How the legs of a hybrid search are fused."""
+        return self.fusion or FusionParams()
 
     @property
     def misses_nothing(self) -> bool:
@@ -208,7 +213,7 @@ def answer(
                 queries.dense[row],
                 [leg[row] for leg in found],
                 wanted,
-                asked.fusion or FusionParams(),
+                asked.fused_by,
             )
             for row in range(queries.dense.shape[0])
         ]
@@ -252,7 +257,7 @@ def _reranked(
     lower: float | None = 0.0
     if asked.mode == "dense":
         lower = snapshot.dense_lower_bound
-    elif asked.mode == "hybrid" and (asked.fusion or FusionParams()).method not in _FROM_0:
+    elif asked.mode == "hybrid" and asked.fused_by.method not in _FROM_0:
         lower = None
     vectors = queries.attending if queries.attending is not None else [None] * len(located)
     return [
@@ -289,7 +294,7 @@ def _search(
     """
     sought = None
     if asked.mode == "hybrid":
-        depth = (asked.fusion or FusionParams()).depth
+        depth = asked.fused_by.depth
         if asked.params is None:
             sought = SOUGHT
     found: list[list[Hits]] = []
