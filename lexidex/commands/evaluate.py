@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,8 +99,12 @@ def evaluate(
             }
         )
         return
-    table = Table(*evaluation.means, "queries", box=None, pad_edge=False)
-    table.add_row(*(f"{value:.4f}" for value in evaluation.means.values()), str(len(judged.qrels)))
+    _show(evaluation.means, len(judged.qrels))
+
+
+def _show(means: Mapping[str, float], n_queries: int) -> None:
+    table = Table(*means, "queries", box=None, pad_edge=False)
+    table.add_row(*(f"{value:.4f}" for value in means.values()), str(n_queries))
     out.print(table)
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .dense_options import Dense, DenseIndex, DenseMetric, DenseOptions, chosen_dense_side
 from .encoder_options import (
     EncoderName,
     EncoderOptions,
@@ -19,7 +20,6 @@ from .encoder_options import (
     PruneQueries,
     TrustRemoteCode,
     chosen_encoder,
-    given_options,
 )
 from .left_out import PARTIAL, LeftOut, left_out, show_left_out
 from .output import AsJson, Quiet, err, json_line, out, print_json, progress, write_file
@@ -27,9 +27,7 @@ from .target import check_same, check_vectors, opened_or_created
 
 if TYPE_CHECKING:
     from lexidex.collection import Collection
-    from lexidex.dense_side import DenseSide
     from lexidex.documents import Document
-    from lexidex.encoders import Encoder
     from lexidex.results import WriteResult
     from lexidex.sources import Reader
 
@@ -53,34 +51,10 @@ def index(
     encoder_options: EncoderOptions = None,
     prune: Prune = None,
     prune_queries: PruneQueries = None,
-    dense: Annotated[
-        str | None,
-        typer.Option(
-            help="Dense vectors, too, for hybrid search: folder or hub id of a dense model, "
-            "'lexidex-mini', 'joint' for the encoder's own, or 'vectors' for documents that "
-            "bring theirs."
-        ),
-    ] = None,
-    dense_index: Annotated[
-        str | None,
-        typer.Option(
-            help="What is made of dense vectors, as FAISS names it, such as SQ8 or HNSW32_SQ8; "
-            "default: by their number."
-        ),
-    ] = None,
-    dense_metric: Annotated[
-        Literal["cosine", "inner-product"] | None,
-        typer.Option(help="How dense vectors are compared; default: as their model says."),
-    ] = None,
-    dense_options: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--dense-option",
-            metavar="NAME=VALUE",
-            help="An option of the dense model, such as pooling=mean or max_length=256; may be "
-            "repeated.",
-        ),
-    ] = None,
+    dense: Dense = None,
+    dense_index: DenseIndex = None,
+    dense_metric: DenseMetric = None,
+    dense_options: DenseOptions = None,
     passages: Passages = None,
     replace: Annotated[
         bool,
@@ -112,7 +86,7 @@ def index(
     from lexidex.collection import exists
     from lexidex.encoders import DEFAULT_ENCODER, load_encoder
     from lexidex.encoders.loading import load_stored_encoder
-    from lexidex.errors import NothingTaken
+    from lexidex.errors import NothingTaken, ParameterError
     from lexidex.exchange import encoder_of
     from lexidex.index.storage.building import Building
     from lexidex.results import WriteResult
@@ -130,8 +104,13 @@ def index(
         chosen = load_stored_encoder(made_by[0]["kind"], made_by[0]["options"], trust_remote_code)
     if is_new:
         chosen = chosen or load_encoder(DEFAULT_ENCODER)
-    options = given_options(dense_options, "--dense-option")
-    side = _dense_side(to, is_new, chosen, dense, dense_index, dense_metric, options)
+    asked = dense, dense_index, dense_metric, dense_options
+    if not is_new and any(asked):
+        raise ParameterError(
+            f"{to}: --dense and its options are for new collections; leave them out, or index into "
+            "another folder"
+        )
+    side = chosen_dense_side(chosen, *asked)
     reader = Reader(sources, on_duplicate.value)
     target = opened_or_created(to, chosen, side, passages, trust_remote_code=trust_remote_code)
     with target as collection:
@@ -156,29 +135,6 @@ def index(
             raise
     if report(result):
         raise typer.Exit(PARTIAL)
-
-
-def _dense_side(
-    to: Path,
-    is_new: bool,
-    encoder: Encoder | None,
-    dense: str | None,
-    factory: str | None,
-    metric: Literal["cosine", "inner-product"] | None,
-    options: dict[str, Any],
-) -> DenseSide | None:
-    """The dense side of a new collection; ParameterError where one is asked for of another."""
-    from lexidex.dense_side import DenseSide
-    from lexidex.errors import ParameterError
-
-    if is_new:
-        return DenseSide.named(dense, encoder, factory=factory, metric=metric, options=options)
-    if dense or factory or metric or options:
-        raise ParameterError(
-            f"{to}: --dense and its options are for new collections; leave them out, or index into "
-            "another folder"
-        )
-    return None
 
 
 def _some(reader: Reader) -> Iterator[Document]:
